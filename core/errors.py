@@ -1,0 +1,414 @@
+"""Every error that Sluice itself answers with: one table, one exception.
+
+Invariants: a name and a number stand once (checked at import); numbers below 15000 are MySQL's own with
+MySQL's SQLSTATE, numbers from 15000 up are the cluster's. `docs/errors.md` is generated from this table
+(`python -m core.errors`), and a test holds the two together.
+
+`retryable` says that nothing of the statement was executed, so that the sender may send it again elsewhere.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """One row of the table. `text` is a format string; `advice` is for the docs: what to change."""
+
+    name: str
+    number: int
+    sqlstate: str
+    retryable: bool
+    text: str
+    advice: str
+
+
+_ROWS: Final = (
+    # MySQL's own numbers
+    ErrorCode(
+        "HANDSHAKE",
+        1043,
+        "08S01",
+        False,
+        "Bad handshake",
+        "The client speaks a protocol before 4.1, or broke the login off.",
+    ),
+    ErrorCode(
+        "TOO_MANY_CONNECTIONS",
+        1040,
+        "08004",
+        True,
+        "Too many connections: {used} of max_connections = {limit} are in use",
+        "Raise [router] max_connections, or close idle clients.",
+    ),
+    ErrorCode(
+        "ACCESS_DENIED",
+        1045,
+        "28000",
+        False,
+        "Access denied for user '{user}'@'{host}' (using password: {using})",
+        "Check the user and password in cluster.toml.",
+    ),
+    ErrorCode(
+        "DB_ACCESS_DENIED",
+        1044,
+        "42000",
+        False,
+        "Access denied for user '{user}'@'{host}' to database '{database}'",
+        "The user's role does not cover this keyspace.",
+    ),
+    ErrorCode(
+        "NO_DATABASE",
+        1046,
+        "3D000",
+        False,
+        "No database selected",
+        "Run USE, or name the keyspace before the table.",
+    ),
+    ErrorCode(
+        "UNKNOWN_DATABASE",
+        1049,
+        "42000",
+        False,
+        "Unknown database '{database}'",
+        "SHOW DATABASES lists the keyspaces; a shard is written keyspace:-80.",
+    ),
+    ErrorCode(
+        "UNKNOWN_COMMAND",
+        1047,
+        "08S01",
+        False,
+        "Unknown command {command}",
+        "This command of the protocol is not served by Sluice.",
+    ),
+    ErrorCode(
+        "DRAINING",
+        1053,
+        "08S01",
+        True,
+        "Server shutdown in progress: {what}",
+        "The process is being replaced; connect again.",
+    ),
+    ErrorCode("SYNTAX", 1064, "42000", False, "{message}", "Correct the statement."),
+    ErrorCode("EMPTY_QUERY", 1065, "42000", False, "Query was empty", "Send a statement."),
+    ErrorCode(
+        "NO_SUCH_THREAD",
+        1094,
+        "HY000",
+        False,
+        "Unknown thread id: {id}",
+        "SHOW PROCESSLIST lists the connection ids.",
+    ),
+    ErrorCode(
+        "UNKNOWN_ERROR", 1105, "HY000", False, "{message}", "An internal error; see the process's log."
+    ),
+    ErrorCode(
+        "UNKNOWN_TABLE",
+        1146,
+        "42S02",
+        False,
+        "Table '{table}' doesn't exist",
+        "Add the table to the keyspace's VSchema, or name its keyspace.",
+    ),
+    ErrorCode(
+        "PACKET_TOO_LARGE",
+        1153,
+        "08S01",
+        False,
+        "Got a packet bigger than 'max_allowed_packet' bytes ({limit})",
+        "Send less at once, or raise max_allowed_packet.",
+    ),
+    ErrorCode(
+        "PACKETS_OUT_OF_ORDER",
+        1156,
+        "08S01",
+        False,
+        "Got packets out of order",
+        "The client broke the protocol.",
+    ),
+    ErrorCode(
+        "UNKNOWN_SYSTEM_VARIABLE",
+        1193,
+        "HY000",
+        False,
+        "Unknown system variable '{name}'",
+        "SHOW VARIABLES lists what the servers know.",
+    ),
+    ErrorCode(
+        "USER_LIMIT",
+        1226,
+        "42000",
+        True,
+        "User '{user}' has exceeded the '{resource}' resource (current value: {limit})",
+        "Raise the limit: clusterctl limits set user:{user} ...",
+    ),
+    ErrorCode(
+        "PRIVILEGE",
+        1227,
+        "42000",
+        False,
+        "Access denied; you need (at least one of) the {privilege} privilege(s) for this operation",
+        "Ask an administrator of the cluster.",
+    ),
+    ErrorCode(
+        "WRONG_VALUE_FOR_VAR",
+        1231,
+        "42000",
+        False,
+        "Variable '{name}' can't be set to the value of '{value}'",
+        "Choose an allowed value.",
+    ),
+    ErrorCode(
+        "NOT_SUPPORTED",
+        1235,
+        "42000",
+        False,
+        "Sluice does not support {construct}. {instead}",
+        "The message names the construct and what to write instead.",
+    ),
+    ErrorCode(
+        "VARIABLE_READ_ONLY",
+        1238,
+        "HY000",
+        False,
+        "Variable '{name}' is a read only variable",
+        "Leave the variable out of SET.",
+    ),
+    ErrorCode(
+        "UNKNOWN_STATEMENT",
+        1243,
+        "HY000",
+        False,
+        "Unknown prepared statement handler ({id}) given to {command}",
+        "Prepare the statement first; it may have been closed.",
+    ),
+    ErrorCode(
+        "TOO_MANY_STATEMENTS",
+        1461,
+        "42000",
+        False,
+        "Can't create more than max_prepared_stmt_count statements (current value: {limit})",
+        "Close prepared statements that are no longer used.",
+    ),
+    ErrorCode(
+        "KILLED",
+        1317,
+        "70100",
+        False,
+        "Query execution was interrupted",
+        "Somebody killed the query, or its client went away.",
+    ),
+    ErrorCode(
+        "TIMED_OUT",
+        3024,
+        "HY000",
+        False,
+        "Query execution was interrupted, maximum statement execution time exceeded ({limit_s} s)",
+        "Make the query faster, or raise [tablet] query_timeout_s.",
+    ),
+    ErrorCode(
+        "READ_ONLY_TRANSACTION",
+        1792,
+        "25006",
+        False,
+        "Cannot execute statement in a READ ONLY transaction.",
+        "Start a READ WRITE transaction.",
+    ),
+    # the cluster's own
+    ErrorCode(
+        "TABLET_UNAVAILABLE",
+        15001,
+        "HY000",
+        True,
+        "No tablet serves {keyspace}/{shard} now ({reason}); waited {waited_ms} ms",
+        "See clusterctl status: the shard's tablet or its MySQL is down or starting.",
+    ),
+    ErrorCode(
+        "QUEUE_FULL",
+        15002,
+        "HY000",
+        True,
+        "The queue of {keyspace}/{shard} is full: {waiting} waiting of queue_size = {limit}, "
+        "{in_use} of pool_size = {pool_size} connections in use",
+        "Slow down, make queries shorter, or raise [tablet] queue_size or pool_size.",
+    ),
+    ErrorCode(
+        "QUEUE_TIMEOUT",
+        15003,
+        "HY000",
+        True,
+        "No connection of {keyspace}/{shard} became free: waited {waited_ms} ms with {waiting} waiting, "
+        "{in_use} of pool_size = {pool_size} in use; limit {limit_ms} ms (queue_timeout_ms)",
+        "The shard is saturated: shorten queries and transactions, or raise pool_size.",
+    ),
+    ErrorCode(
+        "OVERLOADED",
+        15004,
+        "HY000",
+        True,
+        "{keyspace}/{shard} is overloaded: queries wait {waited_ms} ms (target {target_ms} ms), "
+        "{waiting} waiting; the newest are refused so that the oldest are served in time",
+        "Try again later, with a growing pause.",
+    ),
+    ErrorCode(
+        "LIMIT_CONCURRENCY",
+        15005,
+        "HY000",
+        True,
+        "Limit {scope} concurrency = {limit} is reached: {used} queries run; {advice}",
+        "Raise or remove the limit: clusterctl limits set SCOPE concurrency=N.",
+    ),
+    ErrorCode(
+        "LIMIT_CONNECTIONS",
+        15006,
+        "08004",
+        True,
+        "Limit {scope} connections = {limit} is reached: {used} connections are open",
+        "Raise or remove the limit: clusterctl limits set SCOPE connections=N.",
+    ),
+    ErrorCode(
+        "RESERVED_FULL",
+        15007,
+        "HY000",
+        True,
+        "No further connection of {keyspace}/{shard} can be held by a session: {held} of {limit} are held "
+        "by transactions and reservations; waited {waited_ms} ms",
+        "End transactions sooner, or raise pool_size or [tablet] reserved_share.",
+    ),
+    ErrorCode(
+        "CONNECTION_LOST",
+        15008,
+        "HY000",
+        False,
+        "The connection to MySQL of {keyspace}/{shard} was lost while the statement ran; "
+        "whether it took effect is not known",
+        "Check what was written before sending it again.",
+    ),
+    ErrorCode(
+        "TRANSACTION_LOST",
+        15009,
+        "25000",
+        False,
+        "The transaction was lost ({reason}); nothing of it can be committed: send ROLLBACK",
+        "Run the transaction again from its start.",
+    ),
+    ErrorCode(
+        "TRANSACTION_TIMEOUT",
+        15010,
+        "25000",
+        False,
+        "The transaction was rolled back: it was open longer than {limit_s} s ({setting})",
+        "Make the transaction shorter, or raise the limit.",
+    ),
+    ErrorCode(
+        "PARTIAL_COMMIT",
+        15011,
+        "HY000",
+        False,
+        "The transaction was committed on {done} but not on {failed}: {reason}",
+        "Transactions over several shards are best effort in mode multi; compare the shards.",
+    ),
+    ErrorCode(
+        "CROSS_SHARD_TRANSACTION",
+        15012,
+        "25000",
+        False,
+        "Transaction mode single: this transaction runs on {first}, the statement needs {second}",
+        "Use SET transaction_mode = 'multi', or keep a transaction on one shard.",
+    ),
+    ErrorCode(
+        "RESULT_TOO_LARGE",
+        15013,
+        "HY000",
+        False,
+        "Merging needs more than {limit} rows in the router's memory (max_memory_rows)",
+        "Narrow the query, or raise [router] max_memory_rows.",
+    ),
+    ErrorCode(
+        "BACKEND_REFUSED",
+        15014,
+        "HY000",
+        True,
+        "MySQL of {keyspace}/{shard} refused a connection: {reason}",
+        "Check the shard's MySQL and its max_connections.",
+    ),
+    ErrorCode(
+        "VINDEX_VALUE",
+        15015,
+        "HY000",
+        False,
+        "Vindex {vindex} cannot map {value}: {reason}",
+        "Give the sharding column a value that its vindex accepts.",
+    ),
+    ErrorCode(
+        "TOPOLOGY",
+        15016,
+        "HY000",
+        True,
+        "The cluster's topology is not known yet: {reason}",
+        "Wait for the control plane; see clusterctl status.",
+    ),
+)
+
+
+class SluiceError(Exception):
+    """An error for the client: carries MySQL's number and SQLSTATE. Raise it by `fail(NAME, ...)`."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.number = code.number
+        self.sqlstate = code.sqlstate
+        self.message = message
+
+
+def _index(rows: tuple[ErrorCode, ...]) -> dict[str, ErrorCode]:
+    by_name: dict[str, ErrorCode] = {}
+    numbers: set[int] = set()
+    for row in rows:
+        if row.name in by_name or row.number in numbers:
+            raise AssertionError(f"error {row.name} ({row.number}) stands twice in core.errors")
+        if row.number >= 15000 and len(row.sqlstate) != 5:
+            raise AssertionError(f"error {row.name}: SQLSTATE has five characters")
+        by_name[row.name] = row
+        numbers.add(row.number)
+    return by_name
+
+
+CODES: Final[dict[str, ErrorCode]] = _index(_ROWS)
+BY_NUMBER: Final[dict[int, ErrorCode]] = {row.number: row for row in _ROWS}
+
+
+def fail(name: str, **values: object) -> SluiceError:
+    """The exception for table row `name`, its text filled with `values`. KeyError if the row is unknown."""
+    code = CODES[name]
+    return SluiceError(code, code.text.format(**values))
+
+
+def not_supported(construct: str, instead: str) -> SluiceError:
+    """Error 1235 naming `construct` and what to write `instead` (a full sentence)."""
+    return fail("NOT_SUPPORTED", construct=construct, instead=instead)
+
+
+def markdown() -> str:
+    """`docs/errors.md` as text."""
+    lines = [
+        "# Errors",
+        "",
+        "Generated from `core/errors.py` by `python -m core.errors`. Errors of MySQL itself pass through",
+        "unchanged; these are the ones that Sluice answers with. *Retryable* means that nothing of the",
+        "statement was executed.",
+        "",
+        "| number | SQLSTATE | name | retryable | text | what to do |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row.number} | {row.sqlstate} | {row.name} | {'yes' if row.retryable else 'no'} "
+        f"| {row.text} | {row.advice} |"
+        for row in sorted(_ROWS, key=lambda row: row.number)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

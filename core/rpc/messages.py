@@ -1,0 +1,94 @@
+"""The records that processes exchange; `docs/protocol.md` tells the story, this file is the contract.
+
+A ZeroMQ message is one frame: a msgpack array of records, each an array whose first element is its kind.
+Senders batch: whatever was sent during one turn of the event loop leaves as one frame. Records are plain
+tuples on the way out and lists on the way in, since they are built and read once a query.
+
+Times are milliseconds on the *tablet's* monotonic clock: WELCOME and PONG carry it, and the router converts
+(it knows the offset), so that a deadline is a point in time on any host.
+"""
+
+from typing import Any, Final
+
+VERSION: Final = 1
+"""Both sides must have the same; HELLO with another version is answered with REFUSED."""
+
+# ---- router (or another asker) to tablet
+HELLO: Final = 1  # [HELLO, version, peer name]                        -> WELCOME or REFUSED
+PING: Final = 2  # [PING, sender's clock_ms]                          -> PONG
+EXECUTE: Final = 3  # [EXECUTE, id, deadline_ms, flags, handle, user, settings, tables, sql, extra]
+CREDIT: Final = 4  # [CREDIT, id, bytes]   the client took that many bytes of a streaming result
+CANCEL: Final = 5  # [CANCEL, id]          nobody waits for it any more: dequeue or kill
+FREE: Final = 6  # [FREE, handle]        roll back and give the held connection back
+PREPARE: Final = 7  # [PREPARE, id, deadline_ms, user, settings, sql, database]  -> PREPARED or FAIL
+PEER_GONE: Final = 8  # [PEER_GONE, peer name] that worker process is dead: free what it holds
+STATS: Final = 9  # [STATS, id]           -> STATS_REPLY
+
+# ---- tablet to router
+WELCOME: Final = 20  # [WELCOME, version, alias, keyspace, shard, tablet_type, clock_ms, server dict, state]
+REFUSED: Final = 21  # [REFUSED, reason]
+PONG: Final = 22  # [PONG, asker's clock_ms, tablet's clock_ms, state, in_use, waiting]
+RESULT: Final = 23  # [RESULT, id, info, data] or, when EXECUTE named or wanted a handle or F_STATUS:
+#                          [RESULT, id, info, data, handle, status]
+FAIL: Final = 24  # [FAIL, id, number, sqlstate, text, handle]  the tablet's own refusal or loss;
+#                          handle: 0 when the connection it named is gone or was never given
+PREPARED: Final = (
+    25  # [PREPARED, id, params, columns, packets]  packets: the server's COM_STMT_PREPARE answer
+)
+STATS_REPLY: Final = 26  # [STATS_REPLY, id, dict]
+STATE: Final = 27  # [STATE, state]  pushed to every known peer when the tablet's state changes
+
+# ---- router main to router worker, and back (core.rpc as well, other sockets)
+SNAPSHOT: Final = 40  # [SNAPSHOT, version, dict]  everything a worker knows of the cluster, whole
+REPORT: Final = 41  # [REPORT, worker name, dict] a worker's counters, once a second
+DRAIN: Final = 42  # [DRAIN, grace_s]
+ATTACH: Final = 43  # [ATTACH, worker name, pid]  first record of a worker
+ASK: Final = 44  # [ASK, id, what, dict]       a question across processes (KILL, PROCESSLIST)
+ANSWER: Final = 45  # [ANSWER, id, dict]
+
+# ---- EXECUTE flags
+F_PREPARED: Final = 1  # sql is a statement text, extra["params"] the COM_STMT_EXECUTE tail (see below)
+F_BEGIN: Final = 2  # handle is 0: take a connection, run extra["begin"] on it, keep it (a transaction)
+F_RESERVE: Final = 4  # handle is 0: take a connection and keep it (reserved, not a transaction)
+F_RELEASE: Final = 8  # when done, give the handle's connection back to the pool
+F_CONSOLIDATE: Final = 16  # a deterministic, non-locking read outside a transaction: may share a result
+F_WRITE: Final = 32  # writes `tables` (None: not known): advances their write epochs
+F_DEPRECATE_EOF: Final = 64  # packets in the flavour of CLIENT_DEPRECATE_EOF
+F_SESSION_TRACK: Final = 128  # OK packets in the flavour of CLIENT_SESSION_TRACK
+F_STATUS: Final = 256  # append handle and status to RESULT
+F_NO_AUTOCOMMIT: Final = (
+    512  # the client's autocommit is off: clear SERVER_STATUS_AUTOCOMMIT in the status flags
+)
+F_MORE_RESULTS: Final = (
+    1024  # set SERVER_MORE_RESULTS_EXISTS in the last status flags (one of several statements)
+)
+F_ADMIN: Final = 2048  # for the tablet's own lane: never queued behind clients (health, KILL)
+F_OLAP: Final = 4096  # no query timeout, streams
+F_FOUND_ROWS: Final = 8192  # the client has CLIENT_FOUND_ROWS: affected rows of UPDATE count matched rows
+
+# EXECUTE extra: None, or a dict with any of
+#   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)
+#   "params":   bytes  COM_STMT_EXECUTE payload after the statement id, types included (new_params_bound = 1)
+#   "database": str    default database when it is not the keyspace's own
+#   "scopes":   list   admission scopes beyond user, keyspace and shard (workload, fingerprint)
+
+# ---- RESULT info
+I_LAST: Final = 1  # the answer ends here
+I_ERR: Final = 2  # the answer (data, when I_LAST) ends with an ERR packet of MySQL
+I_OK: Final = 4  # the whole answer is one OK packet
+I_SHARED: Final = 8  # a consolidated answer: executed for another session
+
+# ---- states of a process
+STARTING: Final = "STARTING"
+SERVING: Final = "SERVING"
+DRAINING: Final = "DRAINING"
+NOT_SERVING: Final = "NOT_SERVING"
+DEAD: Final = "DEAD"
+
+WINDOW_BYTES: Final = 262_144
+"""A streaming answer may be that far ahead of the CREDITs; smaller answers need none."""
+
+CHUNK_BYTES: Final = 65_536
+"""About the size of a RESULT's data when an answer streams."""
+
+Record = list[Any]

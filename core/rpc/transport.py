@@ -1,0 +1,327 @@
+"""ZeroMQ sockets on an event loop: records in, records out, batched by turn of the loop.
+
+This is the only file that imports zmq. What must hold here:
+
+- A context is made after the process was forked, one a process; every socket has LINGER 0 and high-water marks.
+- `zmq.FD` is edge-triggered, and both `send` and reading EVENTS consume edges. So after every send the
+  receive side is drained until EVENTS shows nothing more; a readable callback drains too.
+- Records sent during one turn of the loop leave as one frame (see `core.rpc.messages`).
+- Nothing is sent to a peer that is not connected (IMMEDIATE, ROUTER_MANDATORY): what cannot leave is kept in a
+  bounded backlog and then dropped with `on_down`, never delivered late to another incarnation of the peer.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import msgpack
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from core.rpc.messages import Record
+
+MAX_BATCH_BYTES: Final = 262_144
+"""A batch whose payloads exceed this leaves at once instead of at the end of the turn."""
+
+MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
+"""No frame larger than this is accepted (a 64 MiB packet with room for its record)."""
+
+MAX_BACKLOG_FRAMES: Final = 10_000
+DRAIN_FRAMES: Final = 64
+"""Frames handled in one go before other descriptors get their turn."""
+
+_POLLIN: Final = int(zmq.POLLIN)
+_POLLOUT: Final = int(zmq.POLLOUT)
+_EVENTS: Final = int(zmq.EVENTS)
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+
+_pack: Final = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+
+def _unpack(frame: bytes) -> list[Record]:
+    records = msgpack.unpackb(frame, use_list=True, raw=False, max_bin_len=MAX_FRAME_BYTES)
+    if not isinstance(records, list):
+        raise ValueError("a frame is an array of records")
+    return records
+
+
+class Loop(Protocol):
+    """The part of an asyncio loop that transports use."""
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None: ...
+    def remove_reader(self, fd: int) -> Any: ...
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> Any: ...
+
+
+def make_context(io_threads: int = 1, max_sockets: int = 4096) -> "zmq.Context[Any]":
+    """The process's one context. Make it after the last fork."""
+    context: zmq.Context[Any] = zmq.Context(io_threads)
+    context.set(zmq.MAX_SOCKETS, max_sockets)
+    return context
+
+
+def _configure(socket: "zmq.Socket[Any]", hwm: int) -> None:
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, hwm)
+    socket.setsockopt(zmq.RCVHWM, hwm)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+
+
+class Dealer:
+    """A connection to one peer that serves on a `Serving` socket.
+
+    `on_record(record)` is called for each record. `on_up()` when the transport below connected, `on_down(reason)`
+    once when it is lost; then this object is finished: nothing was or will be delivered any more, make a new one.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_flush_due",
+        "_loop",
+        "_monitor",
+        "_on_down",
+        "_on_record",
+        "_on_up",
+        "_out",
+        "_out_bytes",
+        "_socket",
+        "closed",
+        "endpoint",
+    )
+
+    def __init__(
+        self,
+        loop: Loop,
+        context: "zmq.Context[Any]",
+        endpoint: str,
+        identity: bytes,
+        on_record: Callable[[Record], None],
+        on_up: Callable[[], None],
+        on_down: Callable[[str], None],
+        hwm: int = 100_000,
+    ) -> None:
+        self._loop = loop
+        self._on_record = on_record
+        self._on_up = on_up
+        self._on_down = on_down
+        self._out: list[tuple[Any, ...]] = []
+        self._out_bytes = 0
+        self._flush_due = False
+        self._backlog: deque[bytes] = deque()
+        self.endpoint = endpoint
+        self.closed = False
+        socket = context.socket(zmq.DEALER)
+        _configure(socket, hwm)
+        socket.setsockopt(zmq.IDENTITY, identity)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        self._socket = socket
+        self._monitor = socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
+        )
+        loop.add_reader(self._monitor.getsockopt(zmq.FD), self._watch)
+        loop.add_reader(socket.getsockopt(zmq.FD), self._readable)
+        socket.connect(endpoint)
+        loop.call_soon(self._watch)
+        loop.call_soon(self._readable)
+
+    def send(self, record: tuple[Any, ...], size_bytes: int = 128) -> None:
+        """Queues `record`; it leaves at the end of this turn of the loop. Ignored once closed."""
+        if self.closed:
+            return
+        self._out.append(record)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+        self._out_bytes += size_bytes
+        if self._out_bytes > MAX_BATCH_BYTES:
+            self._write()
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._out and not self.closed:
+            self._write()
+
+    def _write(self) -> None:
+        frame = _pack(self._out)
+        self._out = []
+        self._out_bytes = 0
+        if self._backlog:
+            self._enqueue(frame)
+        else:
+            try:
+                self._socket.send(frame, _NOBLOCK)
+            except zmq.Again:
+                self._enqueue(frame)
+        self._readable()
+
+    def _enqueue(self, frame: bytes) -> None:
+        if len(self._backlog) >= MAX_BACKLOG_FRAMES:
+            self._lost(f"{MAX_BACKLOG_FRAMES} frames wait for {self.endpoint}")
+            return
+        self._backlog.append(frame)
+
+    def _readable(self) -> None:
+        if self.closed:
+            return
+        socket = self._socket
+        events = socket.getsockopt(_EVENTS)
+        if self._backlog and events & _POLLOUT:
+            self._drain_backlog()
+        on_record = self._on_record
+        budget = DRAIN_FRAMES
+        while events & _POLLIN:
+            if not budget:
+                self._loop.call_soon(self._readable)
+                return
+            budget -= 1
+            for record in _unpack(socket.recv(_NOBLOCK)):
+                on_record(record)
+            if self.closed:
+                return
+            events = socket.getsockopt(_EVENTS)
+
+    def _drain_backlog(self) -> None:
+        while self._backlog:
+            try:
+                self._socket.send(self._backlog[0], _NOBLOCK)
+            except zmq.Again:
+                return
+            self._backlog.popleft()
+
+    def _watch(self) -> None:
+        while not self.closed and self._monitor.getsockopt(_EVENTS) & _POLLIN:
+            event = parse_monitor_message(self._monitor.recv_multipart(_NOBLOCK))["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._on_up()
+                self._readable()
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._readable()  # what the peer said before it went is still true
+                self._lost(f"{self.endpoint} closed the connection")
+
+    def _lost(self, reason: str) -> None:
+        if not self.closed:
+            self.close()
+            self._on_down(reason)
+
+    def close(self) -> None:
+        """Drops everything that has not left. No callback follows."""
+        if self.closed:
+            return
+        self.closed = True
+        self._out.clear()
+        self._backlog.clear()
+        self._loop.remove_reader(self._socket.getsockopt(zmq.FD))
+        self._loop.remove_reader(self._monitor.getsockopt(zmq.FD))
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+
+class Serving:
+    """The socket that peers' `Dealer`s connect to: `on_record(identity, record)` for each record of each peer.
+
+    `on_unreachable(identity)` is called when something could not be delivered since that peer is gone.
+    """
+
+    __slots__ = (
+        "_flush_due",
+        "_loop",
+        "_on_record",
+        "_on_unreachable",
+        "_out",
+        "_socket",
+        "closed",
+        "endpoint",
+    )
+
+    def __init__(
+        self,
+        loop: Loop,
+        context: "zmq.Context[Any]",
+        endpoint: str,
+        on_record: Callable[[bytes, Record], None],
+        on_unreachable: Callable[[bytes], None],
+        hwm: int = 100_000,
+    ) -> None:
+        self._loop = loop
+        self._on_record = on_record
+        self._on_unreachable = on_unreachable
+        self._out: dict[bytes, list[tuple[Any, ...]]] = {}
+        self._flush_due = False
+        self.closed = False
+        socket = context.socket(zmq.ROUTER)
+        _configure(socket, hwm)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        socket.bind(endpoint)
+        self.endpoint = socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        self._socket = socket
+        loop.add_reader(socket.getsockopt(zmq.FD), self._readable)
+        loop.call_soon(self._readable)
+
+    def send(self, identity: bytes, record: tuple[Any, ...]) -> None:
+        """Queues `record` for the peer `identity`; it leaves at the end of this turn of the loop."""
+        batch = self._out.get(identity)
+        if batch is None:
+            self._out[identity] = [record]
+            if not self._flush_due and not self.closed:
+                self._flush_due = True
+                self._loop.call_soon(self._flush)
+        else:
+            batch.append(record)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self.closed:
+            return
+        out = self._out
+        self._out = {}
+        socket = self._socket
+        for identity, batch in out.items():
+            frame = _pack(batch)
+            try:
+                socket.send(identity, _NOBLOCK | zmq.SNDMORE)
+                socket.send(frame, _NOBLOCK)
+            except zmq.Again:  # that peer does not read: its high-water mark is reached
+                self._on_unreachable(identity)
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EHOSTUNREACH:
+                    raise
+                self._on_unreachable(identity)
+        self._readable()
+
+    def _readable(self) -> None:
+        if self.closed:
+            return
+        socket = self._socket
+        on_record = self._on_record
+        budget = DRAIN_FRAMES
+        while socket.getsockopt(_EVENTS) & _POLLIN:
+            if not budget:
+                self._loop.call_soon(self._readable)
+                return
+            budget -= 1
+            identity, frame = socket.recv_multipart(_NOBLOCK)
+            for record in _unpack(frame):
+                on_record(identity, record)
+            if self.closed:
+                return
+
+    def close(self) -> None:
+        """Stops serving; what has not left is dropped."""
+        if self.closed:
+            return
+        self.closed = True
+        self._out.clear()
+        self._loop.remove_reader(self._socket.getsockopt(zmq.FD))
+        self._socket.close(0)
+
+
+async def flushed(transport: Dealer | Serving) -> None:
+    """Returns after what was sent so far has been handed to ZeroMQ."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del transport

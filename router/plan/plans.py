@@ -1,0 +1,229 @@
+"""What the planner gives and the engine runs: values only.
+
+A plan is cached by normalised text and keyspace, so it holds no literal of a statement: a `Bind(i)` names the
+i-th literal (or `?`) of the normalised statement, and a `Template` is text with binds in it.
+
+Invariant: for any statement whose chooser names one shard, `sql` None means the original text goes there as it
+came. `sql` and `merge` matter only when several shards answer.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """The i-th literal of the normalised statement; `negative` when a unary minus stands before it."""
+
+    index: int
+    negative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text made of fixed pieces and binds: `b"select "`, 0, b" from t"` — an int is a bind's index, replaced by
+    the literal exactly as it was written (prepared: by the literal text of the bound value)."""
+
+    pieces: tuple[bytes | int, ...]
+
+
+class Choice(Enum):
+    """How the shards of a statement are found."""
+
+    ANY = (
+        "any"  # any one shard of the keyspace answers alike (reference tables, no table, information_schema)
+    )
+    EQUAL = "equal"  # one value of the primary vindex
+    IN = "in"  # several values of the primary vindex
+    SCATTER = "scatter"  # all shards
+    UNSHARDED = "unsharded"  # the keyspace has one shard
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """`values` holds, for EQUAL and IN, the binds (or None for a literal NULL) to map with `vindex` (its name in
+    the keyspace's VSchema)."""
+
+    choice: Choice
+    keyspace: str
+    vindex: str = ""
+    values: tuple[Bind | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderKey:
+    """One ORDER BY key of the merge. `column` is the position in the shard's rows (hidden columns included).
+    `weight` is the position of its WEIGHT_STRING column, or -1 when the column's own type decides (numbers,
+    times, binary)."""
+
+    column: int
+    weight: int = -1
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One output column that is combined across shards. `op`: count (sum of counts, an exact integer), sum, min,
+    max, avg (column = SUM part, `extra` = position of the COUNT part). min and max of text use `weight`."""
+
+    op: str
+    column: int
+    extra: int = -1
+    weight: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """How the rows of several shards become one result. `visible` columns reach the client, in the shard's order;
+    the rest are hidden helpers at the end of each row. `names`: column names the client must see where the shard's
+    text would give another (position -> name)."""
+
+    visible: int
+    order: tuple[OrderKey, ...] = ()
+    group: tuple[OrderKey, ...] = ()
+    aggregates: tuple[Aggregate, ...] = ()
+    grouped: bool = False  # aggregation: `group` empty means one row over everything
+    distinct: bool = False
+    distinct_weights: tuple[OrderKey, ...] = ()
+    limit: Bind | int | None = None
+    offset: Bind | int | None = None
+    names: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SelectPlan:
+    """A read. `refusal`: why several shards cannot answer it (the 1235 text: construct, instead), or None."""
+
+    chooser: Chooser
+    tables: tuple[str, ...]
+    consolidate: bool  # deterministic, non-locking, no session state: may share another's result
+    locking: bool = False  # FOR UPDATE / SHARE: belongs to a transaction
+    sql: Template | None = None
+    merge: Merge | None = None
+    refusal: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DmlPlan:
+    """UPDATE, DELETE (and what else writes existing rows). Several shards: the original text runs on each, in one
+    transaction; affected rows are added."""
+
+    chooser: Chooser
+    tables: tuple[str, ...]
+    refusal: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InsertRow:
+    """One row of VALUES: its text (with the parentheses), and the bind of its primary vindex value (None: NULL or
+    left to the sequence, see `InsertPlan.sequence_fills_vindex`). `sequence`: where the generated id goes: the
+    bind it replaces, or None when the id is appended to the row's template as a piece -1."""
+
+    text: Template
+    vindex_value: Bind | None
+    sequence_value: Bind | None = None  # the literal given for the auto_increment column, if any
+
+
+@dataclass(frozen=True, slots=True)
+class InsertPlan:
+    """INSERT ... VALUES into a sharded table, or into any table with a sequence. The engine groups rows by shard
+    and sends head + rows + tail to each. In a row's template the piece -1 stands for the sequence's value (used
+    only where the row gives none, NULL or 0)."""
+
+    keyspace: str
+    table: str
+    tables: tuple[str, ...]
+    head: Template
+    rows: tuple[InsertRow, ...]
+    tail: Template
+    vindex: str = ""  # empty: unsharded keyspace
+    sequence: tuple[str, str] | None = None  # (keyspace, table) of the sequence
+    sequence_fills_vindex: bool = False
+    separator: bytes = b","
+
+
+@dataclass(frozen=True, slots=True)
+class DdlPlan:
+    """DDL, and other statements that go to every shard of a keyspace as they came. Commits first, as on MySQL."""
+
+    keyspace: str
+    tables: tuple[str, ...] | None
+    commits: bool = True
+
+
+class Kind(Enum):
+    """Statements that the session itself handles; `router/session*` has one function for each."""
+
+    BEGIN = "begin"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+    SAVEPOINT = "savepoint"
+    ROLLBACK_TO = "rollback_to"
+    RELEASE_SAVEPOINT = "release_savepoint"
+    SET = "set"
+    USE = "use"
+    SHOW = "show"
+    KILL = "kill"
+    EXPLAIN = "explain"
+    LOCK_TABLES = "lock_tables"
+    UNLOCK_TABLES = "unlock_tables"
+    PREPARE = "prepare"
+    EXECUTE = "execute"
+    DEALLOCATE = "deallocate"
+    CALL = "call"
+    LOAD_DATA = "load_data"
+    DO = "do"
+    FLUSH = "flush"
+    XA = "xa"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """A statement for the session. `text_dependent`: literals matter, so it is parsed again from the original."""
+
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class LocalColumn:
+    """A column of a SELECT that the router answers itself: `value` is ("variable", name) for @@name,
+    ("user_variable", name), ("function", "last_insert_id" | "found_rows" | "row_count" | "connection_id" |
+    "database" | "user" | "version"), or ("literal", bind index); `name` the column name MySQL would show."""
+
+    name: str
+    value: tuple[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class SubstitutePlan:
+    """A statement that reads session state (`@@x`, `@u`, LAST_INSERT_ID(), DATABASE(), CONNECTION_ID() ...).
+    `template` has these spots as negative pieces: piece -1-k is `spots[k]`; the session renders them as literals
+    and plans the text that results (`inner` is its normalised key's text with `?` for literals and spots alike)."""
+
+    template: Template
+    spots: tuple[tuple[str, str], ...]
+    local: tuple[LocalColumn, ...] | None = (
+        None  # SELECT of such values only, without FROM: answer in the router
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanError:
+    """The statement cannot be run: MySQL's number, SQLSTATE and text (an unknown table, a syntax error ...)."""
+
+    number: int
+    sqlstate: str
+    text: str
+
+
+Plan = SelectPlan | DmlPlan | InsertPlan | DdlPlan | SessionPlan | SubstitutePlan | PlanError
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan with what `clusterctl explain` shows."""
+
+    plan: Plan
+    tier: str  # "route", "merge", "write", "session", "refused"
+    why: tuple[str, ...] = field(default=())  # why not a lower tier, one line each
