@@ -3,7 +3,9 @@
 Nothing here runs a server: functions give argument lists, and the supervisor of processes starts, restarts and
 stops them. What is written lies under the server's own home directory; servers of the system stay untouched.
 
-    server = MysqlServer(find_mysqld(), home, port=13306, max_connections=24, memory_bytes=512 * MIB)
+    binary = find_mysqld()
+    check_memory(pool_size, binary.flavour, memory_bytes)
+    server = MysqlServer(binary, home, 13306, max_connections(pool_size), memory_bytes)
     initialise(server)                      # once; a second call does nothing
     process = Popen(start_argv(server))     # the supervisor's task
     await wait_ready(server, timeout_s=60, alive=lambda: process.poll() is None)
@@ -27,7 +29,7 @@ from cli.local.binaries import Flavour, MysqldBinary, find_etcd, find_mysqld
 from cli.local.errors import LocalServerError
 from cli.local.etcd import EtcdServer, etcd_argv, wait_etcd_ready
 from cli.local.initialise import initialise, is_initialised
-from cli.local.memory import MemoryNeed, memory_need
+from cli.local.memory import MemoryNeed, check_memory, max_connections, memory_need
 from cli.local.mysql import MysqlServer, start_argv, wait_ready
 from cli.local.paths import log_tail, socket_path
 
@@ -41,6 +43,7 @@ __all__ = [
     "MysqlServer",
     "MysqldBinary",
     "SchemaRun",
+    "check_memory",
     "connect",
     "create_database",
     "create_users",
@@ -51,6 +54,7 @@ __all__ = [
     "initialise",
     "is_initialised",
     "log_tail",
+    "max_connections",
     "memory_need",
     "read_account",
     "run_schema",

@@ -1,13 +1,16 @@
 """The memory of one local MySQL: how the budget is divided, and how many connections it bears.
 
-The figures below hold for the options of cli/local/mysql.py and were measured with them; a server is started
-with exactly these buffers, so the sum is a bound and not a guess. `docs/performance.md` tells how.
+A server starts with exactly these buffers (cli/local/mysql.py). What the flavours need beside them was measured
+with MySQL 9.7.4 and MariaDB 10.11: resident memory after start with a full buffer pool, and what 200 connections
+added that had run point reads, joins and sorts. All 200 sorting at once took 0.6 MiB each on MySQL, 1.7 MiB on
+MariaDB. Not in the sum: one packet of up to max_allowed_packet that a connection may hold for a moment.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 from cli.local.binaries import Flavour
+from cli.local.errors import LocalServerError
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -22,8 +25,17 @@ TMP_TABLE_BYTES: Final = 1 * MIB
 _POOL_STEP_BYTES: Final = 8 * MIB
 _POOL_MIN_BYTES: Final = 24 * MIB
 
-BASE_BYTES: Final[dict[Flavour, int]] = {"mysql": 0, "mariadb": 0}
-THREAD_BYTES: Final[dict[Flavour, int]] = {"mysql": 0, "mariadb": 0}
+TEMPTABLE_BYTES: Final = 16 * MIB
+"""MySQL keeps all temporary tables of all connections in this much, and the rest on disk."""
+
+DIRECT_CONNECTIONS: Final = 4
+"""Beyond pool_size: for `clusterctl` while it sets up, and for people who look at the shard itself."""
+
+BASE_BYTES: Final[dict[Flavour, int]] = {"mysql": 160 * MIB + TEMPTABLE_BYTES, "mariadb": 64 * MIB}
+"""The server itself: code, dictionary, caches, log buffer."""
+
+THREAD_BYTES: Final[dict[Flavour, int]] = {"mysql": 384 * KIB, "mariadb": 256 * KIB}
+"""A connection that ran ordinary statements: what it touches of its stack, network buffer, open tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +44,15 @@ class MemoryNeed:
 
     needed_bytes: int
     explanation: str
-    most_connections: int
+    largest_pool_size: int
     """The largest pool_size that the given memory bears; 0 where it bears none."""
+    smallest_memory_bytes: int
+    """The smallest memory that bears the given pool_size."""
+
+
+def max_connections(pool_size: int) -> int:
+    """The server's own max_connections for a pool of `pool_size`."""
+    return pool_size + DIRECT_CONNECTIONS
 
 
 def buffer_pool_bytes(memory_bytes: int) -> int:
@@ -44,25 +63,39 @@ def buffer_pool_bytes(memory_bytes: int) -> int:
 def connection_bytes(flavour: Flavour) -> int:
     """One connection at its worst: its thread and every buffer it may fill in one ordinary statement."""
     buffers = SORT_BUFFER_BYTES + JOIN_BUFFER_BYTES + READ_BUFFER_BYTES + READ_RND_BUFFER_BYTES
-    return THREAD_BYTES[flavour] + buffers + TMP_TABLE_BYTES
+    temporary = TMP_TABLE_BYTES if flavour == "mariadb" else 0  # MySQL's are in BASE_BYTES, for all together
+    return THREAD_BYTES[flavour] + buffers + temporary
 
 
 def memory_need(pool_size: int, flavour: Flavour, memory_bytes: int) -> MemoryNeed:
-    """What `pool_size` connections and the global buffers need of a budget of `memory_bytes`.
-
-    Refuse to start where `needed_bytes` is above `memory_bytes`.
-    """
+    """What `pool_size` connections and the global buffers need of a budget of `memory_bytes`."""
     pool = buffer_pool_bytes(memory_bytes)
-    fixed = BASE_BYTES[flavour] + pool
+    base = BASE_BYTES[flavour]
     each = connection_bytes(flavour)
-    needed = fixed + pool_size * each
+    connections = max_connections(pool_size)
+    needed = base + pool + connections * each
     explanation = (
-        f"{mib(BASE_BYTES[flavour])} the server itself + {mib(pool)} buffer pool"
-        f" + {pool_size} connections x {each / MIB:.1f} MiB = {mib(needed)}"
+        f"{_mib(base)} for the server itself + {_mib(pool)} buffer pool"
+        f" + {connections} connections x {each / MIB:.2f} MiB = {_mib(needed)}"
     )
-    return MemoryNeed(needed, explanation, max(0, (memory_bytes - fixed) // each))
+    largest = (memory_bytes - base - pool) // each - DIRECT_CONNECTIONS
+    # The buffer pool is at most a quarter, or its least; the rest is what a larger budget must hold.
+    rest = base + connections * each
+    smallest = max(rest + _POOL_MIN_BYTES, -(-rest * 4 // 3))
+    return MemoryNeed(needed, explanation, max(0, largest), -(-smallest // MIB) * MIB)
 
 
-def mib(size_bytes: int) -> str:
-    """A size for a person, rounded up to whole MiB."""
+def check_memory(pool_size: int, flavour: Flavour, memory_bytes: int) -> None:
+    """Raises LocalServerError, saying which number to change, where the budget does not bear `pool_size`."""
+    need = memory_need(pool_size, flavour, memory_bytes)
+    if need.needed_bytes <= memory_bytes:
+        return
+    lower = f"lower [tablet] pool_size to {need.largest_pool_size} or " if need.largest_pool_size >= 3 else ""
+    raise LocalServerError(
+        f"[tablet] pool_size {pool_size} does not fit [mysql] memory {_mib(memory_bytes)}:"
+        f" {need.explanation}; {lower}raise [mysql] memory to {need.smallest_memory_bytes // MIB}MiB"
+    )
+
+
+def _mib(size_bytes: int) -> str:
     return f"{-(-size_bytes // MIB)} MiB"

@@ -18,6 +18,7 @@ from cli.local.memory import (
     READ_BUFFER_BYTES,
     READ_RND_BUFFER_BYTES,
     SORT_BUFFER_BYTES,
+    TEMPTABLE_BYTES,
     TMP_TABLE_BYTES,
     buffer_pool_bytes,
 )
@@ -32,7 +33,7 @@ class MysqlServer:
     home: Path
     port: int
     max_connections: int
-    """The server's own limit: pool_size and a few more for people who connect to the shard directly."""
+    """The server's own limit; `max_connections(pool_size)` of cli/local/memory.py."""
     memory_bytes: int
     server_id: int = 1
     binlog: bool = False
@@ -109,7 +110,7 @@ def start_argv(server: MysqlServer) -> list[str]:
     if mysql:
         # The pool's size is rounded up to whole chunks, of 128 MiB unless told otherwise.
         argv += ["--innodb-buffer-pool-chunk-size=8M", "--innodb-redo-log-capacity=64M", "--mysqlx=OFF"]
-        argv += [f"--temptable-max-ram={16 * MIB}", "--innodb-buffer-pool-in-core-file=OFF"]
+        argv += [f"--temptable-max-ram={TEMPTABLE_BYTES}", "--innodb-buffer-pool-in-core-file=OFF"]
     else:
         argv += [
             "--innodb-log-file-size=64M",
