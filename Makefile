@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh Debian or Ubuntu with Python 3.11: `make up` and `make test`.
+.PHONY: help up down test test-fast check fmt bench
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+# Options for pytest, such as: make test ARGS="-k wire -x"
+ARGS ?=
+
+up: ## set up what is missing and start the demo cluster (Ctrl-C stops it)
+	@scripts/setup.sh up
+	@exec $(BIN)/clusterctl up $(ARGS)
+
+down: ## stop the demo cluster
+	@$(BIN)/clusterctl down $(ARGS)
+
+test: ## set up both servers and every client, then lint, types and all tests
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: ## the tests that need no server
+	@$(BIN)/python -m pytest -q -m "not e2e and not slow and not fault" $(ARGS)
+
+check: ## lint, formatting, types, imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: ## format, and mend what the linter can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: ## the same load direct and through the router
+	@$(BIN)/clusterctl bench oltp $(ARGS)
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,82 @@
+"""Fixtures of real servers. What they start ends with the test or the session, whatever happens."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.local import EtcdServer, Flavour
+from tests.kit.proxy import Address, CutProxy
+from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Templates
+
+
+@pytest.fixture(scope="session", params=FLAVOURS)
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    """Each installed flavour in turn: "mysql", "mariadb"."""
+    chosen: Flavour = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    return Templates(tmp_path_factory.mktemp("templates"))
+
+
+@pytest.fixture(scope="session")
+def shared_servers(tmp_path_factory: pytest.TempPathFactory, templates: Templates) -> Iterator[Servers]:
+    """What lives as long as the session."""
+    servers = Servers(tmp_path_factory.mktemp("shared"), templates)
+    try:
+        yield servers
+    finally:
+        servers.close()
+
+
+@pytest.fixture
+def servers(tmp_path: Path, templates: Templates) -> Iterator[Servers]:
+    """Starts servers for one test: `servers.mysql(flavour, ...)`, `servers.etcd()`."""
+    mine = Servers(tmp_path, templates)
+    try:
+        yield mine
+    finally:
+        mine.close()
+
+
+@pytest.fixture(scope="session")
+def mysql_server(shared_servers: Servers, flavour: Flavour) -> RunningMysql:
+    """A server of each flavour that all tests share: make a database of your own and drop it."""
+    return shared_servers.mysql(flavour, memory_bytes=256 * 1024 * 1024, max_connections=300)
+
+
+@pytest.fixture(scope="session")
+def etcd_server(shared_servers: Servers) -> Running[EtcdServer]:
+    """An etcd that all tests share: use a cluster name of your own."""
+    return shared_servers.etcd()
+
+
+@pytest.fixture
+def clean_server(servers: Servers) -> Callable[..., RunningMysql]:
+    """`clean_server(flavour, memory_bytes=..., max_connections=..., extra=...)`: a MySQL of this test's own."""
+    return servers.mysql
+
+
+@pytest.fixture
+def clean_etcd(servers: Servers) -> Callable[[], Running[EtcdServer]]:
+    """`clean_etcd()`: an etcd of this test's own, to be killed at will."""
+    return servers.etcd
+
+
+@pytest.fixture
+def cut_proxy(tmp_path: Path) -> Iterator[Callable[[Address], CutProxy]]:
+    """`cut_proxy(("127.0.0.1", port))` or `cut_proxy("/path")`: a proxy on TCP before that server."""
+    proxies: list[CutProxy] = []
+
+    def start(target: Address) -> CutProxy:
+        proxies.append(CutProxy(target))
+        return proxies[-1]
+
+    try:
+        yield start
+    finally:
+        for proxy in proxies:
+            proxy.close()
