@@ -348,6 +348,14 @@ _ROWS: Final = (
         "The cluster's topology is not known yet: {reason}",
         "Wait for the control plane; see clusterctl status.",
     ),
+    ErrorCode(
+        "SHARDS_DIFFER",
+        15017,
+        "HY000",
+        False,
+        "The shards answer with different columns: {what}",
+        "Bring the tables of all shards to the same definition.",
+    ),
 )
 
 

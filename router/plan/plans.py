@@ -54,22 +54,26 @@ class Chooser:
 class OrderKey:
     """One ORDER BY key of the merge. `column` is the position in the shard's rows (hidden columns included).
     `weight` is the position of its WEIGHT_STRING column, or -1 when the column's own type decides (numbers,
-    times, binary)."""
+    times, binary). `pad` is the position of a column with the weight of a space where the collation pads, else
+    empty: IF(LEFT(x, 0) = ' ', WEIGHT_STRING(CONCAT(LEFT(x, 0), ' ')), '')."""
 
     column: int
     weight: int = -1
     descending: bool = False
+    pad: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
     """One output column that is combined across shards. `op`: count (sum of counts, an exact integer), sum, min,
-    max, avg (column = SUM part, `extra` = position of the COUNT part). min and max of text use `weight`."""
+    max, avg (column = SUM part, `extra` = position of the COUNT part). min and max of text use `weight` and `pad`
+    (see OrderKey)."""
 
     op: str
     column: int
     extra: int = -1
     weight: int = -1
+    pad: int = -1
 
 
 @dataclass(frozen=True, slots=True)
