@@ -169,8 +169,10 @@ def test_problems_across_keyspaces(commerce: Keyspace) -> None:
     lines = VSchema([commerce]).problems()
     assert lines == (
         "sequence of table commerce.customer: Unknown keyspace 'product'",
-        "sequence of table commerce.corder: Table 'corder_seq' is in no keyspace's VSchema: name its keyspace, "
-        "or USE it",
+        (
+            "sequence of table commerce.corder: Table 'corder_seq' is in no keyspace's VSchema: name its keyspace, "
+            "or USE it"
+        ),
         "source of reference table commerce.product: Unknown keyspace 'product'",
     )
     no_sequence = VSchema([commerce, parse("product", {"tables": {"corder_seq": {}}})])
