@@ -318,6 +318,8 @@ class ResultScanner:
             stop = size
         elif pos < size:
             self._tail = chunk[pos:]
+            if pos == size - 4 and _header_only(chunk, pos)[0] == base:
+                raise broken_answer("packet's size")  # nothing may follow to show that it is empty
             stop = pos
         else:
             self._skip = pos - size

@@ -1,0 +1,175 @@
+"""What both ends say to open a connection: greeting, HandshakeResponse41, SSLRequest, COM_CHANGE_USER, and the
+packets of an authentication that goes on.
+
+Parsers raise ClientProtocolError 1043 (Bad handshake); nothing of a client that failed to parse is used.
+Source: MySQL internals, "Connection Phase Packets".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from struct import Struct
+
+from wire.constants import (
+    AUTH_MORE_DATA_HEADER,
+    AUTH_SWITCH_HEADER,
+    CLIENT_CONNECT_ATTRS,
+    CLIENT_CONNECT_WITH_DB,
+    CLIENT_PLUGIN_AUTH,
+    CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA,
+    CLIENT_PROTOCOL_41,
+    CLIENT_SECURE_CONNECTION,
+    CLIENT_SSL,
+    CLIENT_ZSTD_COMPRESSION_ALGORITHM,
+    NATIVE_PASSWORD,
+    SCRAMBLE_LENGTH,
+)
+from wire.errors import ClientProtocolError, bad_handshake
+from wire.packets import PayloadCursor
+
+_RESPONSE_HEAD = Struct("<IIB23x")
+SSL_REQUEST_SIZE = 32
+MAX_ATTRIBUTES_BYTES = 65536
+"""MySQL's own bound of all connection attributes of one client."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """A client's answer to the greeting, or its COM_CHANGE_USER. `caps` are the client's own flags."""
+
+    caps: int
+    max_packet_bytes: int
+    charset: int
+    user: str
+    auth_response: bytes
+    database: str | None
+    plugin: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    zstd_level: int = 0
+
+
+def greeting(
+    server_version: str,
+    connection_id: int,
+    nonce: bytes,
+    caps: int,
+    charset: int,
+    status: int,
+    plugin: str,
+) -> bytes:
+    """The payload of a protocol version 10 greeting; `nonce` is 20 bytes of `make_nonce`."""
+    return b"".join(
+        (
+            b"\x0a",
+            server_version.encode(),
+            b"\0",
+            (connection_id & 0xFFFFFFFF).to_bytes(4, "little"),
+            nonce[:8],
+            b"\0",
+            (caps & 0xFFFF).to_bytes(2, "little"),
+            bytes((charset & 0xFF,)),
+            status.to_bytes(2, "little"),
+            (caps >> 16).to_bytes(2, "little"),
+            bytes((SCRAMBLE_LENGTH + 1,)),
+            bytes(10),
+            nonce[8:],
+            b"\0",
+            plugin.encode(),
+            b"\0",
+        )
+    )
+
+
+def auth_switch_request(plugin: str, nonce: bytes) -> bytes:
+    return bytes((AUTH_SWITCH_HEADER,)) + plugin.encode() + b"\0" + nonce + b"\0"
+
+
+def auth_more_data(data: bytes) -> bytes:
+    return bytes((AUTH_MORE_DATA_HEADER,)) + data
+
+
+def is_ssl_request(payload: bytes) -> bool:
+    return len(payload) == SSL_REQUEST_SIZE and bool(int.from_bytes(payload[:4], "little") & CLIENT_SSL)
+
+
+def parse_login(payload: bytes) -> LoginRequest:
+    """A HandshakeResponse41. Clients from before MySQL 4.1 are refused with 1251."""
+    if len(payload) < 2:
+        raise bad_handshake()
+    if not int.from_bytes(payload[:2], "little") & CLIENT_PROTOCOL_41:
+        raise _too_old()
+    if len(payload) < SSL_REQUEST_SIZE + 1:
+        raise bad_handshake()
+    caps, max_packet_bytes, charset = _RESPONSE_HEAD.unpack_from(payload)
+    cursor = PayloadCursor(payload, "login", SSL_REQUEST_SIZE, _bad)
+    user = cursor.nul_bytes()
+    if caps & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA:
+        response = cursor.lenenc_bytes()
+    elif caps & CLIENT_SECURE_CONNECTION:
+        response = cursor.take(cursor.uint(1))
+    else:
+        response = cursor.nul_bytes()
+    database = cursor.nul_bytes() if caps & CLIENT_CONNECT_WITH_DB and cursor.left() else b""
+    plugin = _plugin(cursor) if caps & CLIENT_PLUGIN_AUTH and cursor.left() else NATIVE_PASSWORD
+    attributes = _attributes(cursor) if caps & CLIENT_CONNECT_ATTRS and cursor.left() else {}
+    level = cursor.uint(1) if caps & CLIENT_ZSTD_COMPRESSION_ALGORITHM and cursor.left() else 0
+    return LoginRequest(
+        caps,
+        max_packet_bytes,
+        charset,
+        _name(user),
+        response,
+        _name(database) or None,
+        plugin,
+        attributes,
+        level,
+    )
+
+
+def parse_change_user(payload: bytes, caps: int) -> LoginRequest:
+    """A COM_CHANGE_USER of a client that logged in with `caps`. `charset` 0 is "not given"."""
+    cursor = PayloadCursor(payload, "COM_CHANGE_USER", 1, _bad)
+    user = cursor.nul_bytes()
+    response = cursor.take(cursor.uint(1)) if caps & CLIENT_SECURE_CONNECTION else cursor.nul_bytes()
+    database = cursor.nul_bytes()
+    charset = cursor.uint(2) if cursor.left() >= 2 else 0
+    plugin = _plugin(cursor) if caps & CLIENT_PLUGIN_AUTH and cursor.left() else NATIVE_PASSWORD
+    attributes = _attributes(cursor) if caps & CLIENT_CONNECT_ATTRS and cursor.left() else {}
+    return LoginRequest(caps, 0, charset, _name(user), response, _name(database) or None, plugin, attributes)
+
+
+def _plugin(cursor: PayloadCursor) -> str:
+    # some old clients leave out the NUL at the very end
+    raw = cursor.nul_bytes() if b"\0" in cursor.data[cursor.at :] else cursor.rest()
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _attributes(cursor: PayloadCursor) -> dict[str, str]:
+    size = cursor.lenenc_int()
+    if size > MAX_ATTRIBUTES_BYTES:
+        raise bad_handshake()
+    inner = PayloadCursor(cursor.take(size), "connection attributes", 0, _bad)
+    attributes: dict[str, str] = {}
+    while inner.left():
+        key = inner.lenenc_bytes().decode("utf-8", "backslashreplace")
+        attributes[key] = inner.lenenc_bytes().decode("utf-8", "backslashreplace")
+    return attributes
+
+
+def _name(raw: bytes) -> str:
+    """Names that are not UTF-8 stay printable, for the error message and the log."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _bad(what: str) -> ClientProtocolError:
+    return bad_handshake()
+
+
+def _too_old() -> ClientProtocolError:
+    return ClientProtocolError(
+        1251,
+        "08004",
+        "Client does not support authentication protocol requested by server; consider upgrading MySQL client "
+        "(it speaks a protocol from before MySQL 4.1)",
+    )
