@@ -1,0 +1,213 @@
+"""Requests to tablets for code that waits: one awaitable a request, and the steps of transactions.
+
+Invariant: a call that is cancelled abandons its request, so that the tablet stops and whatever it would have held
+is freed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from core.errors import SluiceError, fail
+from core.rpc import messages as m
+from router.gateway import Link
+from router.transaction import Transaction
+from wire.answers import Err, parse_err
+from wire.constants import SERVER_STATUS_IN_TRANS
+from wire.packets import iterate_payloads
+
+if TYPE_CHECKING:
+    from router.session import Session
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""A whole answer kept in memory may be that large; more is RESULT_TOO_LARGE for the statement."""
+
+
+class TabletError(SluiceError):
+    """A tablet's FAIL, as an exception with its own number and text."""
+
+    def __init__(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+        Exception.__init__(self, text)
+        self.number = number
+        self.sqlstate = sqlstate
+        self.message = text
+        self.handle = handle
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: client-ready packets, and what the tablet holds afterwards."""
+
+    info: int
+    data: bytes
+    handle: int
+    status: int
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.info & m.I_ERR)
+
+    def error(self) -> Err:
+        """MySQL's error of a failed answer."""
+        payload = b""
+        for payload in iterate_payloads(self.data):
+            pass
+        return parse_err(payload)
+
+
+class Call:
+    """Collects one answer; `await call.answer` gives it or raises TabletError."""
+
+    __slots__ = ("_chunks", "_link", "_size", "answer", "request")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
+        self.answer: asyncio.Future[Answer] = loop.create_future()
+        self.request = 0
+        self._link = link
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
+        self._chunks.append(data)
+        self._size += len(data)
+        if info & m.I_LAST:
+            if not self.answer.done():
+                whole = b"".join(self._chunks) if len(self._chunks) > 1 else data
+                self.answer.set_result(Answer(info, whole, handle, status))
+        elif self._size > MAX_ANSWER_BYTES:
+            self._link.abandon(self.request)
+            if not self.answer.done():
+                self.answer.set_exception(fail("RESULT_TOO_LARGE", limit=f"{MAX_ANSWER_BYTES} bytes of"))
+        else:
+            self._link.credit(self.request, len(data))
+
+    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(TabletError(number, sqlstate, text, handle))
+
+
+class Calls:
+    """The waiting requests of one worker."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    async def execute(
+        self,
+        link: Link,
+        sql: bytes,
+        *,
+        flags: int = 0,
+        handle: int = 0,
+        user: str = "",
+        settings: str = "",
+        tables: tuple[str, ...] | None = (),
+        extra: dict[str, Any] | None = None,
+    ) -> Answer:
+        """Runs one statement and gives its whole answer, also an ERR of MySQL. Raises TabletError."""
+        call = Call(self._loop, link)
+        call.request = link.execute(call, flags, handle, user, settings, tables, sql, extra)
+        try:
+            return await call.answer
+        except asyncio.CancelledError:
+            link.abandon(call.request)
+            raise
+
+    async def in_session(
+        self,
+        session: "Session",
+        link: Link,
+        sql: bytes,
+        *,
+        flags: int = 0,
+        tables: tuple[str, ...] | None = (),
+        extra: dict[str, Any] | None = None,
+    ) -> Answer:
+        """Like `execute`, as a statement of `session`: with its settings, inside its transaction if there is one.
+
+        The answer is in the classic EOF flavour unless `flags` ask otherwise. Keeps the transaction's books.
+        """
+        tx = session.tx
+        if tx is None and not session.autocommit:
+            tx = session.open_transaction(explicit=False)
+        reserved = session.reserved.get(link) if session.reserved else None
+        if tx is None:
+            return await self.execute(
+                link,
+                sql,
+                flags=flags | m.F_STATUS if reserved else flags,
+                handle=reserved.handle if reserved else 0,
+                user=session.user,
+                settings=session.settings_text,
+                tables=tables,
+                extra=extra,
+            )
+        tx.check()
+        flags |= m.F_STATUS
+        if not session.autocommit:
+            flags |= m.F_NO_AUTOCOMMIT
+        handle = tx.handle_on(link)
+        if not handle:
+            if tx.savepoints or reserved:
+                await self.join(session, tx, link)
+                handle = tx.handle_on(link)
+            else:
+                flags |= m.F_BEGIN
+                extra = {**(extra or {}), "begin": tx.begin}
+        try:
+            answer = await self.execute(
+                link,
+                sql,
+                flags=flags,
+                handle=handle,
+                user=session.user,
+                settings=session.settings_text,
+                tables=tables,
+                extra=extra,
+            )
+        except TabletError as error:
+            tx.note(link, error.handle)
+            if handle and not error.handle:
+                tx.lose(error.message)
+            raise
+        if session.tx is tx:
+            tx.note(link, answer.handle)
+            if not answer.status & SERVER_STATUS_IN_TRANS:
+                session.transaction_over()
+        elif answer.handle:
+            link.free(answer.handle)
+        return answer
+
+    async def join(self, session: "Session", tx: Transaction, link: Link) -> None:
+        """Opens `tx` on one more shard and replays its savepoints there. Raises SluiceError; then it has not joined."""
+        reserved = session.reserved.get(link) if session.reserved else None
+        handle = reserved.handle if reserved else 0
+        statements: list[bytes] = [*(text.encode() for text in tx.begin), *tx.savepoints]
+        for position, statement in enumerate(statements):
+            first_of_pooled = position == 0 and not handle
+            answer = await self.execute(
+                link,
+                statement,
+                flags=m.F_STATUS | (m.F_RESERVE if first_of_pooled else 0),
+                handle=handle,
+                user=session.user,
+                settings=session.settings_text,
+            )
+            handle = answer.handle
+            if answer.failed:
+                error = answer.error()
+                if handle and not reserved:
+                    link.free(handle)
+                raise TabletError(error.number, error.sqlstate, error.text, 0)
+        tx.note(link, handle)
+
+    async def gather(self, calls: Sequence["asyncio.Task[Answer]"]) -> list[Answer]:
+        """All answers, in order. If one raises, the others are cancelled first and the error is raised."""
+        try:
+            return list(await asyncio.gather(*calls))
+        except BaseException:
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            raise

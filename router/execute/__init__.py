@@ -1,0 +1,1 @@
+"""How plans run: one file a kind of plan; `compile` turns a plan into a runner."""

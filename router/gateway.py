@@ -1,0 +1,308 @@
+"""The router worker's way to the tablets: one link a shard, requests out, answers to whoever waits.
+
+Invariants:
+- Every request gets exactly one end: a last `on_result` or one `on_fail`.
+- A request is sent only on a link that has been welcomed; while there is none it waits, bounded in number and
+  time, and then fails with TABLET_UNAVAILABLE (nothing was executed).
+- When a link is lost, what was in flight on it fails at once: CONNECTION_LOST, or retryable where the tablet
+  cannot have begun. Nothing of an old link reaches the next incarnation of the tablet.
+- Nobody forgets a held connection: an answer that carries a handle nobody waits for is answered with FREE.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from core.clock import Clock
+from core.errors import BY_NUMBER, SluiceError, fail
+from core.rpc import messages as m
+from core.rpc.messages import Record
+from core.rpc.transport import Dealer
+
+WAIT_FOR_TABLET_S: Final = 5.0
+"""How long a request waits for a tablet that is away (a restart, a fail-over)."""
+MAX_WAITING: Final = 10_000
+"""Requests that may wait for one absent tablet in one worker."""
+SILENCE_S: Final = 3.0
+"""A tablet not heard of for that long counts as lost."""
+
+_RESULT: Final = m.RESULT
+_I_LAST: Final = m.I_LAST
+
+
+class Receiver(Protocol):
+    """Whoever waits for an answer."""
+
+    def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
+        """A piece of the answer; the last one has I_LAST. `handle` and `status` are 0 where none came."""
+        ...
+
+    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+        """The tablet (or the way to it) refused or lost the request. `handle` 0: what was held is gone."""
+        ...
+
+
+class _Nobody:
+    """Takes the answers of requests whose asker went away, and frees what they hold."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: "Link") -> None:
+        self._link = link
+
+    def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
+        del data, status
+        if info & _I_LAST and handle:
+            self._link.free(handle)
+
+    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+        del number, sqlstate, text
+        if handle:
+            self._link.free(handle)
+
+
+class Link:
+    """The one way from this worker to the tablet of one shard; survives the tablet's restarts."""
+
+    __slots__ = (
+        "_connect",
+        "_dealer",
+        "_heard_s",
+        "_next_id",
+        "_nobody",
+        "_now_s",
+        "_waiting",
+        "endpoint",
+        "incarnation",
+        "keyspace",
+        "name",
+        "on_server",
+        "pending",
+        "ready",
+        "reason",
+        "server",
+        "shard",
+        "tablet_state",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        keyspace: str,
+        shard: str,
+        endpoint: str,
+        connect: Callable[["Link"], Dealer],
+        clock: Clock,
+        on_server: Callable[["Link"], None],
+    ) -> None:
+        self.name = name
+        """This worker's name, as HELLO says it."""
+        self.keyspace = keyspace
+        self.shard = shard
+        self.endpoint = endpoint
+        self.ready = False
+        self.reason = "not connected yet"
+        self.server: dict[str, Any] = {}
+        """What WELCOME said of the MySQL behind: version, flavour, session variables."""
+        self.tablet_state = m.STARTING
+        self.incarnation = 0
+        """Counts the tablets met on this link: a handle belongs to one incarnation."""
+        self.pending: dict[int, Receiver] = {}
+        self.on_server = on_server
+        self._connect = connect
+        self._now_s = clock.now_s
+        self._next_id = 0
+        self._waiting: deque[tuple[float, int, tuple[Any, ...], int]] = deque()
+        self._nobody = _Nobody(self)
+        self._heard_s = 0.0
+        self._dealer = connect(self)
+
+    # ---- requests
+
+    def execute(
+        self,
+        receiver: Receiver,
+        flags: int,
+        handle: int,
+        user: str,
+        settings: str,
+        tables: tuple[str, ...] | None,
+        sql: bytes,
+        extra: dict[str, Any] | None,
+    ) -> int:
+        """Sends EXECUTE; returns the request's id for `cancel` and `credit`."""
+        self._next_id = request = self._next_id + 1
+        self.pending[request] = receiver
+        record = (m.EXECUTE, request, 0, flags, handle, user, settings, tables, sql, extra)
+        if self.ready:
+            self._dealer.send(record, len(sql) + 128)
+        else:
+            self._wait(request, record, len(sql) + 128, handle)
+        return request
+
+    def prepare(self, receiver: "PreparedReceiver", user: str, settings: str, sql: bytes, database: str) -> int:
+        """Sends PREPARE; the answer comes as `on_prepared` or `on_fail`."""
+        self._next_id = request = self._next_id + 1
+        self.pending[request] = receiver  # type: ignore[assignment]
+        record = (m.PREPARE, request, 0, user, settings, sql, database)
+        if self.ready:
+            self._dealer.send(record, len(sql) + 128)
+        else:
+            self._wait(request, record, len(sql) + 128, 0)
+        return request
+
+    def cancel(self, request: int) -> None:
+        """Asks the tablet to end `request`; its answer still comes."""
+        if request in self.pending:
+            self._dealer.send((m.CANCEL, request))
+
+    def abandon(self, request: int) -> None:
+        """Cancels `request` and drops its answer; a handle that it brings is freed."""
+        if request in self.pending:
+            self.pending[request] = self._nobody
+            self._dealer.send((m.CANCEL, request))
+
+    def credit(self, request: int, size_bytes: int) -> None:
+        """Tells the tablet that the client took that much of the answer."""
+        self._dealer.send((m.CREDIT, request, size_bytes))
+
+    def free(self, handle: int) -> None:
+        """Rolls back and gives back what `handle` holds."""
+        self._dealer.send((m.FREE, handle))
+
+    def _wait(self, request: int, record: tuple[Any, ...], size: int, handle: int) -> None:
+        if handle or len(self._waiting) >= MAX_WAITING:
+            del_later = self.pending.pop(request)
+            error = (
+                fail("TRANSACTION_LOST", reason=f"tablet {self.keyspace}/{self.shard}: {self.reason}")
+                if handle
+                else self._unavailable(0)
+            )
+            _report(del_later, error)
+            return
+        self._waiting.append((self._now_s(), request, record, size))
+
+    def _unavailable(self, waited_s: float) -> SluiceError:
+        return fail(
+            "TABLET_UNAVAILABLE",
+            keyspace=self.keyspace,
+            shard=self.shard,
+            reason=self.reason,
+            waited_ms=int(waited_s * 1000),
+        )
+
+    # ---- answers
+
+    def on_record(self, record: Record) -> None:
+        """Takes one record of the tablet."""
+        if record[0] == _RESULT:
+            info = record[2]
+            receiver = self.pending.pop(record[1], None) if info & _I_LAST else self.pending.get(record[1])
+            if receiver is None:
+                return
+            if len(record) > 4:
+                receiver.on_result(info, record[3], record[4], record[5])
+            else:
+                receiver.on_result(info, record[3], 0, 0)
+            return
+        self._other_record(record)
+
+    def _other_record(self, record: Record) -> None:
+        kind = record[0]
+        self._heard_s = self._now_s()
+        if kind == m.FAIL:
+            receiver = self.pending.pop(record[1], None)
+            if receiver is not None:
+                receiver.on_fail(record[2], record[3], record[4], record[5])
+        elif kind == m.PREPARED:
+            asker: Any = self.pending.pop(record[1], None)
+            if asker is not None and asker is not self._nobody:
+                asker.on_prepared(record[2], record[3], record[4])
+        elif kind == m.PONG:
+            self.tablet_state = record[3]
+        elif kind == m.STATE:
+            self.tablet_state = record[1]
+        elif kind == m.WELCOME:
+            self._welcomed(record)
+        elif kind == m.REFUSED:
+            self.reason = f"the tablet refused this router: {record[1]}"
+
+    def _welcomed(self, record: Record) -> None:
+        _, version, _alias, keyspace, shard, _type, _clock_ms, server, state = record
+        if version != m.VERSION or keyspace != self.keyspace or shard != self.shard:
+            self.reason = f"{self.endpoint} is tablet {keyspace}/{shard}, protocol {version}"
+            return
+        self.server = server
+        self.tablet_state = state
+        self.ready = True
+        self.incarnation += 1
+        waiting, self._waiting = self._waiting, deque()
+        for _, request, message, size in waiting:
+            if request in self.pending:
+                self._dealer.send(message, size)
+        self.on_server(self)
+
+    # ---- the link's own life
+
+    def on_up(self) -> None:
+        self._heard_s = self._now_s()
+        self._dealer.send((m.HELLO, m.VERSION, self.name))
+
+    def on_down(self, reason: str) -> None:
+        """The transport was lost: fails what was in flight and starts over with a new one."""
+        was_ready, self.ready = self.ready, False
+        self.reason = reason
+        waiting = {request for _, request, _, _ in self._waiting}
+        lost = {request: receiver for request, receiver in self.pending.items() if request not in waiting}
+        self.pending = {request: self.pending[request] for request in waiting if request in self.pending}
+        self._dealer = self._connect(self)
+        if lost and was_ready:
+            error = fail("CONNECTION_LOST", keyspace=self.keyspace, shard=self.shard)
+            for receiver in lost.values():
+                _report(receiver, error)
+
+    def tick(self) -> None:
+        """Once a second: heartbeat, silence, requests that waited too long for a tablet."""
+        now = self._now_s()
+        while self._waiting and now - self._waiting[0][0] >= WAIT_FOR_TABLET_S:
+            since, request, _, _ = self._waiting.popleft()
+            receiver = self.pending.pop(request, None)
+            if receiver is not None:
+                _report(receiver, self._unavailable(now - since))
+        if self.ready and now - self._heard_s > SILENCE_S:
+            self._dealer.close()
+            self.on_down(f"nothing heard from the tablet for {SILENCE_S:.0f} s")
+        elif self._heard_s:
+            self._dealer.send((m.PING, int(now * 1000)))
+
+    def waiting_count(self) -> int:
+        return len(self._waiting)
+
+    def close(self, reason: str) -> None:
+        """The shard left the topology: everything that waits fails."""
+        self.ready = False
+        self.reason = reason
+        self._dealer.close()
+        pending, self.pending = self.pending, {}
+        self._waiting.clear()
+        error = fail("CONNECTION_LOST", keyspace=self.keyspace, shard=self.shard)
+        for receiver in pending.values():
+            _report(receiver, error)
+
+
+class PreparedReceiver(Protocol):
+    """Whoever waits for the answer of PREPARE."""
+
+    def on_prepared(self, params: int, columns: int, packets: bytes) -> None: ...
+
+    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None: ...
+
+
+def _report(receiver: Receiver, error: SluiceError) -> None:
+    receiver.on_fail(error.number, error.sqlstate, error.message, 0)
+
+
+def is_retryable(number: int) -> bool:
+    """True if the error table says that nothing was executed."""
+    code = BY_NUMBER.get(number)
+    return code is not None and code.retryable

@@ -1,0 +1,66 @@
+"""Accepting clients, bounded: at most `max_half_open` logins in flight, the rest wait in the kernel's backlog."""
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+from router.connection import Connection
+
+if TYPE_CHECKING:
+    from router.worker import Worker
+
+ACCEPTS_A_TURN: Final = 32
+"""Accepted in one turn of the loop, so that a storm of logins does not starve running queries."""
+
+
+class Listener:
+    """The worker's listening socket on its loop."""
+
+    def __init__(self, worker: "Worker", sock: socket.socket) -> None:
+        self._worker = worker
+        self._sock = sock
+        self._open = False
+        self._closed = False
+
+    def open(self) -> None:
+        """Starts (or goes on) accepting."""
+        if not self._open and not self._closed:
+            self._open = True
+            self._worker.loop.add_reader(self._sock.fileno(), self._acceptable)
+
+    def pause(self) -> None:
+        if self._open:
+            self._open = False
+            self._worker.loop.remove_reader(self._sock.fileno())
+
+    def close(self) -> None:
+        """Accepts no more; connections in the backlog stay there for the next worker of this slot."""
+        self.pause()
+        self._closed = True
+
+    def _acceptable(self) -> None:
+        worker = self._worker
+        for _ in range(ACCEPTS_A_TURN):
+            if len(worker.half_open) >= worker.boot.config.router.max_half_open:
+                self.pause()
+                return
+            try:
+                client, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                worker.log.warning("accept failed: %s", error)
+                worker.loop.call_later(0.1, self.open)
+                self.pause()
+                return
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = Connection(worker, str(address[0]))
+            worker.half_open[connection] = worker.clock.now_s()
+            worker.spawn(self._adopt(client, connection))
+
+    async def _adopt(self, client: socket.socket, connection: Connection) -> None:
+        try:
+            await self._worker.loop.connect_accepted_socket(lambda: connection, client)
+        except OSError:
+            client.close()
+            self._worker.half_open.pop(connection, None)

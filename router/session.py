@@ -1,0 +1,438 @@
+"""One client's session: what it has set, what it holds, and the way of its statements.
+
+The hot path is `on_query` -> `Runner.run` -> `forward` -> (tablet) -> `on_result`: plain calls, no task, no future.
+Everything rarer runs as one task a statement (`start`).
+
+Invariants:
+- One statement at a time: the connection gives the next command only after `done`.
+- A session without a transaction and without reserved connections holds nothing on any tablet.
+- What the client set is sent with every statement (`settings_text`); the tablet guarantees that it applies to this
+  statement and to no other session.
+- A client that goes away leaves nothing behind: its running request is cancelled, its handles are freed.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from core.errors import SluiceError, fail
+from core.rpc import messages as m
+from router.gateway import Link, is_retryable
+from router.transaction import Held, Transaction
+from wire.answers import err_packet, ok_packet
+from wire.constants import (
+    CLIENT_DEPRECATE_EOF,
+    CLIENT_FOUND_ROWS,
+    SERVER_STATUS_AUTOCOMMIT,
+    SERVER_STATUS_IN_TRANS,
+)
+from wire.packets import read_lenenc_int
+
+if TYPE_CHECKING:
+    from router.connection import Connection
+    from router.prepared import PreparedStatement
+    from router.worker import Worker
+
+_I_LAST: Final = m.I_LAST
+_I_OK: Final = m.I_OK
+_I_ERR: Final = m.I_ERR
+_LOST_NUMBERS: Final = frozenset((15008, 15009, 15010))
+
+
+class Runner(Protocol):
+    """A compiled plan: runs one statement on a session, ending in `session.done()` (through forward, reply, ...)."""
+
+    def run(self, session: "Session", sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        """`literals` fill the plan's binds; `params` is the COM_STMT_EXECUTE tail of a prepared execution."""
+        ...
+
+
+class Session:
+    """See the module. Slots, since a million of these shall fit."""
+
+    __slots__ = (
+        "account_roles",
+        "affected_rows",
+        "autocommit",
+        "connection",
+        "flags",
+        "found_rows",
+        "id",
+        "keyspace",
+        "last_insert_id",
+        "link",
+        "more_results",
+        "next_transaction",
+        "owed_bytes",
+        "request",
+        "resend",
+        "reserved",
+        "scope",
+        "sent_bytes",
+        "settings",
+        "settings_text",
+        "shard",
+        "started_s",
+        "statement",
+        "statements",
+        "task",
+        "tx",
+        "user",
+        "user_variables",
+        "variables",
+        "warnings",
+        "worker",
+    )
+
+    def __init__(self, worker: "Worker", connection: "Connection", user: str, caps: int) -> None:
+        self.worker = worker
+        self.connection = connection
+        self.id = connection.id
+        self.user = user
+        self.keyspace = ""
+        self.shard = ""
+        self.scope: str = ""
+        """Keyspace and target as one key of the plan caches."""
+        self.autocommit = True
+        self.settings: dict[str, str] | None = None
+        self.settings_text = ""
+        self.variables: dict[str, str] | None = None
+        """Variables that the router itself keeps (no tablet hears of them): name -> value."""
+        self.user_variables: dict[str, bytes] | None = None
+        """@name -> SQL literal."""
+        self.next_transaction: list[str] | None = None
+        """Characteristics for the next transaction only (SET TRANSACTION)."""
+        self.tx: Transaction | None = None
+        self.reserved: dict[Link, Held] | None = None
+        self.statements: dict[int, PreparedStatement] | None = None
+        self.flags = m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0
+        if caps & CLIENT_FOUND_ROWS:
+            self.flags |= m.F_FOUND_ROWS
+        self.last_insert_id = 0
+        self.affected_rows = -1
+        self.found_rows = 0
+        self.warnings: list[tuple[str, int, str]] | None = None
+        self.account_roles: tuple[str, ...] = ()
+        # the running statement
+        self.task: asyncio.Task[None] | None = None
+        self.link: Link | None = None
+        self.request = 0
+        self.started_s = 0.0
+        self.owed_bytes = 0
+        self.sent_bytes = 0
+        self.statement = b""
+        self.more_results = False
+        self.resend: tuple[int, tuple[str, ...] | None, bytes, dict[str, Any] | None] | None = None
+
+    # ---- status
+
+    @property
+    def status(self) -> int:
+        """MySQL's status flags of this session, for packets that the router makes."""
+        status = SERVER_STATUS_AUTOCOMMIT if self.autocommit else 0
+        return status | SERVER_STATUS_IN_TRANS if self.tx is not None else status
+
+    @property
+    def caps(self) -> int:
+        return self.connection.caps
+
+    # ---- the hot path
+
+    def on_query(self, sql: bytes) -> None:
+        """Runs one COM_QUERY. Errors in planning and routing become ERR packets here."""
+        self.started_s = perf_counter()
+        self.statement = sql
+        try:
+            worker = self.worker
+            runner, literals = worker.plan_of(self, sql)
+            runner.run(self, sql, literals, None)
+        except SluiceError as error:
+            self.error(error.number, error.sqlstate, error.message)
+
+    def forward(
+        self,
+        link: Link,
+        flags: int,
+        tables: tuple[str, ...] | None,
+        sql: bytes,
+        extra: dict[str, Any] | None,
+    ) -> None:
+        """Sends a single-shard statement and passes its answer to the client; `on_result` goes on."""
+        self.link = link
+        self.sent_bytes = 0
+        if self.autocommit and self.tx is None and self.reserved is None:
+            self.resend = (flags, tables, sql, extra)
+            self.request = link.execute(
+                self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
+            )
+        else:
+            self._forward_held(link, flags, tables, sql, extra)
+
+    def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
+        """A piece of the answer of the statement that was forwarded."""
+        connection = self.connection
+        if not info & _I_LAST:
+            connection.write(data)
+            self.sent_bytes += len(data)
+            if connection.write_paused:
+                self.owed_bytes += len(data)
+            elif self.link is not None:
+                self.link.credit(self.request, len(data))
+            return
+        self.request = 0
+        self.resend = None
+        if self.tx is not None or self.reserved is not None:
+            self._note_held(handle, status)
+        if info & _I_OK:
+            self._note_ok(data)
+        else:
+            self.affected_rows = -1
+        connection.write(data)
+        stats = self.worker.stats
+        stats.queries += 1
+        if info & _I_ERR:
+            stats.mysql_errors += 1
+        stats.latency.add(perf_counter() - self.started_s)
+        connection.done()
+
+    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+        """The forwarded statement was refused or lost."""
+        link, self.request = self.link, 0
+        resend, self.resend = self.resend, None
+        if resend is not None and link is not None and not self.sent_bytes:
+            flags, tables, sql, extra = resend
+            lost_read = number == 15008 and not flags & m.F_WRITE
+            if lost_read or (is_retryable(number) and number in (15001, 15014) and not link.ready):
+                # nothing was executed, or nothing but a read whose answer the client has not seen: once more
+                self.request = link.execute(
+                    self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
+                )
+                return
+        if link is not None:
+            self._note_fail(link, number, text, handle)
+        if self.sent_bytes:
+            # the client is in the middle of rows: an ERR packet ends them, but its sequence id is not known here
+            self.connection.abort(f"answer of {self.statement[:80]!r} broke off: {text}")
+            return
+        self.error(number, sqlstate, text)
+
+    # ---- what is held
+
+    def _forward_held(
+        self,
+        link: Link,
+        flags: int,
+        tables: tuple[str, ...] | None,
+        sql: bytes,
+        extra: dict[str, Any] | None,
+    ) -> None:
+        self.resend = None
+        tx = self.tx
+        if tx is None and not self.autocommit:
+            tx = self.open_transaction(explicit=False)
+        flags |= self.flags | m.F_STATUS
+        if not self.autocommit:
+            flags |= m.F_NO_AUTOCOMMIT
+        if tx is None:
+            held = self.reserved.get(link) if self.reserved else None
+            handle = 0
+            if held is not None:
+                handle = held.handle
+                if held.incarnation != link.incarnation:
+                    assert self.reserved is not None
+                    del self.reserved[link]
+                    raise fail("CONNECTION_LOST", keyspace=link.keyspace, shard=link.shard)
+            self.request = link.execute(
+                self, flags, handle, self.user, self.settings_text, tables, sql, extra
+            )
+            return
+        tx.check()
+        handle = tx.handle_on(link)
+        if not handle:
+            self._check_joining(tx, link)
+            if tx.savepoints or (self.reserved and link in self.reserved):
+                self.start(self._join_and_forward(tx, link, flags, tables, sql, extra))
+                return
+            flags |= m.F_BEGIN
+            extra = {**(extra or {}), "begin": tx.begin}
+        self.request = link.execute(self, flags, handle, self.user, self.settings_text, tables, sql, extra)
+
+    def _check_joining(self, tx: Transaction, link: Link) -> None:
+        if tx.held and self.worker.transaction_mode(self) == "single":
+            first = next(iter(tx.held))
+            raise fail(
+                "CROSS_SHARD_TRANSACTION",
+                first=f"{first.keyspace}/{first.shard}",
+                second=f"{link.keyspace}/{link.shard}",
+            )
+
+    async def _join_and_forward(
+        self,
+        tx: Transaction,
+        link: Link,
+        flags: int,
+        tables: tuple[str, ...] | None,
+        sql: bytes,
+        extra: dict[str, Any] | None,
+    ) -> None:
+        await self.worker.calls.join(self, tx, link)
+        self.task = None  # the answer comes by on_result: this task is over
+        self.request = link.execute(
+            self, flags, tx.handle_on(link), self.user, self.settings_text, tables, sql, extra
+        )
+
+    def _note_held(self, handle: int, status: int) -> None:
+        link = self.link
+        assert link is not None
+        tx = self.tx
+        if tx is None:
+            return
+        tx.note(link, handle)
+        if not status & SERVER_STATUS_IN_TRANS:
+            self.transaction_over()
+
+    def _note_fail(self, link: Link, number: int, text: str, handle: int) -> None:
+        tx = self.tx
+        if tx is not None:
+            was_there = link in tx.held
+            tx.note(link, handle)
+            if was_there and not handle:
+                tx.lose(text)
+        elif self.reserved and link in self.reserved and not handle:
+            del self.reserved[link]
+        if number in _LOST_NUMBERS:
+            self.worker.log.info("session %d (%s): %s", self.id, self.user, text)
+
+    def open_transaction(self, explicit: bool, begin: list[str] | None = None) -> Transaction:
+        """Opens a transaction in the router; no tablet hears of it before a statement needs its shard."""
+        statements = begin if begin is not None else ["START TRANSACTION"]
+        if self.next_transaction:
+            statements = [*self.next_transaction, *statements]
+            self.next_transaction = None
+        self.tx = Transaction(statements)
+        del explicit
+        return self.tx
+
+    def transaction_over(self) -> None:
+        """The transaction ended: gives back what it still holds (rolled back where it was still open)."""
+        tx, self.tx = self.tx, None
+        if tx is not None:
+            tx.free()
+
+    def _note_ok(self, data: bytes) -> None:
+        if data[4] == 0xFF:
+            self.affected_rows = -1
+            return
+        self.affected_rows, at = read_lenenc_int(data, 5)
+        insert_id, _ = read_lenenc_int(data, at)
+        if insert_id:
+            self.last_insert_id = insert_id
+
+    # ---- answers of the router itself
+
+    def ok(self, affected_rows: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b"") -> None:
+        """Answers OK and ends the statement."""
+        self.affected_rows = affected_rows
+        if last_insert_id:
+            self.last_insert_id = last_insert_id
+        self.reply(
+            ok_packet(
+                1, affected_rows, last_insert_id, self.status, warnings, info=info, caps=self.connection.caps
+            )
+        )
+
+    def reply(self, packets: bytes) -> None:
+        """Sends a whole answer and ends the statement."""
+        self.connection.write(packets)
+        self.finish()
+
+    def error(self, number: int, sqlstate: str, text: str) -> None:
+        """Answers with an ERR packet and ends the statement."""
+        self.affected_rows = -1
+        self.worker.stats.note_error(number, text)
+        self.connection.write(err_packet(1, number, sqlstate, text))
+        self.finish()
+
+    def finish(self) -> None:
+        """Counts the statement and lets the next command come."""
+        stats = self.worker.stats
+        stats.queries += 1
+        stats.latency.add(perf_counter() - self.started_s)
+        self.connection.done()
+
+    # ---- statements that take several steps
+
+    def start(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Runs `steps` as this statement's task; a SluiceError that it raises is answered to the client."""
+        self.task = self.worker.loop.create_task(self._run(steps))
+
+    async def _run(self, steps: Coroutine[Any, Any, None]) -> None:
+        try:
+            await steps
+        except SluiceError as error:
+            self.task = None
+            self.error(error.number, error.sqlstate, error.message)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.worker.log.exception("session %d: %r failed", self.id, self.statement[:200])
+            self.task = None
+            self.error(1105, "HY000", f"Internal error: {error!r}")
+        else:
+            self.task = None
+
+    def on_writable(self) -> None:
+        """The client took what was buffered: lets the tablet go on."""
+        if self.owed_bytes and self.request and self.link is not None:
+            self.link.credit(self.request, self.owed_bytes)
+            self.owed_bytes = 0
+
+    # ---- settings
+
+    def set_setting(self, name: str, value: str | None) -> None:
+        """Makes `name` = SQL text `value` part of what every statement runs with; None: MySQL's default again."""
+        settings = dict(self.settings or {})
+        if value is None:
+            settings.pop(name, None)
+        else:
+            settings[name] = value
+        self.replace_settings(settings)
+
+    def replace_settings(self, settings: dict[str, str]) -> None:
+        self.settings = settings or None
+        self.settings_text = self.worker.intern(",".join(f"{k}={settings[k]}" for k in sorted(settings)))
+
+    # ---- the end
+
+    def kill_query(self) -> None:
+        """KILL QUERY: ends what runs; the client gets error 1317."""
+        if self.request and self.link is not None:
+            self.link.cancel(self.request)
+        elif self.task is not None:
+            self.task.cancel()
+            self.task = None
+            self.error(1317, "70100", "Query execution was interrupted")
+
+    def close(self) -> None:
+        """The client is gone (or starts over): ends what runs and gives back what is held."""
+        if self.request and self.link is not None:
+            self.link.abandon(self.request)
+            if self.tx is not None and self.link in self.tx.held:
+                # the abandoned answer still names the handle, and is answered with FREE when it comes
+                self.tx.held.pop(self.link)
+            self.request = 0
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        if self.tx is not None:
+            self.transaction_over()
+        if self.reserved:
+            for link, held in self.reserved.items():
+                if held.incarnation == link.incarnation:
+                    link.free(held.handle)
+            self.reserved = None
+        self.statements = None
+
+
+StatementFunction = Callable[[Session, bytes], None]

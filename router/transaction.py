@@ -1,0 +1,72 @@
+"""What a session holds on tablets: its transaction, and connections reserved for it.
+
+Invariants:
+- A handle belongs to one incarnation of one tablet; of another it is worth nothing (`handle_on` says lost).
+- A transaction that lost any of its shards is lost as a whole: every later statement gets TRANSACTION_LOST until
+  ROLLBACK, and what it still holds elsewhere is rolled back at once.
+- Nothing is called committed unless every shard that took part answered its COMMIT with OK.
+"""
+
+from dataclasses import dataclass, field
+
+from core.errors import SluiceError, fail
+from router.gateway import Link
+
+
+@dataclass(slots=True)
+class Held:
+    """A connection that a tablet keeps for this session."""
+
+    handle: int
+    incarnation: int
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open transaction. It takes a shard's connection when the first statement for that shard comes."""
+
+    begin: list[str]
+    """The statements that open it on a shard, one by one."""
+    held: dict[Link, Held] = field(default_factory=dict)
+    savepoints: list[bytes] = field(default_factory=list)
+    """SAVEPOINT statements so far, run on shards that join later, so that ROLLBACK TO works there as well."""
+    lost: str = ""
+    """Why the transaction is lost; empty while it is sound."""
+    read_only: bool = False
+
+    def handle_on(self, link: Link) -> int:
+        """The handle on `link`; 0 if this transaction has not been there. Raises TRANSACTION_LOST."""
+        held = self.held.get(link)
+        if held is None:
+            return 0
+        if held.incarnation != link.incarnation or not link.ready:
+            raise self.lose(f"the tablet of {link.keyspace}/{link.shard} was restarted")
+        return held.handle
+
+    def note(self, link: Link, handle: int) -> None:
+        """Remembers what the tablet's last answer said it holds."""
+        if handle:
+            held = self.held.get(link)
+            if held is None or held.handle != handle:
+                self.held[link] = Held(handle, link.incarnation)
+        else:
+            self.held.pop(link, None)
+
+    def lose(self, reason: str) -> SluiceError:
+        """Gives up the whole transaction: rolls back what is left, and returns the error for the client."""
+        if not self.lost:
+            self.lost = reason
+            self.free()
+        return fail("TRANSACTION_LOST", reason=self.lost)
+
+    def free(self) -> None:
+        """Rolls back and gives back everything held, without waiting for an answer."""
+        for link, held in self.held.items():
+            if held.incarnation == link.incarnation:
+                link.free(held.handle)
+        self.held.clear()
+
+    def check(self) -> None:
+        """Raises TRANSACTION_LOST if it is lost."""
+        if self.lost:
+            raise fail("TRANSACTION_LOST", reason=self.lost)

@@ -1,0 +1,297 @@
+"""A router worker: one process, one event loop, its share of the clients.
+
+Forked by the fork server; makes its loop and its ZeroMQ context itself. It hears of the cluster from its router's
+main process (SNAPSHOT) and reports to it (REPORT); it never talks to etcd.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from time import perf_counter
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import uvloop
+
+from core.clock import MonotonicClock
+from core.errors import SluiceError, fail
+from core.rpc import messages as m
+from core.rpc.messages import Record
+from core.rpc.transport import Dealer, make_context
+from router.admission import Admission
+from router.boot import Boot
+from router.calls import Calls
+from router.connection import Connection
+from router.execute.compile import compile_plan
+from router.gateway import Link
+from router.listener import Listener
+from router.plan.planner import plan as make_plan
+from router.session import Runner, Session
+from router.sql.normalise import normalise
+from router.stats import WorkerStats
+from router.view import ClusterView, build
+
+TICK_S: Final = 1.0
+DRAIN_GRACE_S: Final = 5.0
+MAX_INTERNED: Final = 10_000
+
+
+class Worker:
+    """The state of this process that sessions share."""
+
+    def __init__(self, boot: Boot, slot: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.boot = boot
+        self.slot = slot
+        self.loop = loop
+        self.name = f"{boot.router}.{slot}"
+        self.log = logging.getLogger("router.worker")
+        self.clock = MonotonicClock()
+        self.context = make_context()
+        self.calls = Calls(loop)
+        self.stats = WorkerStats()
+        self.view: ClusterView | None = None
+        self.connections: dict[int, Connection] = {}
+        self.half_open: dict[Connection, float] = {}
+        self.active = 0
+        self.accounts = boot.accounts
+        self.login_settings = boot.login
+        self.tls_context = boot.tls
+        self.perf_counter = perf_counter
+        self.admission = Admission(self)
+        self.draining = False
+        self.listener: Listener | None = None
+        self.server: dict[str, Any] = {}
+        """What the MySQL behind said of itself (WELCOME): version, flavour, variables, collations."""
+        self._interned: dict[str, str] = {}
+        self._next_id = 0
+        self._identity = f"{self.name}.{os.getpid()}"
+        self._stopped = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._parent = self._connect_parent()
+
+    # ---- statements
+
+    def plan_of(self, session: Session, sql: bytes) -> tuple[Runner, Sequence[bytes]]:
+        """The compiled plan of a statement and its literals. Raises SluiceError."""
+        view = self.view
+        if view is None:
+            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
+        normalised = normalise(sql)
+        try:
+            entry = view.caches[session.scope].entries[normalised.key]
+        except KeyError:
+            return self._plan_miss(view, session, normalised.key), normalised.literals
+        entry.used = True
+        return entry.runner, normalised.literals
+
+    def _plan_miss(self, view: ClusterView, session: Session, key: bytes) -> Runner:
+        self.stats.plan_misses += 1
+        runner = self.compile(view, session, key)
+        view.cache(session.scope).put(key, runner)
+        return runner
+
+    def compile(self, view: ClusterView, session: Session, key: bytes) -> Runner:
+        """Plans and compiles normalised text in the session's scope, without the cache."""
+        planned = make_plan(
+            key.decode("utf-8", "surrogateescape"), session.keyspace, view.vschema, shard=session.shard
+        )
+        return compile_plan(planned, view, session.keyspace, session.shard)
+
+    def transaction_mode(self, session: Session) -> str:
+        """`single` or `multi`."""
+        own = session.variables.get("transaction_mode") if session.variables else None
+        return own or self.boot.config.router.transaction_mode
+
+    def intern(self, text: str) -> str:
+        """One object for equal settings texts: sessions share them."""
+        found = self._interned.get(text)
+        if found is None:
+            if len(self._interned) >= MAX_INTERNED:
+                self._interned.clear()
+            found = self._interned[text] = text
+        return found
+
+    # ---- connections
+
+    def take_id(self) -> int:
+        """A connection id that names its worker: slot in the upper half, a counter in the lower."""
+        while True:
+            self._next_id = (self._next_id + 1) & 0xFFFF
+            number = self.boot.number << 24 | self.slot << 16 | self._next_id
+            if number not in self.connections and self._next_id:
+                return number
+
+    def admit(self, connection: Connection, user: str) -> None:
+        """Takes the client's place among max_connections and the limits on connections. Raises SluiceError."""
+        self.admission.admit(connection.id, user)
+
+    def logged_in(self, connection: Connection) -> None:
+        """The login is through: it is half open no more."""
+        self.half_open.pop(connection, None)
+        if self.listener is not None and not self.draining:
+            self.listener.open()
+
+    def forget(self, connection: Connection, session: Session | None) -> None:
+        """The connection is gone."""
+        del session
+        self.connections.pop(connection.id, None)
+        self.admission.leave(connection.id)
+        if self.half_open.pop(connection, None) is not None:
+            self.logged_in(connection)
+
+    def spawn(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Runs `steps` in the background; the task is kept alive until it ends."""
+        task = self.loop.create_task(steps)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ---- the router's main process
+
+    def _connect_parent(self) -> Dealer:
+        return Dealer(
+            self.loop,
+            self.context,
+            self.boot.control,
+            self._identity.encode(),
+            self._on_parent_record,
+            lambda: self._parent.send((m.ATTACH, self.name, os.getpid())),
+            lambda reason: self._stopped.set(),
+        )
+
+    def _on_parent_record(self, record: Record) -> None:
+        kind = record[0]
+        if kind == m.SNAPSHOT:
+            self._on_snapshot(record[2])
+        elif kind == m.DRAIN:
+            self.start_drain(record[1])
+        elif kind == m.ASK:
+            self.spawn(self._answer(record[1], record[2], record[3]))
+
+    async def _answer(self, request: int, what: str, values: dict[str, Any]) -> None:
+        answer: dict[str, Any] = {}
+        if what == "kill":
+            connection = self.connections.get(values["id"])
+            answer["found"] = connection is not None
+            if connection is not None:
+                connection.kill(query_only=values["query_only"])
+        elif what == "processlist":
+            answer["rows"] = [c.describe() for c in self.connections.values()]
+        self._parent.send((m.ANSWER, request, answer))
+
+    def _on_snapshot(self, snapshot: dict[str, Any]) -> None:
+        try:
+            self.view = build(
+                snapshot, self.view, self._open_link, self.boot.config.router.plan_cache_bytes
+            )
+        except Exception as error:
+            self.log.error("snapshot %s is not usable, the last one stays: %s", snapshot.get("version"), error)
+            return
+        self.login_settings = replace(self.boot.login, server_version=f"{self.view.server_version}-Sluice")
+        if self.listener is not None and not self.draining:
+            self.listener.open()
+
+    def _open_link(self, keyspace: str, shard: str, endpoint: str) -> Link:
+        return Link(self._identity, keyspace, shard, endpoint, self._dial, self.clock, self._on_server)
+
+    def _on_server(self, link: Link) -> None:
+        if not self.server or link.server.get("version") == self.server.get("version"):
+            self.server = link.server
+
+    def _dial(self, link: Link) -> Dealer:
+        identity = f"{self._identity}.{link.keyspace}.{link.shard}.{link.incarnation}"
+        return Dealer(
+            self.loop, self.context, link.endpoint, identity.encode(), link.on_record, link.on_up, link.on_down
+        )
+
+    # ---- life
+
+    async def run(self, sock: socket.socket) -> None:
+        """Serves until it is told to stop."""
+        self.listener = Listener(self, sock)
+        self.loop.add_signal_handler(signal.SIGTERM, self.start_drain, DRAIN_GRACE_S)
+        self.loop.add_signal_handler(signal.SIGINT, lambda: None)
+        ticker = self.loop.create_task(self._tick())
+        await self._stopped.wait()
+        ticker.cancel()
+        self.listener.close()
+        for connection in list(self.connections.values()):
+            connection.close()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self.clock.now_s()
+            if self.view is not None:
+                for keyspace in self.view.keyspaces.values():
+                    for link in keyspace.links:
+                        link.tick()
+            for connection, since in list(self.half_open.items()):
+                if now - since > self.boot.config.router.login_timeout_s:
+                    connection.login_expired()
+            self._parent.send((m.REPORT, self.name, self._report()))
+
+    def _report(self) -> dict[str, Any]:
+        links = (
+            {}
+            if self.view is None
+            else {
+                f"{link.keyspace}/{link.shard}": {
+                    "ready": link.ready,
+                    "reason": link.reason,
+                    "in_flight": len(link.pending),
+                    "waiting": link.waiting_count(),
+                }
+                for keyspace in self.view.keyspaces.values()
+                for link in keyspace.links
+            }
+        )
+        return {
+            **self.stats.report(),
+            "pid": os.getpid(),
+            "state": m.DRAINING if self.draining else m.SERVING if self.view is not None else m.STARTING,
+            "clients": len(self.connections) - len(self.half_open),
+            "half_open": len(self.half_open),
+            "active": self.active,
+            "transactions": sum(1 for c in self.connections.values() if c.session and c.session.tx),
+            "view": self.view.version if self.view is not None else 0,
+            "links": links,
+        }
+
+    def start_drain(self, grace_s: float) -> None:
+        """Takes no new clients; idle ones get error 1053, busy ones finish within `grace_s`."""
+        if not self.draining:
+            self.draining = True
+            if self.listener is not None:
+                self.listener.close()
+            self.spawn(self._drain(grace_s))
+
+    async def _drain(self, grace_s: float) -> None:
+        deadline = self.clock.now_s() + grace_s
+        while self.connections and self.clock.now_s() < deadline:
+            for connection in list(self.connections.values()):
+                connection.drain()
+            await asyncio.sleep(0.05)
+        for connection in list(self.connections.values()):
+            connection.refuse(fail("DRAINING", what="this router worker is stopping"))
+        await asyncio.sleep(0.05)
+        self._stopped.set()
+
+
+def run(boot: Boot, slot: int, sock: socket.socket) -> None:
+    """The whole life of a worker process."""
+    logging.basicConfig(
+        level=logging.INFO, format=f"%(asctime)s %(levelname)s {boot.router}.{slot} %(message)s", force=True
+    )
+
+    async def main() -> None:
+        await Worker(boot, slot, asyncio.get_running_loop()).run(sock)
+
+    try:
+        uvloop.run(main())
+    except SluiceError as error:
+        logging.getLogger("router.worker").error("%s", error.message)
+        raise SystemExit(1) from error
+
