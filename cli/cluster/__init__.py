@@ -1,0 +1,1 @@
+"""Running a whole cluster on this machine: what `clusterctl up` does once it knows which cluster is meant."""

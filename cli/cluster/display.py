@@ -1,0 +1,147 @@
+"""What `up` shows: bars and spinners on a terminal, one line a step elsewhere; and how to connect, in the end."""
+
+import os
+import shlex
+import sys
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Protocol
+
+from cli.state import ClusterState, Step
+from cli.target import Target
+from core.config import Config, parse_address
+
+
+class Display(AbstractContextManager["Display"], Protocol):
+    """Shows the steps of a start; `update` may be called as often as one likes."""
+
+    def update(self, state: ClusterState) -> None: ...
+
+
+def make() -> Display:
+    return Bars() if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else Lines()
+
+
+class Lines:
+    """One line when a step begins and one when it ends."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, str] = {}
+
+    def update(self, state: ClusterState) -> None:
+        for step in state.steps:
+            if step.state == self._shown.get(step.name):
+                continue
+            if step.state == "waiting":
+                continue
+            if step.state == "running":
+                print(f"starting  {step.text}", flush=True)
+            elif step.state == "done":
+                print(f"ready     {step.text}{_note(step)} ({step.seconds:.1f} s)", flush=True)
+            else:
+                print(f"failed    {step.text}", flush=True)
+            self._shown[step.name] = step.state
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class Bars:
+    """A line a step, and one bar over all."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+        )
+        self._all: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._shown: dict[str, str] = {}
+
+    def update(self, state: ClusterState) -> None:
+        progress = self._progress
+        if self._all is None and state.steps:
+            self._all = progress.add_task(f"[bold]cluster {state.cluster}", total=len(state.steps))
+        for step in state.steps:
+            if step.state == self._shown.get(step.name) or step.state == "waiting":
+                continue
+            self._shown[step.name] = step.state
+            if step.name not in self._tasks:
+                self._tasks[step.name] = progress.add_task(step.text, total=None)
+            task = self._tasks[step.name]
+            if step.state == "done":
+                progress.update(task, description=step.text + f"[dim]{_note(step)}", total=1, completed=1)
+            elif step.state == "failed":
+                progress.update(task, description=f"[red]✗ {step.text}", total=1, completed=0)
+                progress.stop_task(task)
+        if self._all is not None:
+            progress.update(self._all, completed=sum(s.state == "done" for s in state.steps))
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def _note(step: Step) -> str:
+    return f": {step.note}" if step.note and step.note not in step.text else ""
+
+
+def connect_command(config: Config) -> str:
+    """The command line of the mysql client that reaches this cluster."""
+    host, port = parse_address(config.router.mysql, "[router] mysql")
+    words = ["mysql", "-h", "127.0.0.1" if host in ("0.0.0.0", "::") else host, "-P", str(port)]
+    user = config.users[0] if config.users else None
+    if user is not None:
+        words += ["-u", user.name, "-p" + (user.password or "")]
+    words.append((user.default_keyspace if user else "") or config.keyspaces[0].name)
+    return shlex.join(words)
+
+
+def hints(target: Target, *, foreground: bool) -> list[tuple[str, str]]:
+    """What to do next, how to connect last."""
+    option = target.file_option
+    stop = "Ctrl-C" if foreground else f"clusterctl down{option}"
+    found = [
+        ("data", str(target.layout.data_dir)),
+        ("stop", stop),
+        ("status", f"clusterctl status{option}"),
+        ("dashboard", f"clusterctl dashboard{option}"),
+        ("connect", connect_command(target.config)),
+    ]
+    if not target.config.users:
+        found.insert(0, ("note", "no [[users]] in the file: nobody can log in"))
+    return found
+
+
+def show_ready(target: Target, *, foreground: bool, already: bool = False) -> None:
+    """The last lines of `up`."""
+    title = f"cluster {target.config.cluster.name} {'runs already' if already else 'serves'}"
+    found = hints(target, foreground=foreground)
+    if not sys.stdout.isatty():
+        print(title)
+        for name, text in found:
+            print(f"  {name:<10}{text}")
+        sys.stdout.flush()
+        return
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for name, text in found:
+        table.add_row(f"[dim]{name}", f"[bold]{text}" if name == "connect" else text)
+    Console(highlight=False).print(Panel(table, title=f"[green]{title}", title_align="left", expand=False))

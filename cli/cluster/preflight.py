@@ -1,0 +1,150 @@
+"""What must be true before anything is started: every check here leaves no trace.
+
+Wrong configuration is a UsageError (status 2); a machine that is not ready (port taken, no MySQL) is a
+CommandError (status 1).
+"""
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.cluster import external
+from cli.errors import CommandError, UsageError
+from cli.local import LocalServerError, MysqldBinary, check_memory, find_etcd, find_mysqld
+from cli.target import Target
+from core.config import Config, parse_address
+from router import vschema
+from router.vschema import Keyspace as VSchemaKeyspace
+from router.vschema import VSchema, VSchemaError
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The server binaries that this cluster needs; None where all of that kind are external."""
+
+    etcd: Path | None
+    mysqld: MysqldBinary | None
+
+
+def check(target: Target) -> Servers:
+    """Raises UsageError or CommandError with one line that says what to do."""
+    config = target.config
+    check_data_dir(target)
+    addresses = check_addresses(config)
+    check_vschemas(config)
+    servers = find_servers(config)
+    for key, address in addresses:
+        check_port(key, address)
+    for keyspace in config.keyspaces:
+        for item in keyspace.external:
+            external.check(keyspace.name, item, config.tablet.pool_size)
+    return servers
+
+
+def check_data_dir(target: Target) -> None:
+    layout = target.layout
+    if layout.data_dir.exists() and not layout.data_dir.is_dir():
+        raise UsageError(f"[cluster] data_dir: {layout.data_dir} is a file; name a directory")
+    if layout.is_foreign():
+        raise UsageError(
+            f"[cluster] data_dir: {layout.data_dir} holds files that are not of Sluice; name an empty or new directory"
+        )
+    parent = layout.data_dir
+    while not parent.exists():
+        parent = parent.parent
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CommandError(f"[cluster] data_dir: {parent} is not writable for this user")
+
+
+def check_addresses(config: Config) -> list[tuple[str, tuple[str, int]]]:
+    """The addresses that this cluster listens on, with the keys that name them."""
+    found = []
+    for key, text in (("[router] mysql", config.router.mysql), ("[router] http", config.router.http)):
+        address = parse_address(text, key)
+        if address[1] == 0:
+            raise UsageError(f"{key}: port 0 names no port; choose one from 1 to 65535")
+        found.append((key, address))
+    if found[0][1][1] == found[1][1][1]:
+        raise UsageError(f"[router] mysql and [router] http both have port {found[0][1][1]}; choose two")
+    return found
+
+
+def check_port(key: str, address: tuple[str, int]) -> None:
+    """Raises CommandError where `address` cannot be listened on now."""
+    host, port = address
+    try:
+        family, kind, proto, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise UsageError(f"{key} = {host}:{port}: {error.strerror}") from None
+    with socket.socket(family, kind, proto) as probe:
+        # What a server sets: connections in TIME_WAIT do not count, another listener does.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(where)
+            probe.listen(1)
+        except OSError as error:
+            why = {
+                errno.EADDRINUSE: "the port is in use by another program; stop it or choose another port",
+                errno.EADDRNOTAVAIL: "this machine does not have that address",
+                errno.EACCES: "this user may not listen on that port; choose one above 1023",
+            }.get(error.errno or 0, error.strerror)
+            raise CommandError(f"{key} = {host}:{port}: {why}") from None
+
+
+def find_servers(config: Config) -> Servers:
+    """The binaries for what runs locally; checks that MySQL's memory bears the pool."""
+    local_mysql = any(k.external_dsn(shard) is None for k in config.keyspaces for shard in k.shards)
+    try:
+        mysqld = find_mysqld(_binary(config)) if local_mysql else None
+        etcd = None if config.etcd.endpoints else find_etcd()
+    except LocalServerError as error:
+        raise CommandError(str(error)) from None
+    if mysqld is not None:
+        try:
+            check_memory(config.tablet.pool_size, mysqld.flavour, config.mysql.memory_bytes)
+        except LocalServerError as error:
+            raise UsageError(str(error)) from None
+    return Servers(etcd, mysqld)
+
+
+def _binary(config: Config) -> str:
+    binary = config.mysql.binary
+    return str(config.resolve(binary)) if "/" in binary else binary
+
+
+def check_vschemas(config: Config) -> None:
+    """Raises UsageError where a VSchema's file is broken, or names what no keyspace has."""
+    parsed = []
+    for keyspace in config.keyspaces:
+        if keyspace.vschema:
+            raw = read_vschema(config.resolve(keyspace.vschema))
+            parsed.append(parse_vschema(keyspace.name, len(keyspace.shards), raw))
+    # A keyspace without a file may get its VSchema live; only with all of them at hand are names surely wrong.
+    problems = VSchema(parsed).problems() if len(parsed) == len(config.keyspaces) else ()
+    if problems:
+        raise UsageError(problems[0])
+
+
+def read_vschema(path: Path) -> bytes:
+    """The text of a VSchema's file. Raises UsageError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def parse_vschema(keyspace: str, shards: int, raw: bytes) -> VSchemaKeyspace:
+    """The VSchema as the router understands it. Raises UsageError naming the place that is wrong."""
+    try:
+        parsed = vschema.parse(keyspace, raw)
+    except VSchemaError as error:
+        raise UsageError(str(error)) from None
+    if shards > 1 and not parsed.sharded:
+        raise UsageError(
+            f'VSchema of keyspace {keyspace}: it has {shards} shards, so "sharded": true must stand there'
+        )
+    return parsed

@@ -1,0 +1,145 @@
+"""`clusterctl status [--json]`: every process of the cluster on this machine, and its state.
+
+Told are the supervisor's records, what the kernel says of each pid, and the router's own list of its workers.
+Exit status 0 also when nothing runs: it was told. Processes that ended keep their last pid, with state DEAD.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from cli import state as states
+from cli.cluster import probes
+from cli.errors import DONE
+from cli.state import ClusterState
+from cli.target import Target, find
+from core.config import parse_address
+from core.rpc import messages
+
+KEYS = ("name", "role", "pid", "address", "keyspace", "shard", "state")
+
+
+def run(args: argparse.Namespace) -> int:
+    target = find(args.file)
+    state = states.read(target.layout) if target.layout.is_ours() else None
+    found = describe(target, state)
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return DONE
+    show(found)
+    if not any(process["state"] != messages.DEAD for process in found["processes"]):
+        print(
+            f"nothing runs under {target.layout.data_dir}; start it: clusterctl up{target.file_option}",
+            file=sys.stderr,
+        )
+    elif state is not None and not state.supervisor_runs():
+        print(
+            "the supervisor is gone: nothing that dies is started again;"
+            f" clusterctl down{target.file_option} stops the rest",
+            file=sys.stderr,
+        )
+    return DONE
+
+
+def describe(target: Target, state: ClusterState | None) -> dict[str, Any]:
+    """INTERFACE's JSON. Processes have further keys where they apply: socket, restarts, clients, said."""
+    router = target.config.router
+    processes = []
+    for process in state.processes if state is not None else ():
+        found: dict[str, Any] = {
+            "name": process.name,
+            "role": process.role,
+            "pid": process.pid,
+            "address": process.address,
+            "keyspace": process.keyspace,
+            "shard": process.shard,
+            # A crash loop is NOT_SERVING between two attempts, too.
+            "state": process.state if process.is_running() or process.said else messages.DEAD,
+            "restarts": process.restarts,
+        }
+        found |= {key: value for key in ("socket", "said") if (value := getattr(process, key))}
+        processes.append(found)
+    if any(p["role"] == "router" and p["state"] != messages.DEAD for p in processes):
+        processes += _workers(router.http, router.mysql)
+    return {
+        "cluster": target.config.cluster.name,
+        "mysql": router.mysql,
+        "http": router.http,
+        "processes": processes,
+    }
+
+
+def _workers(http: str, mysql: str) -> list[dict[str, Any]]:
+    """The router's workers, from itself; none where it does not answer."""
+    cluster = router_view(http)
+    if cluster is None:
+        return []
+    return [
+        {
+            "name": str(worker["name"]),
+            "role": "router-worker",
+            "pid": int(worker["pid"]),
+            "address": mysql,
+            "keyspace": "",
+            "shard": "",
+            "state": str(worker["state"]),
+            "clients": worker.get("clients", 0),
+        }
+        for worker in cluster.get("workers", [])
+    ]
+
+
+def router_view(address: str) -> dict[str, Any] | None:
+    """What the router says at /debug/cluster; None where it does not."""
+    host, port = parse_address(address, "[router] http")
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    try:
+        status, body = asyncio.run(probes.http(host, port, "/debug/cluster"))
+        view = json.loads(body) if status == 200 else None
+    except (OSError, ValueError, IndexError, TimeoutError):
+        return None
+    return view if isinstance(view, dict) else None
+
+
+def show(found: dict[str, Any]) -> None:
+    """A table for people; plain columns where stdout is no terminal."""
+    print(f"cluster {found['cluster']}, MySQL protocol at {found['mysql']}, HTTP at {found['http']}")
+    headings = ("name", "state", "pid", "keyspace", "shard", "restarts", "address")
+    rows = [tuple(str(process.get(key, "")) for key in headings) for process in found["processes"]]
+    if not rows:
+        return
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        _show_rich(headings, rows)
+    else:
+        widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
+        for row in (headings, *rows):
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for process in found["processes"]:
+        if process.get("said"):
+            print(f"{process['name']} keeps dying; its log ends:\n{process['said']}")
+
+
+_COLOURS = {
+    messages.SERVING: "green",
+    messages.STARTING: "yellow",
+    messages.DRAINING: "yellow",
+    messages.NOT_SERVING: "red",
+    messages.DEAD: "red",
+}
+
+
+def _show_rich(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, box=None, header_style="dim", pad_edge=False)
+    for row in rows:
+        table.add_row(
+            *(Text(cell, style=_COLOURS.get(cell, "") if i == 1 else "") for i, cell in enumerate(row))
+        )
+    Console(highlight=False).print(table)

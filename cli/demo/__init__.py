@@ -1,0 +1,1 @@
+"""The demo cluster: `clusterctl up` without a file. cluster.toml, VSchemas and schemas lie beside this file."""

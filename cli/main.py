@@ -1,0 +1,121 @@
+"""`clusterctl`: arguments in, exit status out. 0 done, 1 failed, 2 wrong use or configuration.
+
+Invariants: the first line on stderr says what is wrong; no command's module is imported before the arguments are
+known to be right, so `--help` and mistakes are instant.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from cli.errors import FAILED, WRONG_USE, CommandError
+
+COMMANDS: Final = {
+    "up": "start what is missing; without a file: a two-shard demo",
+    "down": "stop what runs under data_dir",
+    "status": "every process and its state",
+    "dashboard": "the terminal dashboard",
+    "vschema": "read or replace a keyspace's VSchema, live",
+    "limits": "read or change admission limits, live",
+    "explain": "which shards, which plan, what each shard is sent",
+    "bench": "load generators: bench --help",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in the first line, how it is used in the next ones."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{self.prog}: {message}\n{self.format_usage()}")
+        sys.exit(WRONG_USE)
+
+
+def build_parser() -> Parser:
+    """All commands and their arguments."""
+    common = Parser(add_help=False)
+    # SUPPRESS: a -f before the command must not be overwritten by the default of the one after it.
+    common.add_argument(
+        "-f",
+        "--file",
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help="the cluster's file (default: ./cluster.toml, else the demo)",
+    )
+    parser = Parser(
+        prog="clusterctl",
+        description="Runs and operates a Sluice cluster: sharded MySQL behind one address.",
+        parents=[common],
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    made = {
+        name: commands.add_parser(name, help=text, description=text, parents=[common], allow_abbrev=False)
+        for name, text in COMMANDS.items()
+        if name != "bench"
+    }
+    # Its own parser reads what follows, so that this one need not know the load generators.
+    bench = commands.add_parser("bench", help=COMMANDS["bench"], add_help=False, prefix_chars="\0")
+    bench.add_argument("rest", nargs=argparse.REMAINDER)
+
+    made["up"].add_argument("--detach", action="store_true", help="return once every process serves")
+    made["up"].add_argument(
+        "--dashboard", action="store_true", help="show the dashboard once every process serves"
+    )
+    made["down"].add_argument("--purge", action="store_true", help="delete the data too")
+    made["status"].add_argument("--json", action="store_true", help="for programs")
+
+    vschema = made["vschema"].add_subparsers(
+        dest="action", metavar="get|apply", required=True, parser_class=Parser
+    )
+    get = vschema.add_parser("get", parents=[common], help="print it as JSON")
+    get.add_argument("keyspace", metavar="KEYSPACE")
+    apply = vschema.add_parser("apply", parents=[common], help="replace it by a file's")
+    apply.add_argument("keyspace", metavar="KEYSPACE")
+    apply.add_argument("vschema_file", metavar="FILE")
+
+    limits = made["limits"].add_subparsers(
+        dest="action", metavar="list|set|unset", required=True, parser_class=Parser
+    )
+    listing = limits.add_parser("list", parents=[common], help="print all limits")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    set_ = limits.add_parser("set", parents=[common], help="make or change the limit of a scope")
+    set_.add_argument("scope", metavar="SCOPE", help="user:NAME, keyspace:NAME or shard:KEYSPACE/SHARD")
+    set_.add_argument(
+        "values", nargs="+", metavar="KEY=VALUE", help="connections=N concurrency=N dry_run=true ..."
+    )
+    unset = limits.add_parser("unset", parents=[common], help="remove the limit of a scope")
+    unset.add_argument("scope", metavar="SCOPE")
+
+    made["explain"].add_argument("sql", metavar="SQL")
+    made["explain"].add_argument(
+        "-k", "--keyspace", default="", help="as if after USE (default: the first user's)"
+    )
+    made["explain"].add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status (argparse exits by itself on --help and wrong use)."""
+    args = build_parser().parse_args(argv)
+    args.file = getattr(args, "file", None)
+    try:
+        command = importlib.import_module(f"cli.commands.{args.command}")
+        status: int = command.run(args)
+    except CommandError as error:
+        print(f"clusterctl: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("clusterctl: interrupted", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        # The reader of our output went away (`clusterctl status | head`): keep the interpreter from saying so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,338 @@
+"""Keeps one local process running: when to start it again, when to call it serving, how to stop it.
+
+Two halves. `Policy` is pure: events in, an action out, time from the injected clock; its table stands below and
+whatever is not listed is a bug. `Child` performs the actions on an event loop and never blocks it.
+
+Invariants:
+- A process that died is started again after 0.1 s, and after twice as long each further time, 5 s at most; 30 s
+  of serving forget what was before. It is never given up: a crash loop is shown, and tried again every 5 s.
+- A process is `SERVING` only after its probe said so, since its last start.
+- When it has exited nothing of its process group is left: the rest is killed while the dead leader still holds
+  the group's number, so no stranger can be hit.
+- Nothing outlives the supervisor (see core/launch.py).
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from core import launch
+from core.clock import Clock, MonotonicClock
+from core.process import Identity, identify
+from core.rpc import messages
+
+BACKOFF_FIRST_S: Final = 0.1
+BACKOFF_MOST_S: Final = 5.0
+HEALTHY_S: Final = 30.0
+"""Serving for that long forgets earlier deaths."""
+LOOP_DEATHS: Final = 5
+"""That many deaths in a row, none after HEALTHY_S of serving, are called a crash loop."""
+
+PROBE_STARTING_S: Final = 0.05
+PROBE_SERVING_S: Final = 1.0
+PROBE_TIMEOUT_S: Final = 3.0
+LOG_KEEP: Final = 3
+
+
+class Phase(Enum):
+    IDLE = auto()
+    STARTING = auto()
+    SERVING = auto()
+    UNREADY = auto()
+    BACKOFF = auto()
+    STOPPING = auto()
+    STOPPED = auto()
+
+
+class Event(Enum):
+    START = auto()
+    READY = auto()
+    UNREADY = auto()
+    EXITED = auto()
+    DUE = auto()
+    STOP = auto()
+
+
+class Action(Enum):
+    NONE = auto()
+    SPAWN = auto()
+    WAIT = auto()
+    TERMINATE = auto()
+    KILL = auto()
+    FINISH = auto()
+
+
+P, E, A = Phase, Event, Action
+TABLE: Final[dict[tuple[Phase, Event], tuple[Phase, Action]]] = {
+    (P.IDLE, E.START): (P.STARTING, A.SPAWN),
+    (P.IDLE, E.STOP): (P.STOPPED, A.FINISH),
+    (P.STARTING, E.READY): (P.SERVING, A.NONE),
+    (P.STARTING, E.UNREADY): (P.STARTING, A.NONE),
+    (P.STARTING, E.EXITED): (P.BACKOFF, A.WAIT),
+    (P.STARTING, E.STOP): (P.STOPPING, A.TERMINATE),
+    (P.SERVING, E.READY): (P.SERVING, A.NONE),
+    (P.SERVING, E.UNREADY): (P.UNREADY, A.NONE),
+    (P.SERVING, E.EXITED): (P.BACKOFF, A.WAIT),
+    (P.SERVING, E.STOP): (P.STOPPING, A.TERMINATE),
+    (P.UNREADY, E.READY): (P.SERVING, A.NONE),
+    (P.UNREADY, E.UNREADY): (P.UNREADY, A.NONE),
+    (P.UNREADY, E.EXITED): (P.BACKOFF, A.WAIT),
+    (P.UNREADY, E.STOP): (P.STOPPING, A.TERMINATE),
+    (P.BACKOFF, E.DUE): (P.STARTING, A.SPAWN),
+    (P.BACKOFF, E.STOP): (P.STOPPED, A.FINISH),
+    (P.STOPPING, E.READY): (P.STOPPING, A.NONE),
+    (P.STOPPING, E.UNREADY): (P.STOPPING, A.NONE),
+    (P.STOPPING, E.EXITED): (P.STOPPED, A.FINISH),
+    (P.STOPPING, E.STOP): (P.STOPPING, A.KILL),  # asked twice: in a hurry
+    (P.STOPPED, E.STOP): (P.STOPPED, A.NONE),
+}
+
+STATES: Final[dict[Phase, str]] = {
+    P.IDLE: messages.DEAD,
+    P.STARTING: messages.STARTING,
+    P.SERVING: messages.SERVING,
+    P.UNREADY: messages.NOT_SERVING,
+    P.BACKOFF: messages.DEAD,
+    P.STOPPING: messages.DRAINING,
+    P.STOPPED: messages.DEAD,
+}
+"""What `clusterctl status` calls a phase."""
+
+
+class Policy:
+    """The pure half: feed it events, perform the action it returns."""
+
+    __slots__ = ("_clock", "_serving_since_s", "deaths", "due_s", "phase", "restarts")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._serving_since_s: float | None = None
+        self.phase = Phase.IDLE
+        self.deaths = 0
+        """Deaths in a row, since it last served for HEALTHY_S."""
+        self.restarts = 0
+        self.due_s = 0.0
+        """In BACKOFF: when DUE is to be fed, on the clock."""
+
+    def on(self, event: Event) -> Action:
+        """Moves on. Raises KeyError for an event that cannot happen in this phase."""
+        before = self.phase
+        self.phase, action = TABLE[before, event]
+        if self.phase is Phase.SERVING and self._serving_since_s is None:
+            self._serving_since_s = self._clock.now_s()
+        if action is Action.WAIT:
+            self._die()
+        elif action is Action.SPAWN and before is Phase.BACKOFF:
+            self.restarts += 1
+        return action
+
+    def _die(self) -> None:
+        now_s = self._clock.now_s()
+        if self._serving_since_s is not None and now_s - self._serving_since_s >= HEALTHY_S:
+            self.deaths = 0
+        self._serving_since_s = None
+        # The exponent is bounded so that a loop of weeks does not overflow a float.
+        self.due_s = now_s + min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(self.deaths, 16))
+        self.deaths += 1
+
+    @property
+    def looping(self) -> bool:
+        """Whether it keeps dying."""
+        return self.deaths >= LOOP_DEATHS and self.phase is not Phase.SERVING
+
+    @property
+    def state(self) -> str:
+        """One of the states of INTERFACE: a crash loop is NOT_SERVING, also between two attempts."""
+        if self.looping and self.phase in (Phase.STARTING, Phase.BACKOFF):
+            return messages.NOT_SERVING
+        return STATES[self.phase]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """How to run one process, and what to tell about it."""
+
+    name: str
+    role: str
+    argv: tuple[str, ...]
+    log: Path
+    """Receives stdout and stderr; appended to over restarts, rotated when the supervisor starts."""
+    cwd: Path
+    address: str = ""
+    keyspace: str = ""
+    shard: str = ""
+    grace_s: float = 10.0
+    """From SIGTERM to SIGKILL."""
+    own_log: Path | None = None
+    """Where the program writes its log itself, if it does."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Added to the supervisor's own environment."""
+
+
+class Child:
+    """The shell: runs `spec`, keeps it running until `stop`, calls `on_change()` after each change of state.
+
+    `probe()` tells whether it serves; it may raise (taken as no) and is cut off after PROBE_TIMEOUT_S.
+    """
+
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        probe: Callable[[], Awaitable[bool]],
+        on_change: Callable[[], None],
+        clock: Clock | None = None,
+    ) -> None:
+        self.spec = spec
+        self.identity: Identity | None = None
+        self.last_exit: int | None = None
+        """Exit status of its last death, negative for a signal; None: has not died."""
+        self._probe = probe
+        self._on_change = on_change
+        self._clock = clock or MonotonicClock()
+        self.policy = Policy(self._clock)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._probing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def state(self) -> str:
+        return self.policy.state
+
+    def start(self) -> None:
+        """Starts it for the first time."""
+        rotate(self.spec.log)
+        self._feed(Event.START)
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL after the grace; called again: SIGKILL now."""
+        self._feed(Event.STOP)
+
+    async def wait_serving(self, timeout_s: float) -> bool:
+        """True once it serves; False when it died meanwhile, was stopped, or did not within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.policy.phase not in (Phase.SERVING, Phase.STOPPED):
+                    if self.policy.deaths:
+                        return False
+                    await self._next_change()
+        except TimeoutError:
+            return False
+        return self.policy.phase is Phase.SERVING
+
+    async def wait_stopped(self) -> None:
+        """Returns once the process and its group are gone and will not come back."""
+        while self.policy.phase is not Phase.STOPPED:
+            await self._next_change()
+
+    async def _next_change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _feed(self, event: Event) -> None:
+        before = self.policy.state, self.policy.phase
+        action = self.policy.on(event)
+        if action is Action.SPAWN:
+            self._spawn()
+        elif action is Action.WAIT:
+            delay_s = max(0.0, self.policy.due_s - self._clock.now_s())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._feed, Event.DUE)
+        elif action is Action.TERMINATE:
+            self._signal(signal.SIGTERM)
+            self._timer = asyncio.get_running_loop().call_later(
+                self.spec.grace_s, self._signal, signal.SIGKILL
+            )
+        elif action is Action.KILL:
+            self._signal(signal.SIGKILL)
+        elif action is Action.FINISH:
+            self._cancel_timer()
+        if (self.policy.state, self.policy.phase) != before or action is Action.SPAWN:
+            self._changed.set()
+            self._on_change()
+
+    def _spawn(self) -> None:
+        self._cancel_timer()
+        spec = self.spec
+        argv = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *spec.argv]
+        with open(spec.log, "ab", buffering=0) as log:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=spec.cwd,
+                env={**os.environ, **spec.env},
+                process_group=0,
+            )
+        pid = self._process.pid
+        self.identity = identify(pid)
+        self._pidfd = os.pidfd_open(pid)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pidfd, self._on_exit)
+        self._probing = loop.create_task(self._keep_probing(), name=f"probe-{spec.name}")
+
+    def _on_exit(self) -> None:
+        process = self._process
+        assert process is not None
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        # Not reaped yet: the zombie keeps pid and group number from being used again.
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        self.last_exit = process.wait()
+        self._process = None
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
+        self._cancel_timer()
+        self._feed(Event.EXITED)
+
+    async def _keep_probing(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    serves = await self._probe()
+            except Exception:  # whatever a probe trips over means: does not serve
+                serves = False
+            if self._probing is not asyncio.current_task():
+                return  # it died meanwhile: this answer is about its predecessor
+            self._feed(Event.READY if serves else Event.UNREADY)
+            starting = self.policy.phase is Phase.STARTING
+            await asyncio.sleep(PROBE_STARTING_S if starting else PROBE_SERVING_S)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:  # it has just ended; _on_exit follows
+                pass
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def rotate(log: Path, keep: int = LOG_KEEP) -> None:
+    """NAME.log becomes NAME.log.1, and so on up to `keep`; an empty or missing log stays."""
+    try:
+        if log.stat().st_size == 0:
+            return
+    except FileNotFoundError:
+        return
+    for number in range(keep - 1, 0, -1):
+        older = log.with_name(f"{log.name}.{number}")
+        if older.exists():
+            older.replace(log.with_name(f"{log.name}.{number + 1}"))
+    log.replace(log.with_name(f"{log.name}.1"))
