@@ -207,7 +207,9 @@ class MergeRun:
             raise broken_answer("an OK packet where a result set is due")
         columns, definitions = common_columns([(reader.columns, reader.raw_columns) for reader in readers])
         merge = self._merge or Merge(visible=len(columns))
-        if merge.visible > len(columns):
+        if merge.visible < 0:
+            merge = merge.resolved(len(columns))
+        if not 0 < merge.visible <= len(columns):
             raise broken_answer("fewer columns than the plan asked for")
         hidden = merge.visible < len(columns)
         sink = writing(self._output, merge.visible, hidden)
