@@ -104,11 +104,7 @@ def test_long_data_takes_its_place(server_caps: bool) -> None:
 def test_query_attributes_of_an_execute() -> None:
     # one placeholder, one attribute
     payload = (
-        b"\x17\x05\0\0\0\x08\1\0\0\0\x02\0\x01"
-         b"\x03\0\0"
-         b"\xfd\0"
-        + lenenc_bytes(b"trace")
-        + b"\x07\0\0\0\x02id"
+        b"\x17\x05\0\0\0\x08\1\0\0\0\x02\0\x01\x03\0\0\xfd\0" + lenenc_bytes(b"trace") + b"\x07\0\0\0\x02id"
     )
     execute = parse_execute(payload, 1, caps=ATTRIBUTES)
     assert execute.flags == PARAMETER_COUNT_AVAILABLE
