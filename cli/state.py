@@ -28,7 +28,7 @@ class Step:
 
     name: str
     text: str
-    state: str = "running"  # running, done, failed
+    state: str = "waiting"  # waiting, running, done, failed
     note: str = ""
     seconds: float = 0.0
 

@@ -1,0 +1,453 @@
+"""clusterctl without a cluster: arguments, which cluster is meant, checks before the start, files it writes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cli import state as states
+from cli.cluster import display, orphans, ports, preflight, specs
+from cli.cluster.preflight import check_port
+from cli.cluster.runner import take_lock
+from cli.commands import down, status
+from cli.errors import CommandError, UsageError
+from cli.layout import Layout, layout_of
+from cli.main import main
+from cli.state import ClusterState, ProcessState, Step
+from cli.target import DEMO_FILES, Target, copy_demo, endpoints, find, to_toml, write_effective
+from core.config import load
+from core.process import Identity, identify
+
+FILE = """
+[cluster]
+name = "shop"
+
+[router]
+mysql = "127.0.0.1:15306"
+
+[[users]]
+name = "app"
+password = "it's"
+default_keyspace = "commerce"
+
+[[keyspaces]]
+name = "commerce"
+vschema = "v.json"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    (tmp_path / "v.json").write_text("{}")
+    (tmp_path / "cluster.toml").write_text(FILE)
+    return find(None)
+
+
+def state_of(target: Target) -> ClusterState:
+    return ClusterState("shop", "127.0.0.1:15306", "127.0.0.1:15380", str(target.config.path), "")
+
+
+# ---- arguments
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["start"], "invalid choice: 'start'"),
+        (["up", "--detached"], "unrecognized arguments: --detached"),
+        (["vschema"], "required: get|apply"),
+        (["vschema", "get"], "required: KEYSPACE"),
+        (["limits", "set", "user:app"], "required: KEY=VALUE"),
+        (["explain"], "required: SQL"),
+        (["status", "-f"], "expected one argument"),
+    ],
+)
+def test_wrong_use_is_said_in_the_first_line(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[0]
+
+
+def test_help_imports_no_command() -> None:
+    code = "import sys, cli.main as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = ran.stdout.splitlines()[-1]
+    for module in ("cli.cluster", "rich", "zmq", "mysql", "asyncio", "router"):
+        assert f"'{module}'" not in loaded
+
+
+@pytest.mark.parametrize(
+    "argv", [["-f", "x.toml", "status"], ["status", "-f", "x.toml"], ["up", "-f", "x.toml"]]
+)
+def test_a_missing_file(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    assert capsys.readouterr().err == "clusterctl: x.toml does not exist\n"
+
+
+def test_a_broken_file_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cluster.toml").write_text("[cluster]\nnam = 'x'\n")
+    assert main(["up"]) == 2
+    assert "unknown key 'nam' in [cluster]" in capsys.readouterr().err.splitlines()[0]
+    assert not (tmp_path / ".sluice").exists()
+
+
+# ---- which cluster
+
+
+def test_a_file_here_is_taken_before_the_demo(target: Target) -> None:
+    assert target.config.cluster.name == "shop"
+    assert not target.is_demo
+    assert target.file_option == ""
+
+
+def test_another_file_is_named_in_hints(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/c.toml").write_text(FILE.replace('vschema = "v.json"', ""))
+    found = find("x/c.toml")
+    assert found.file_option == " -f x/c.toml"
+    assert found.layout.data_dir == tmp_path / "x/.sluice"
+
+
+def test_the_demo_lies_here(tmp_path: Path) -> None:
+    found = find(None)
+    assert found.is_demo
+    assert found.layout.data_dir == tmp_path / ".sluice"
+    assert not (tmp_path / ".sluice").exists()
+    preflight.check_vschemas(found.config)
+
+
+def test_the_demo_is_copied_and_found_again(tmp_path: Path) -> None:
+    found = find(None)
+    found.layout.create()
+    copied = copy_demo(found)
+    assert copied.config.data_dir == tmp_path / ".sluice"
+    assert {name for name in DEMO_FILES if (tmp_path / ".sluice" / name).exists()} == set(DEMO_FILES)
+    assert find(None).config.path == tmp_path / ".sluice/cluster.toml"
+    assert find(None).layout == found.layout
+
+
+def test_processes_read_a_file_with_absolute_paths(target: Target, tmp_path: Path) -> None:
+    target.layout.create()
+    written = load(write_effective(target, ("127.0.0.1:2379",)))
+    assert written.etcd.endpoints == ("127.0.0.1:2379",)
+    assert written.data_dir == tmp_path / ".sluice"
+    assert written.keyspaces[0].vschema == str(tmp_path / "v.json")
+    assert written.users == target.config.users
+    assert written.path.stat().st_mode & 0o077 == 0
+    assert endpoints(target) == ("127.0.0.1:2379",)
+
+
+def test_no_etcd_before_the_first_up(target: Target) -> None:
+    with pytest.raises(CommandError, match="run clusterctl up"):
+        endpoints(target)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"a": {"b": 'x"\\\n\u00e9\x7f', "c": 1, "d": 1.5, "e": True, "f": ["x", "y"], "g": []}},
+        {"k": [{"n": "a", "e": [{"s": "-80"}, {"s": "80-"}]}, {"n": "b"}], "c": {}},
+    ],
+)
+def test_toml_comes_back_as_it_was(raw: dict[str, object]) -> None:
+    assert tomllib.loads(to_toml(raw)) == raw
+
+
+# ---- before the start
+
+
+def test_an_occupied_port(target: Target) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(
+            CommandError, match=rf"^\[router\] mysql = 127.0.0.1:{port}: the port is in use"
+        ) as caught:
+            check_port("[router] mysql", ("127.0.0.1", port))
+    assert caught.value.status == 1
+    check_port("[router] mysql", ("127.0.0.1", port))
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(CommandError, match="does not have that address"):
+        check_port("[router] http", ("192.0.2.1", 4000))
+
+
+def write(tmp_path: Path, text: str) -> Target:
+    (tmp_path / "v.json").write_text("{}")
+    (tmp_path / "cluster.toml").write_text(text)
+    return find(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (FILE.replace("15306", "0"), "[router] mysql: port 0 names no port"),
+        (FILE.replace("15306", "15380"), "[router] mysql and [router] http both have port 15380"),
+        (FILE + "[tablet]\npool_size = 5000\n", "[tablet] pool_size 5000 does not fit [mysql] memory"),
+        (FILE + "[mysql]\nmemory = '8MiB'\n", "raise [mysql] memory to"),
+    ],
+)
+def test_wrong_numbers(text: str, said: str, tmp_path: Path) -> None:
+    target = write(tmp_path, text)
+    with pytest.raises(UsageError) as caught:
+        preflight.check(target)
+    assert said in str(caught.value)
+    assert not (tmp_path / ".sluice").exists()
+
+
+def test_no_mysql_binary(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cluster.toml").write_text(FILE + "[mysql]\nbinary = 'nosuchmysqld'\n")
+    with pytest.raises(CommandError, match="'nosuchmysqld'") as caught:
+        preflight.check(find(None))
+    assert caught.value.status == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "expected an object"),
+        ('{"shard": true}', "shard"),
+        ("{}", '"sharded": true'),
+    ],
+)
+def test_a_broken_vschema(document: str, said: str, tmp_path: Path) -> None:
+    target = write(tmp_path, FILE + 'shards = ["-80", "80-"]\n')
+    (tmp_path / "v.json").write_text(document)
+    with pytest.raises(UsageError) as caught:
+        preflight.check(target)
+    assert said in str(caught.value)
+    assert "commerce" in str(caught.value)
+
+
+def test_a_directory_of_somebody_else(target: Target, tmp_path: Path) -> None:
+    (tmp_path / ".sluice").mkdir()
+    (tmp_path / ".sluice/thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match="holds files that are not of Sluice"):
+        preflight.check(target)
+
+
+def test_purge_keeps_a_directory_of_somebody_else(
+    target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".sluice").mkdir()
+    (tmp_path / ".sluice/thesis.tex").write_text("x")
+    assert main(["down", "--purge"]) == 1
+    assert "not a data directory of Sluice" in capsys.readouterr().err
+    assert (tmp_path / ".sluice/thesis.tex").exists()
+
+
+# ---- ports, lock, state
+
+
+def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
+    file = tmp_path / "ports.json"
+    first = ports.assign(file, ["a", "b", "c"])
+    assert len(set(first.values())) == 3
+    assert ports.assign(file, ["c", "a", "b"]) == first
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", first["b"]))
+        holder.listen()
+        second = ports.assign(file, ["a", "b"])
+    assert second["a"] == first["a"]
+    assert second["b"] != first["b"]
+    assert json.loads(file.read_text())["c"] == first["c"]
+
+
+def test_ports_of_a_broken_file(tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text("{")
+    assert ports.assign(tmp_path / "ports.json", ["a"])["a"] > 0
+
+
+def test_one_lock_a_data_dir(target: Target) -> None:
+    target.layout.create()
+    lock = take_lock(target.layout)
+    assert lock is not None
+    assert take_lock(target.layout) is None
+    os.close(lock)
+    again = take_lock(target.layout)
+    assert again is not None
+    os.close(again)
+
+
+def test_state_comes_back_as_it_was(target: Target) -> None:
+    target.layout.create()
+    written = state_of(target)
+    written.supervisor = identify(os.getpid())
+    written.steps = [Step("etcd", "etcd at x", "done", "note", 0.5)]
+    written.processes = [
+        ProcessState("etcd", "etcd", "127.0.0.1:1", "", "", "SERVING", Identity(1, 2, "b"), 3, 4),
+        ProcessState("tablet-a--", "tablet", "ipc:///x", "a", "-"),
+    ]
+    written.write(target.layout)
+    assert states.read(target.layout) == written
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 99}', '{"version": 1}'])
+def test_a_state_that_cannot_be_read(text: str, target: Target) -> None:
+    target.layout.create()
+    target.layout.state.write_text(text)
+    assert states.read(target.layout) is None
+
+
+# ---- status and down
+
+
+def test_status_before_the_first_up(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "cluster": "shop",
+        "mysql": "127.0.0.1:15306",
+        "http": "127.0.0.1:15380",
+        "processes": [],
+    }
+    assert main(["status"]) == 0
+    assert "nothing runs under" in capsys.readouterr().err
+
+
+def test_status_believes_the_kernel_not_the_file(target: Target) -> None:
+    own = identify(os.getpid())
+    assert own is not None
+    state = state_of(target)
+    state.processes = [
+        ProcessState("a", "tablet", "ipc:///a", "k", "-", "SERVING", own),
+        ProcessState(
+            "b",
+            "tablet",
+            "ipc:///b",
+            "k",
+            "-",
+            "SERVING",
+            Identity(own.pid, own.start_ticks - 1, own.boot_id),
+        ),
+        ProcessState("c", "tablet", "ipc:///c", "k", "-", "NOT_SERVING", None, 9, 9, "", "out of memory"),
+    ]
+    found = status.describe(target, state)["processes"]
+    assert [p["state"] for p in found] == ["SERVING", "DEAD", "NOT_SERVING"]
+    assert found[2]["said"] == "out of memory"
+    assert set(status.KEYS) <= set(found[0])
+
+
+def test_down_of_nothing(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["down"]) == 0
+    assert main(["down", "--purge"]) == 0
+    assert capsys.readouterr().out.count("nothing runs under") == 2
+
+
+def test_purge_deletes_all(target: Target, tmp_path: Path) -> None:
+    target.layout.create()
+    (tmp_path / ".sluice/mysql/commerce.-").mkdir(parents=True)
+    (tmp_path / ".sluice/mysql/commerce.-/ibdata1").write_text("x")
+    assert main(["down", "--purge"]) == 0
+    assert not (tmp_path / ".sluice").exists()
+    assert (tmp_path / "cluster.toml").exists()
+
+
+def test_purge_does_not_follow_links(target: Target, tmp_path: Path) -> None:
+    target.layout.create()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/keep").write_text("x")
+    (tmp_path / ".sluice/link").symlink_to(tmp_path / "elsewhere")
+    down.purge(target)
+    assert (tmp_path / "elsewhere/keep").exists()
+
+
+def test_orphans_are_stopped_only_when_they_are_surely_ours(target: Target) -> None:
+    target.layout.create()
+    data_dir = str(target.layout.data_dir)
+    code = "import time; print('up', flush=True); time.sleep(60)"
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", code, data_dir], stdout=subprocess.PIPE, process_group=0
+        ) as ours,
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, process_group=0) as stranger,
+    ):
+        assert ours.stdout is not None
+        assert stranger.stdout is not None
+        ours.stdout.readline()
+        stranger.stdout.readline()
+        try:
+            first, second = identify(ours.pid), identify(stranger.pid)
+            assert first is not None
+            assert second is not None
+            state = state_of(target)
+            wrong = Identity(first.pid, first.start_ticks - 1, first.boot_id)
+            state.processes = [ProcessState("x", "etcd", "", "", "", identity=wrong)]
+            assert orphans.find(state, target.layout) == []
+            state.processes = [
+                ProcessState("a", "etcd", "", "", "", identity=first),
+                ProcessState("b", "tablet", "", "", "", identity=second),
+            ]
+            said: list[str] = []
+            assert orphans.stop(state, target.layout, said.append) == 1
+            assert said == [f"stopping a (pid {ours.pid}), left by an earlier run"]
+            assert ours.wait() == -signal.SIGTERM
+            assert stranger.poll() is None
+        finally:
+            ours.kill()
+            stranger.kill()
+
+
+# ---- what is shown and how processes are run
+
+
+def test_how_to_connect_comes_last(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    display.show_ready(target, foreground=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "cluster shop serves"
+    assert lines[-1].split(None, 1) == [
+        "connect",
+        """mysql -h 127.0.0.1 -P 15306 -u app '-pit'"'"'s' commerce""",
+    ]
+
+
+def test_plain_progress_is_a_line_a_change(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    state = state_of(target)
+    state.steps = [Step("etcd", "etcd at x:1"), Step("router", "router")]
+    with display.Lines() as lines:
+        lines.update(state)
+        state.steps[0].state = "running"
+        lines.update(state)
+        lines.update(state)
+        state.steps[0] = Step("etcd", "etcd at x:1", "done", "x:1", 0.52)
+        state.steps[1].state = "failed"
+        lines.update(state)
+    assert capsys.readouterr().out.splitlines() == [
+        "starting  etcd at x:1",
+        "ready     etcd at x:1 (0.5 s)",
+        "failed    router",
+    ]
+
+
+def test_command_lines(target: Target) -> None:
+    layout = Layout(Path("/d"))
+    shard = specs.Shard("commerce", "-80", 1, None)
+    spec = specs.tablet_spec(layout, shard, Path("/d/mysql/commerce.-80/tablet.dsn"))
+    assert spec.name == "tablet-commerce--80"
+    assert spec.argv[1:] == (
+        *("-P", "-m", "tablet", "-f", "/d/run/cluster.toml", "--keyspace", "commerce", "--shard=-80"),
+        *("--listen", "ipc:///d/run/tablet-commerce--80.sock", "--alias", "tablet-commerce--80"),
+        *("--dsn-file", "/d/mysql/commerce.-80/tablet.dsn"),
+    )
+    assert specs.port_names(target.config) == ["etcd", "etcd-peer", "mysqld-commerce--"]
+
+
+def test_layout_of_a_path_with_dots(tmp_path: Path) -> None:
+    assert layout_of(tmp_path / "a/../b").data_dir == tmp_path / "b"
