@@ -40,8 +40,9 @@ def decimal_text(value: Decimal, scale: int) -> bytes:
 def double_text(value: float, decimals: int = NOT_FIXED_DECIMALS) -> bytes:
     """A double as MySQL's text protocol prints it.
 
-    The shortest digits that round-trip; an exponent only below 1e-15 and from 1e15 on, without plus. With
-    `decimals` below 31 (DOUBLE(10,2)) that many digits. What is not finite is printed 0, as MySQL does.
+    The shortest digits that round-trip; an exponent only below 1e-15, and from 1e15 on where there is no fraction;
+    without plus. With `decimals` below 31 (DOUBLE(10,2)) that many digits. What is not finite is printed 0, as by
+    MySQL.
     """
     if not isfinite(value):
         return b"0"
@@ -58,7 +59,7 @@ def double_text(value: float, decimals: int = NOT_FIXED_DECIMALS) -> bytes:
     leading = len(whole + fraction) - len(digits)
     point = len(whole) + int(exponent_text or 0) - leading
     digits = digits.rstrip("0")
-    if -_POINT_LIMIT < point <= _POINT_LIMIT:
+    if -_POINT_LIMIT < point <= _POINT_LIMIT or _POINT_LIMIT < point < len(digits):
         if point <= 0:
             body = "0." + "0" * -point + digits
         elif point >= len(digits):

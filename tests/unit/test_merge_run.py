@@ -11,7 +11,7 @@ from core.rpc.messages import CHUNK_BYTES
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
 from router.engine.reader import ResultReader
-from router.plan.plans import Aggregate, Bind, Merge, OrderKey
+from router.plan.plans import HIDDEN, Aggregate, Bind, Merge, OrderKey
 from wire.answers import err_packet, ok_packet, parse_eof, parse_err, parse_ok
 from wire.binary import BinaryRowCodec
 from wire.columns import Column, number_column, parse_column, text_column
@@ -223,6 +223,15 @@ def test_hidden_columns_and_names():
         Merge(visible=1), [ID, NAME, NAME, NAME], [[(1, long, None, "q" * 300)], [(2, None, "", long)]]
     )
     assert sorted(rows) == [(b"1",), (b"2",)]
+
+
+def test_a_plan_whose_width_the_shards_tell():
+    plan = Merge(visible=-1, hidden=2, order=(OrderKey(HIDDEN, weight=HIDDEN + 1),))
+    parts = [[(1, "b", b"B"), (3, "c", b"C")], [(2, "A", b"A")]]
+    assert merged(plan, [ID, NAME, WEIGHT], parts) == [(b"2",), (b"1",), (b"3",)]
+    merge_run, _ = run(plan, [answer([ID], []), answer([ID], [])])
+    assert merge_run.error is not None
+    assert "fewer columns" in merge_run.error.text
 
 
 # ---- distinct
