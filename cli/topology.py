@@ -1,0 +1,57 @@
+"""A connection to a cluster's etcd for the length of one command, and whether its router has heard of a change."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from cli.commands.status import router_view
+from cli.errors import CommandError
+from cli.target import Target, endpoints
+from controlplane.topo.errors import TopoError
+from controlplane.topo.store import Store
+
+_T = TypeVar("_T")
+
+HEARD_S: Final = 3.0
+
+
+def ask(target: Target, work: Callable[[Store], Awaitable[_T]]) -> _T:
+    """What `work(store)` gives. Raises CommandError where etcd does not answer."""
+    where = endpoints(target)
+
+    async def run() -> _T:
+        store = Store.connect(where, target.config.cluster.name)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(run())
+    except TopoError as error:
+        raise CommandError(
+            f"etcd at {', '.join(where)}: {error}; see clusterctl status{target.file_option}"
+        ) from None
+
+
+def view_version(target: Target) -> int | None:
+    """The version of the topology that the router and all of its workers have; None where it does not answer."""
+    view = router_view(target.config.router.http)
+    if view is None:
+        return None
+    workers = [int(w.get("view", 0)) for w in view.get("workers", []) if w.get("pid")]
+    return min([int(view["router"]["topology_version"]), *workers])
+
+
+def wait_heard(target: Target, before: int | None) -> str:
+    """Waits until the router has a newer topology than `before`; says how it went, for a person."""
+    if before is None:
+        return "the router does not answer now; it takes the change up when it runs"
+    deadline_s = time.monotonic() + HEARD_S
+    while time.monotonic() < deadline_s:
+        version = view_version(target)
+        if version is not None and version > before:
+            return "in effect in the router"
+        time.sleep(0.05)
+    return "written; the router has not confirmed it yet"
