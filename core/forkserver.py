@@ -109,12 +109,12 @@ def _serve(control: socket.socket, worker_main: WorkerMain, address: tuple[str, 
     gc.collect()
     gc.freeze()
     while not stopping:
-        readable, _, _ = select.select([control, wake_read], [], [])
+        readable, _, _ = select.select([control.fileno(), wake_read], [], [])
         if wake_read in readable:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake_read, 4096)
             _reap(control, workers)
-        if control in readable:
+        if control.fileno() in readable:
             data = control.recv(_MESSAGE.size)
             if not data:
                 break

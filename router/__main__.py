@@ -20,10 +20,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m router", description="The router of a Sluice cluster.")
     parser.add_argument("-f", "--file", type=Path, default=Path("cluster.toml"), help="the cluster's file")
     parser.add_argument("--id", default="router-1", help="this router's name in the cluster")
-    parser.add_argument("--number", type=int, default=1, help="this router's number, 1 to 255, part of connection ids")
+    parser.add_argument(
+        "--number", type=int, default=1, help="this router's number, 1 to 255, part of connection ids"
+    )
     parser.add_argument("--with-parent", action="store_true", help="end when the starting process ends")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s router %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s router %(message)s", stream=sys.stderr
+    )
     if arguments.with_parent:
         die_with_parent()
     try:
@@ -43,6 +47,7 @@ def _serve(config: Config, boot: Boot) -> int:
     from router.main import run as run_main  # loads gRPC's module: only the main process needs it
 
     return run_main(config, boot, server, workers_needed(config))
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -50,10 +50,12 @@ class Answer:
 
     def error(self) -> Err:
         """MySQL's error of a failed answer."""
-        payload = b""
-        for payload in iterate_payloads(self.data):
-            pass
-        return parse_err(payload)
+        return parse_err(self.last_payload())
+
+    def last_payload(self) -> bytes:
+        """The packet that ends the answer."""
+        *_, last = iterate_payloads(self.data)
+        return last
 
 
 class Call:
@@ -87,6 +89,30 @@ class Call:
             self.answer.set_exception(TabletError(number, sqlstate, text, handle))
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedAnswer:
+    """`packets`: the server's answer to COM_STMT_PREPARE, classic EOF flavour."""
+
+    params: int
+    columns: int
+    packets: bytes
+
+
+class _PrepareCall:
+    __slots__ = ("answer",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.answer: asyncio.Future[PreparedAnswer] = loop.create_future()
+
+    def on_prepared(self, params: int, columns: int, packets: bytes) -> None:
+        if not self.answer.done():
+            self.answer.set_result(PreparedAnswer(params, columns, packets))
+
+    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(TabletError(number, sqlstate, text, handle))
+
+
 class Calls:
     """The waiting requests of one worker."""
 
@@ -112,6 +138,16 @@ class Calls:
             return await call.answer
         except asyncio.CancelledError:
             link.abandon(call.request)
+            raise
+
+    async def prepare(self, link: Link, user: str, settings: str, sql: bytes) -> "PreparedAnswer":
+        """The metadata of a text, as a MySQL says it. Raises TabletError, also for MySQL's own error."""
+        call = _PrepareCall(self._loop)
+        request = link.prepare(call, user, settings, sql, "")
+        try:
+            return await call.answer
+        except asyncio.CancelledError:
+            link.abandon(request)
             raise
 
     async def in_session(
@@ -201,6 +237,46 @@ class Calls:
                     link.free(handle)
                 raise TabletError(error.number, error.sqlstate, error.text, 0)
         tx.note(link, handle)
+
+    async def commit(self, session: "Session") -> None:
+        """Commits the session's transaction on every shard it holds, in the order they joined. Raises SluiceError:
+        PARTIAL_COMMIT when some have committed and one has not, TRANSACTION_LOST or MySQL's error when none has."""
+        tx = session.tx
+        if tx is None:
+            return
+        tx.check()
+        done: list[str] = []
+        for link in list(tx.held):
+            name = f"{link.keyspace}/{link.shard}"
+            reserved = bool(session.reserved and link in session.reserved)
+            try:
+                answer = await self.execute(
+                    link,
+                    b"COMMIT",
+                    flags=m.F_STATUS | (0 if reserved else m.F_RELEASE),
+                    handle=tx.handle_on(link),
+                    user=session.user,
+                    settings=session.settings_text,
+                )
+            except SluiceError as error:
+                tx.note(link, 0)
+                if done:
+                    tx.lose(error.message)
+                    raise fail(
+                        "PARTIAL_COMMIT", done=", ".join(done), failed=name, reason=error.message
+                    ) from None
+                tx.lose(error.message)
+                raise
+            tx.note(link, 0)
+            if answer.failed:
+                text = answer.error().text
+                if done:
+                    tx.lose(text)
+                    raise fail("PARTIAL_COMMIT", done=", ".join(done), failed=name, reason=text)
+                tx.lose(text)
+                raise TabletError(answer.error().number, answer.error().sqlstate, text, 0)
+            done.append(name)
+        session.transaction_over()
 
     async def gather(self, calls: Sequence["asyncio.Task[Answer]"]) -> list[Answer]:
         """All answers, in order. If one raises, the others are cancelled first and the error is raised."""

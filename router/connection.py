@@ -191,6 +191,12 @@ class Connection(asyncio.Protocol):
         if self.state != BUSY:
             return
         self.state = READY
+        session = self.session
+        if session is not None:
+            session.binary = False
+            if session.rules:
+                session.leave_limits()
+            session.statement = b""
         self.worker.active -= 1
         if self._reader is not None:
             if self._reading_paused:
@@ -241,7 +247,9 @@ class Connection(asyncio.Protocol):
         assert channel is not None
         outgoing = channel.take_outgoing()
         if outgoing:
-            (self.transport._inner if isinstance(self.transport, TlsTransport) else self.transport).write(outgoing)
+            (self.transport._inner if isinstance(self.transport, TlsTransport) else self.transport).write(
+                outgoing
+            )
         if channel.handshaken and not isinstance(self.transport, TlsTransport):
             self.transport = TlsTransport(self.transport, channel)
             self.write = self.transport.write
@@ -265,9 +273,11 @@ class Connection(asyncio.Protocol):
         self.charset = verdict.charset
         session = Session(worker, self, verdict.user, verdict.caps)
         try:
-            if fresh:
-                worker.admit(self, verdict.user)
             commands.start_session(session, verdict)
+            if fresh:
+                worker.admission.admit(self.id, verdict.user, session.keyspace, session.shard)
+            else:
+                worker.admission.move(self.id, verdict.user, session.keyspace, session.shard)
         except SluiceError as error:
             worker.stats.note_error(error.number, error.message)
             worker.stats.logins_refused += 1

@@ -140,7 +140,9 @@ class Link:
             self._wait(request, record, len(sql) + 128, handle)
         return request
 
-    def prepare(self, receiver: "PreparedReceiver", user: str, settings: str, sql: bytes, database: str) -> int:
+    def prepare(
+        self, receiver: "PreparedReceiver", user: str, settings: str, sql: bytes, database: str
+    ) -> int:
         """Sends PREPARE; the answer comes as `on_prepared` or `on_fail`."""
         self._next_id = request = self._next_id + 1
         self.pending[request] = receiver  # type: ignore[assignment]

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+from functools import partial
 from typing import Any, Final
 
 import uvloop
@@ -31,6 +32,15 @@ from router.tablet_watch import TabletWatch
 
 RESTART_BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0)
 HEALTHY_AFTER_S: Final = 10.0
+WATCHED: Final = (
+    layout.KEYSPACES,
+    layout.SHARDS,
+    layout.TABLETS,
+    layout.VSCHEMA,
+    layout.LIMITS,
+    layout.SHARES,
+    layout.ROUTERS,
+)
 STOP_WAIT_S: Final = 10.0
 
 log = logging.getLogger("router.main")
@@ -69,7 +79,7 @@ class RouterMain:
         self.stopped = asyncio.Event()
         self.context = make_context()
         self.serving = Serving(self.loop, self.context, boot.control, self._on_record, self._on_unreachable)
-        self.topology = Topology(self._publish)
+        self.topology = Topology(boot.router, boot.counters, self._publish)
         self.tablets = TabletWatch(self.loop, self.context, boot.router)
         self.http = HttpServer(
             {
@@ -96,8 +106,8 @@ class RouterMain:
         self.loop.add_signal_handler(signal.SIGINT, self.stop)
         self.loop.add_reader(self.forks.control.fileno(), self._on_fork_events)
         store = self.store = Store.connect(self.config.etcd.endpoints, self.config.cluster.name)
-        for prefix in (layout.KEYSPACES, layout.SHARDS, layout.TABLETS, layout.VSCHEMA, layout.LIMITS):
-            store.watch(prefix, lambda content, prefix=prefix: self.topology.on_change(prefix, content))
+        for prefix in WATCHED:
+            store.watch(prefix, partial(self.topology.on_change, prefix))
         registration = store.hold(layout.router(self.boot.router), self._registration())
         for slot in self.workers:
             self.forks.spawn(slot)
@@ -123,7 +133,7 @@ class RouterMain:
 
     async def _wait_for_workers(self) -> None:
         deadline = self.loop.time() + STOP_WAIT_S
-        while any(w.pid for w in self.workers.values()) and self.loop.time() < deadline:
+        while any(w.pid for w in self.workers.values()) and self.loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         self.loop.remove_reader(self.forks.control.fileno())
         self.forks.stop()
@@ -184,7 +194,9 @@ class RouterMain:
         lived_s = self.loop.time() - worker.started_s
         worker.failures = 0 if lived_s > HEALTHY_AFTER_S else worker.failures + 1
         pause = RESTART_BACKOFF_S[min(worker.failures, len(RESTART_BACKOFF_S) - 1)]
-        log.warning("worker %s (pid %d) ended with status %d; restart in %.1f s", worker.name, pid, status, pause)
+        log.warning(
+            "worker %s (pid %d) ended with status %d; restart in %.1f s", worker.name, pid, status, pause
+        )
         self.loop.call_later(pause, self._respawn, worker.slot)
 
     def _respawn(self, slot: int) -> None:
@@ -248,7 +260,9 @@ class RouterMain:
 
     def describe(self) -> dict[str, Any]:
         """Everything this router knows: itself, its workers, the tablets, the limits."""
-        limits = LimitTable.from_snapshot(self.topology.snapshot["limits"]) if self.topology.snapshot else None
+        limits = (
+            LimitTable.from_snapshot(self.topology.snapshot["limits"]) if self.topology.snapshot else None
+        )
         return {
             "cluster": self.config.cluster.name,
             "router": {
@@ -267,7 +281,18 @@ class RouterMain:
                 {"name": w.name, "state": w.state, **w.report, "pid": w.pid} for w in self.workers.values()
             ],
             "tablets": self.tablets.describe(),
-            "limits": limits.describe(self.boot.counters) if limits is not None else [],
+            "limits": [
+                {
+                    "scope": str(rule.scope),
+                    "key": rule.key,
+                    "limit": rule.limit,
+                    "share": rule.share,
+                    "used": self.boot.counters.total(rule.slot),
+                    "waiting": self.boot.counters.total(rule.queue_slot) if rule.queue_slot else 0,
+                    "dry_run": rule.dry_run,
+                }
+                for rule in rules
+            ],
         }
 
     def _healthz(self) -> Response:

@@ -12,13 +12,15 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from core.errors import SluiceError, fail
+from core.limits.table import Rules
 from core.rpc import messages as m
 from router.gateway import Link, is_retryable
+from router.sql.dialect import Dialect
 from router.transaction import Held, Transaction
 from wire.answers import err_packet, ok_packet
 from wire.constants import (
@@ -48,6 +50,14 @@ class Runner(Protocol):
         ...
 
 
+class Source(Protocol):
+    """A streaming answer made of several."""
+
+    def on_writable(self) -> None:
+        """The client takes more."""
+        ...
+
+
 class Session:
     """See the module. Slots, since a million of these shall fit."""
 
@@ -55,24 +65,31 @@ class Session:
         "account_roles",
         "affected_rows",
         "autocommit",
+        "binary",
+        "codec",
         "connection",
+        "dialect",
         "flags",
         "found_rows",
         "id",
+        "implicit",
         "keyspace",
         "last_insert_id",
         "link",
         "more_results",
+        "next_statement",
         "next_transaction",
         "owed_bytes",
         "request",
         "resend",
         "reserved",
+        "rules",
         "scope",
         "sent_bytes",
         "settings",
         "settings_text",
         "shard",
+        "source",
         "started_s",
         "statement",
         "statements",
@@ -114,7 +131,20 @@ class Session:
         self.found_rows = 0
         self.warnings: list[tuple[str, int, str]] | None = None
         self.account_roles: tuple[str, ...] = ()
+        self.next_statement = 0
+        self.dialect = Dialect.DEFAULT
+        """How sql_mode changes the lexical rules."""
+        self.codec: str | None = None
+        """Python's name of a client charset whose bytes cannot be read as ASCII; None for all others."""
+        self.rules: Rules = ()
+        """Limits that the running statement holds a claim of."""
         # the running statement
+        self.binary = False
+        """A prepared execution: rows must be binary."""
+        self.implicit = False
+        """The open transaction is the router's own, around one statement: the client is not told of it."""
+        self.source: Source | None = None
+        """Where a streaming answer comes from, when it is not the one link of `forward`."""
         self.task: asyncio.Task[None] | None = None
         self.link: Link | None = None
         self.request = 0
@@ -131,7 +161,7 @@ class Session:
     def status(self) -> int:
         """MySQL's status flags of this session, for packets that the router makes."""
         status = SERVER_STATUS_AUTOCOMMIT if self.autocommit else 0
-        return status | SERVER_STATUS_IN_TRANS if self.tx is not None else status
+        return status | SERVER_STATUS_IN_TRANS if self.tx is not None and not self.implicit else status
 
     @property
     def caps(self) -> int:
@@ -144,8 +174,9 @@ class Session:
         self.started_s = perf_counter()
         self.statement = sql
         try:
-            worker = self.worker
-            runner, literals = worker.plan_of(self, sql)
+            if self.codec is not None:
+                sql = transcode(sql, self.codec)
+            runner, literals = self.worker.plan_of(self, sql)
             runner.run(self, sql, literals, None)
         except SluiceError as error:
             self.error(error.number, error.sqlstate, error.message)
@@ -159,6 +190,22 @@ class Session:
         extra: dict[str, Any] | None,
     ) -> None:
         """Sends a single-shard statement and passes its answer to the client; `on_result` goes on."""
+        if self.binary and not flags & m.F_PREPARED:
+            self.start(self.worker.run_as_binary(self, link, flags, tables, sql))
+            return
+        if self.worker.admission.limits_queries and not self.rules:
+            self.start(self._forward_limited(link, flags, tables, sql, extra))
+            return
+        self._forward_admitted(link, flags, tables, sql, extra)
+
+    def _forward_admitted(
+        self,
+        link: Link,
+        flags: int,
+        tables: tuple[str, ...] | None,
+        sql: bytes,
+        extra: dict[str, Any] | None,
+    ) -> None:
         self.link = link
         self.sent_bytes = 0
         if self.autocommit and self.tx is None and self.reserved is None:
@@ -217,7 +264,59 @@ class Session:
             return
         self.error(number, sqlstate, text)
 
+    def run_text(self, sql: bytes) -> None:
+        """Runs another statement's text as the statement under way (EXECUTE of a text PREPARE)."""
+        runner, literals = self.worker.plan_of(self, sql)
+        runner.run(self, sql, literals, None)
+
+    def run_substituted(self, sql: bytes) -> None:
+        """Runs a text in which session state stands as literals already."""
+        runner, literals = self.worker.plan_of(self, sql, substitute=False)
+        runner.run(self, sql, literals, None)
+
+    # ---- where statements go
+
+    def use(self, database: str) -> None:
+        """Makes `database` the default: a keyspace, a shard of one (`ks:-80`), a schema of MySQL's own. Raises."""
+        view = self.worker.view
+        if view is None:
+            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
+        keyspace, shard = view.check_database(database)
+        self.worker.admission.move(self.id, self.user, keyspace, shard)
+        self.keyspace, self.shard = keyspace, shard
+        self.scope = f"{self.keyspace}:{self.shard}" if self.shard else self.keyspace
+
+    def database_name(self) -> str:
+        """What DATABASE() says; empty for none."""
+        return self.scope
+
+    def any_link(self) -> Link:
+        """A link of the session's keyspace (its target shard, if it has one), or of any."""
+        view = self.worker.view
+        if view is None:
+            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
+        if self.shard:
+            return view.keyspace(self.keyspace).by_shard[self.shard]
+        return view.any_link(self.keyspace)
+
     # ---- what is held
+
+    async def _forward_limited(
+        self,
+        link: Link,
+        flags: int,
+        tables: tuple[str, ...] | None,
+        sql: bytes,
+        extra: dict[str, Any] | None,
+    ) -> None:
+        await self.worker.admission.enter(self, link.keyspace, (link.shard,))
+        self.task = None
+        self._forward_admitted(link, flags, tables, sql, extra)
+
+    def leave_limits(self) -> None:
+        """Gives back what the statement claimed of its limits."""
+        rules, self.rules = self.rules, ()
+        self.worker.admission.gate.leave(rules)
 
     def _forward_held(
         self,
@@ -250,7 +349,7 @@ class Session:
         tx.check()
         handle = tx.handle_on(link)
         if not handle:
-            self._check_joining(tx, link)
+            self.check_joining(tx, link)
             if tx.savepoints or (self.reserved and link in self.reserved):
                 self.start(self._join_and_forward(tx, link, flags, tables, sql, extra))
                 return
@@ -258,7 +357,8 @@ class Session:
             extra = {**(extra or {}), "begin": tx.begin}
         self.request = link.execute(self, flags, handle, self.user, self.settings_text, tables, sql, extra)
 
-    def _check_joining(self, tx: Transaction, link: Link) -> None:
+    def check_joining(self, tx: Transaction, link: Link) -> None:
+        """Raises CROSS_SHARD_TRANSACTION where mode single keeps `tx` off one more shard."""
         if tx.held and self.worker.transaction_mode(self) == "single":
             first = next(iter(tx.held))
             raise fail(
@@ -331,7 +431,9 @@ class Session:
 
     # ---- answers of the router itself
 
-    def ok(self, affected_rows: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b"") -> None:
+    def ok(
+        self, affected_rows: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
+    ) -> None:
         """Answers OK and ends the statement."""
         self.affected_rows = affected_rows
         if last_insert_id:
@@ -384,7 +486,9 @@ class Session:
 
     def on_writable(self) -> None:
         """The client took what was buffered: lets the tablet go on."""
-        if self.owed_bytes and self.request and self.link is not None:
+        if self.source is not None:
+            self.source.on_writable()
+        elif self.owed_bytes and self.request and self.link is not None:
             self.link.credit(self.request, self.owed_bytes)
             self.owed_bytes = 0
 
@@ -414,6 +518,20 @@ class Session:
             self.task = None
             self.error(1317, "70100", "Query execution was interrupted")
 
+    def reset(self) -> None:
+        """COM_RESET_CONNECTION: everything but user, default database and id is as after the login."""
+        self.close()
+        self.autocommit = True
+        self.replace_settings({})
+        self.variables = None
+        self.user_variables = None
+        self.next_transaction = None
+        self.warnings = None
+        self.dialect = Dialect.DEFAULT
+        self.last_insert_id = 0
+        self.found_rows = 0
+        self.worker.restore_charset(self)
+
     def close(self) -> None:
         """The client is gone (or starts over): ends what runs and gives back what is held."""
         if self.request and self.link is not None:
@@ -433,6 +551,15 @@ class Session:
                     link.free(held.handle)
             self.reserved = None
         self.statements = None
+        if self.rules:
+            self.leave_limits()
 
 
-StatementFunction = Callable[[Session, bytes], None]
+def transcode(sql: bytes, codec: str) -> bytes:
+    """Statement text of a client charset that cannot be lexed as bytes, in UTF-8. Raises SYNTAX."""
+    try:
+        return sql.decode(codec).encode()
+    except UnicodeDecodeError as error:
+        raise fail(
+            "SYNTAX", message=f"the statement is not valid {codec} text at byte {error.start}"
+        ) from None

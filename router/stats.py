@@ -20,7 +20,6 @@ class WorkerStats:
         "mysql_errors",
         "plan_misses",
         "queries",
-        "refused",
     )
 
     def __init__(self) -> None:
@@ -31,7 +30,6 @@ class WorkerStats:
         self.connections_total = 0
         self.logins_refused = 0
         self.bytes_out = 0
-        self.refused: dict[str, int] = {}
         self.latency = Histogram()
         self.last_errors: deque[tuple[float, int, str]] = deque(maxlen=20)
 
@@ -49,7 +47,6 @@ class WorkerStats:
             "plan_misses": self.plan_misses,
             "connections_total": self.connections_total,
             "logins_refused": self.logins_refused,
-            "refused": dict(self.refused),
             "latency": self.latency.snapshot(),
             "last_errors": list(self.last_errors),
         }

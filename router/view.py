@@ -89,7 +89,9 @@ class ClusterView:
     def any_link(self, keyspace: str = "") -> Link:
         """A link whose MySQL may answer what every MySQL answers alike. Raises TOPOLOGY when there is none."""
         view = self.keyspaces.get(keyspace)
-        links = view.links if view is not None else tuple(l for k in self.keyspaces.values() for l in k.links)
+        links = (
+            view.links if view is not None else tuple(one for k in self.keyspaces.values() for one in k.links)
+        )
         for link in links:
             if link.ready:
                 return link
@@ -115,12 +117,11 @@ def build(
     for name, raw in snapshot["keyspaces"].items():
         by_shard = {}
         for shard, endpoint in raw["shards"].items():
-            link = old.get((name, shard))
-            if link is not None and link.endpoint == endpoint:
-                del old[(name, shard)]
+            known = old.get((name, shard))
+            if known is not None and known.endpoint == endpoint:
+                by_shard[shard] = old.pop((name, shard))
             else:
-                link = open_link(name, shard, endpoint)
-            by_shard[shard] = link
+                by_shard[shard] = open_link(name, shard, endpoint)
         vschema = parse_vschema(name, raw["vschema"])
         vschemas.append(vschema)
         keyspaces[name] = KeyspaceView(name, vschema.sharded, ShardMap(list(by_shard)), by_shard)

@@ -9,9 +9,9 @@ import logging
 import os
 import signal
 import socket
-from time import perf_counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Any, Final
 
 import uvloop
@@ -26,17 +26,22 @@ from router.boot import Boot
 from router.calls import Calls
 from router.connection import Connection
 from router.execute.compile import compile_plan
+from router.execute.sequence import Sequences
+from router.execute.several import run_as_binary
 from router.gateway import Link
 from router.listener import Listener
 from router.plan.planner import plan as make_plan
+from router.plan.plans import Planned
 from router.session import Runner, Session
 from router.sql.normalise import normalise
+from router.statements import initial_charset_settings
 from router.stats import WorkerStats
 from router.view import ClusterView, build
 
 TICK_S: Final = 1.0
 DRAIN_GRACE_S: Final = 5.0
 MAX_INTERNED: Final = 10_000
+ASK_TIMEOUT_S: Final = 3.0
 
 
 class Worker:
@@ -67,6 +72,11 @@ class Worker:
         """What the MySQL behind said of itself (WELCOME): version, flavour, variables, collations."""
         self._interned: dict[str, str] = {}
         self._next_id = 0
+        self._next_ask = 0
+        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self.sequences = Sequences(self)
+        self.run_as_binary = run_as_binary
+        self.started_s = perf_counter()
         self._identity = f"{self.name}.{os.getpid()}"
         self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,31 +84,73 @@ class Worker:
 
     # ---- statements
 
-    def plan_of(self, session: Session, sql: bytes) -> tuple[Runner, Sequence[bytes]]:
-        """The compiled plan of a statement and its literals. Raises SluiceError."""
+    def plan_of(
+        self, session: Session, sql: bytes, *, substitute: bool = True
+    ) -> tuple[Runner, Sequence[bytes]]:
+        """The compiled plan of a statement and its literals. `substitute` False: session state stands in the text
+        as literals already. Raises SluiceError."""
         view = self.view
         if view is None:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        normalised = normalise(sql)
+        normalised = normalise(sql, session.dialect)
+        scope = session.scope if substitute else f"{session.scope}!"
         try:
-            entry = view.caches[session.scope].entries[normalised.key]
+            entry = view.caches[scope].entries[normalised.key]
         except KeyError:
-            return self._plan_miss(view, session, normalised.key), normalised.literals
+            runner = self._compile(view, session, normalised.key, substitute)
+            view.cache(scope).put(normalised.key, runner)
+            return runner, normalised.literals
         entry.used = True
         return entry.runner, normalised.literals
 
-    def _plan_miss(self, view: ClusterView, session: Session, key: bytes) -> Runner:
-        self.stats.plan_misses += 1
-        runner = self.compile(view, session, key)
-        view.cache(session.scope).put(key, runner)
+    def runner_of(self, session: Session, key: bytes) -> Runner:
+        """The compiled plan of normalised text."""
+        view = self.view
+        if view is None:
+            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
+        cache = view.cache(session.scope)
+        runner = cache.get(key)
+        if runner is None:
+            runner = self._compile(view, session, key, True)
+            cache.put(key, runner)
         return runner
 
-    def compile(self, view: ClusterView, session: Session, key: bytes) -> Runner:
-        """Plans and compiles normalised text in the session's scope, without the cache."""
-        planned = make_plan(
-            key.decode("utf-8", "surrogateescape"), session.keyspace, view.vschema, shard=session.shard
+    def planned(self, session: Session, key: bytes, *, substitute: bool = True) -> Planned:
+        """The plan of normalised text in the session's scope, made anew."""
+        view = self.view
+        if view is None:
+            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
+        self.stats.plan_misses += 1
+        return make_plan(
+            key.decode("utf-8", "surrogateescape"),
+            session.keyspace,
+            view.vschema,
+            shard=session.shard,
+            substitute=substitute,
+            dialect=session.dialect,
         )
+
+    def _compile(self, view: ClusterView, session: Session, key: bytes, substitute: bool) -> Runner:
+        planned = self.planned(session, key, substitute=substitute)
         return compile_plan(planned, view, session.keyspace, session.shard)
+
+    def restore_charset(self, session: Session) -> None:
+        """The settings that follow from the character set the client logged in with."""
+        initial_charset_settings(session, session.connection.charset)
+
+    async def ask(self, what: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Asks all workers of this router (this one too); {"answers": [...]}, or {} when nobody answers."""
+        self._next_ask += 1
+        number = self._next_ask
+        future: asyncio.Future[dict[str, Any]] = self.loop.create_future()
+        self._asked[number] = future
+        self._parent.send((m.ASK, number, what, values))
+        try:
+            return await asyncio.wait_for(future, ASK_TIMEOUT_S)
+        except TimeoutError:
+            return {}
+        finally:
+            self._asked.pop(number, None)
 
     def transaction_mode(self, session: Session) -> str:
         """`single` or `multi`."""
@@ -123,10 +175,6 @@ class Worker:
             number = self.boot.number << 24 | self.slot << 16 | self._next_id
             if number not in self.connections and self._next_id:
                 return number
-
-    def admit(self, connection: Connection, user: str) -> None:
-        """Takes the client's place among max_connections and the limits on connections. Raises SluiceError."""
-        self.admission.admit(connection.id, user)
 
     def logged_in(self, connection: Connection) -> None:
         """The login is through: it is half open no more."""
@@ -167,6 +215,10 @@ class Worker:
             self._on_snapshot(record[2])
         elif kind == m.DRAIN:
             self.start_drain(record[1])
+        elif kind == m.ANSWER:
+            asked = self._asked.get(record[1])
+            if asked is not None and not asked.done():
+                asked.set_result(record[2])
         elif kind == m.ASK:
             self.spawn(self._answer(record[1], record[2], record[3]))
 
@@ -183,13 +235,14 @@ class Worker:
 
     def _on_snapshot(self, snapshot: dict[str, Any]) -> None:
         try:
-            self.view = build(
-                snapshot, self.view, self._open_link, self.boot.config.router.plan_cache_bytes
-            )
+            self.view = build(snapshot, self.view, self._open_link, self.boot.config.router.plan_cache_bytes)
         except Exception as error:
-            self.log.error("snapshot %s is not usable, the last one stays: %s", snapshot.get("version"), error)
+            self.log.error(
+                "snapshot %s is not usable, the last one stays: %s", snapshot.get("version"), error
+            )
             return
         self.login_settings = replace(self.boot.login, server_version=f"{self.view.server_version}-Sluice")
+        self.admission.limits_changed()
         if self.listener is not None and not self.draining:
             self.listener.open()
 
@@ -203,7 +256,13 @@ class Worker:
     def _dial(self, link: Link) -> Dealer:
         identity = f"{self._identity}.{link.keyspace}.{link.shard}.{link.incarnation}"
         return Dealer(
-            self.loop, self.context, link.endpoint, identity.encode(), link.on_record, link.on_up, link.on_down
+            self.loop,
+            self.context,
+            link.endpoint,
+            identity.encode(),
+            link.on_record,
+            link.on_up,
+            link.on_down,
         )
 
     # ---- life
@@ -257,6 +316,8 @@ class Worker:
             "active": self.active,
             "transactions": sum(1 for c in self.connections.values() if c.session and c.session.tx),
             "view": self.view.version if self.view is not None else 0,
+            "refused": {**self.admission.gate.refused},
+            "would_refuse": {**self.admission.gate.would_refuse},
             "links": links,
         }
 
@@ -294,4 +355,3 @@ def run(boot: Boot, slot: int, sock: socket.socket) -> None:
     except SluiceError as error:
         logging.getLogger("router.worker").error("%s", error.message)
         raise SystemExit(1) from error
-

@@ -34,6 +34,8 @@ def shard_of(keyspace: KeyspaceView, vindex: Vindex, value: Value) -> Link | Non
 
 def chooser_links(chooser: Chooser, view: ClusterView) -> Callable[[Sequence[bytes]], tuple[Link, ...]]:
     """All links of a statement. Empty: no row anywhere can match."""
+    if not chooser.keyspace:
+        return lambda literals: (view.any_link(),)
     keyspace = view.keyspace(chooser.keyspace)
     if chooser.choice is Choice.SCATTER:
         links = keyspace.links
@@ -58,9 +60,16 @@ def chooser_links(chooser: Chooser, view: ClusterView) -> Callable[[Sequence[byt
     return of_values
 
 
-def chooser_one(chooser: Chooser, view: ClusterView) -> Choose:
-    """The link where it is one; a statement that can match nothing goes to any shard, for its columns."""
+def chooser_one(chooser: Chooser, view: ClusterView, shard: str = "") -> Choose:
+    """The link where it is one; a statement that can match nothing goes to any shard, for its columns.
+
+    `shard`: the one that the session targets, whatever the statement says."""
+    if not chooser.keyspace:
+        return lambda literals: view.any_link()
     keyspace = view.keyspace(chooser.keyspace)
+    if shard and shard in keyspace.by_shard:
+        target = keyspace.by_shard[shard]
+        return lambda literals: target
     if len(keyspace.links) == 1 or chooser.choice is Choice.UNSHARDED:
         link = keyspace.links[0]
         return lambda literals: link

@@ -14,7 +14,9 @@ def value_of(bind: Bind, literals: Sequence[bytes]) -> Value:
     value = literal_value(token)
     if isinstance(value, float):
         if not value.is_integer():
-            raise fail("VINDEX_VALUE", vindex="", value=token.decode("utf-8", "replace"), reason="it is a float")
+            raise fail(
+                "VINDEX_VALUE", vindex="", value=token.decode("utf-8", "replace"), reason="it is a float"
+            )
         value = int(value)
     if bind.negative:
         if value is None or isinstance(value, (bytes, str)):

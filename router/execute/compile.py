@@ -1,0 +1,82 @@
+"""From a plan to what runs it, against one view of the cluster."""
+
+from collections.abc import Sequence
+
+from core.errors import ErrorCode, SluiceError, not_supported
+from core.rpc import messages as m
+from router import statements
+from router.execute.insert import InsertRunner
+from router.execute.route import RouteRunner, chooser_one
+from router.execute.several import SeveralShards
+from router.execute.substitute import SubstituteRunner
+from router.execute.write import DdlRunner, WriteSeveral
+from router.plan.plans import (
+    DdlPlan,
+    DmlPlan,
+    InsertPlan,
+    Kind,
+    PlanError,
+    Planned,
+    SelectPlan,
+    SessionPlan,
+    SubstitutePlan,
+)
+from router.session import Runner, Session
+from router.view import ClusterView
+
+
+class SessionRunner:
+    """A statement for the session itself."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        del literals, params
+        statements.run(session, self._kind, sql)
+
+
+class ErrorRunner:
+    """A statement that cannot be run: kept like a plan, so that a client that insists is answered cheaply."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: SluiceError) -> None:
+        self._error = error
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        del sql, literals, params
+        error = self._error
+        session.error(error.number, error.sqlstate, error.message)
+
+
+def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str) -> Runner:
+    """The runner of a plan made for sessions whose default is `keyspace` (and `shard`, when they target one)."""
+    plan = planned.plan
+    if planned.reserve:
+        error = not_supported(
+            f"{planned.reserve} through a shared connection", "This version reserves no connections yet."
+        )
+        return ErrorRunner(error)
+    if isinstance(plan, SelectPlan):
+        flags = m.F_CONSOLIDATE if plan.consolidate and not plan.locking else 0
+        if plan.locking:
+            flags |= m.F_WRITE
+        one = chooser_one(plan.chooser, view, shard)
+        return RouteRunner(one, flags, plan.tables, SeveralShards(plan, view))
+    if isinstance(plan, DmlPlan):
+        return RouteRunner(
+            chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, WriteSeveral(plan, view)
+        )
+    if isinstance(plan, InsertPlan):
+        return InsertRunner(plan, view)
+    if isinstance(plan, DdlPlan):
+        return DdlRunner(plan, view, shard if plan.keyspace == keyspace else "")
+    if isinstance(plan, SessionPlan):
+        return SessionRunner(plan.kind)
+    if isinstance(plan, SubstitutePlan):
+        return SubstituteRunner(plan)
+    assert isinstance(plan, PlanError)
+    return ErrorRunner(SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text))

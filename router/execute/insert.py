@@ -1,0 +1,112 @@
+"""INSERT ... VALUES: rows to their shards, ids from sequences.
+
+Rows of one shard stay one statement in the order they came; the client's own text goes when nothing changes it.
+"""
+
+from collections.abc import Sequence
+
+from core.errors import fail
+from core.rpc import messages as m
+from router.execute.route import shard_of
+from router.execute.values import render, value_of
+from router.execute.write import write_on
+from router.gateway import Link
+from router.plan.plans import Bind, InsertPlan, InsertRow
+from router.session import Session
+from router.sql.normalise import literal_value
+from router.view import ClusterView
+from router.vindexes.base import Value, Vindex
+
+
+class InsertRunner:
+    """Runs an InsertPlan."""
+
+    __slots__ = ("_first", "_keyspace", "_plan", "_vindex")
+
+    def __init__(self, plan: InsertPlan, view: ClusterView) -> None:
+        self._plan = plan
+        self._keyspace = view.keyspace(plan.keyspace)
+        self._first = self._keyspace.links[0]
+        vindex = view.vschema.keyspaces[plan.keyspace].vindexes[plan.vindex] if plan.vindex else None
+        assert vindex is None or isinstance(vindex, Vindex)
+        self._vindex = vindex
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        plan = self._plan
+        if plan.sequence is not None and any(_wants_id(row, literals) for row in plan.rows):
+            session.start(self._with_ids(session, literals))
+            return
+        links = [self._link(row, literals, None) for row in plan.rows]
+        first = links[0]
+        if all(link is first for link in links):
+            if params is not None:
+                session.forward(first, m.F_WRITE | m.F_PREPARED, plan.tables, sql, {"params": params})
+            else:
+                session.forward(first, m.F_WRITE, plan.tables, sql, None)
+            return
+        texts = [render(row.text, literals, (b"NULL",)) for row in plan.rows]
+        session.start(write_on(session, self._grouped(links, texts, literals), plan.tables))
+
+    async def _with_ids(self, session: Session, literals: Sequence[bytes]) -> None:
+        plan = self._plan
+        assert plan.sequence is not None
+        wanting = [_wants_id(row, literals) for row in plan.rows]
+        first = await session.worker.sequences.take(*plan.sequence, sum(wanting))
+        number = first
+        links: list[Link] = []
+        texts: list[bytes] = []
+        for row, wants in zip(plan.rows, wanting, strict=True):
+            generated = None
+            spot = b"NULL"
+            if wants:
+                generated = number
+                spot = b"%d" % number
+                number += 1
+            elif row.sequence_value is not None:
+                spot = literals[row.sequence_value.index]
+            links.append(self._link(row, literals, generated if plan.sequence_fills_vindex else None))
+            texts.append(render(row.text, literals, (spot,)))
+        work = self._grouped(links, texts, literals)
+        await write_on(session, work, plan.tables, insert_id=first)
+
+    def _link(self, row: InsertRow, literals: Sequence[bytes], generated: int | None) -> Link:
+        if self._vindex is None:
+            return self._first
+        value: Value = generated
+        if generated is None:
+            value = value_of(row.vindex_value, literals) if row.vindex_value is not None else None
+        link = None if value is None else shard_of(self._keyspace, self._vindex, value)
+        if link is None:
+            shown = "NULL" if value is None else str(value)
+            raise fail(
+                "VINDEX_VALUE", vindex=self._vindex.name, value=shown, reason="no shard can hold this row"
+            )
+        return link
+
+    def _grouped(
+        self, links: Sequence[Link], texts: Sequence[bytes], literals: Sequence[bytes]
+    ) -> list[tuple[Link, bytes]]:
+        """A statement a shard, in key range order."""
+        plan = self._plan
+        by_link: dict[Link, list[bytes]] = {}
+        for link, text in zip(links, texts, strict=True):
+            by_link.setdefault(link, []).append(text)
+        head, tail = render(plan.head, literals), render(plan.tail, literals)
+        return [
+            (link, head + plan.separator.join(by_link[link]) + tail)
+            for link in self._keyspace.links
+            if link in by_link
+        ]
+
+
+def _wants_id(row: InsertRow, literals: Sequence[bytes]) -> bool:
+    """Whether the sequence fills this row's column: nothing, NULL or 0 was given, as for AUTO_INCREMENT."""
+    given = row.sequence_value
+    if given is None:
+        return True
+    return _is_zero_or_null(given, literals)
+
+
+def _is_zero_or_null(given: Bind, literals: Sequence[bytes]) -> bool:
+    value = literal_value(literals[given.index])
+    return value is None or (isinstance(value, int) and value == 0)

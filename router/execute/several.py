@@ -1,0 +1,204 @@
+"""Tier 2: one SELECT on several shards, merged while it streams (`router.engine` merges, this file does the I/O).
+
+Invariants: each shard's request has one end, waited for while it runs on a held connection; a client that reads
+slowly stops the shards (credits are granted from its socket backwards); the first error ends the answer.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from core.errors import not_supported
+from core.rpc import messages as m
+from router.engine.merge import MergeRun
+from router.engine.output import ClientFlavour
+from router.execute.route import chooser_links
+from router.execute.values import number_of, render
+from router.gateway import Link
+from router.plan.plans import SelectPlan
+from router.prepared import bound_text
+from router.session import Session
+from router.view import ClusterView
+from wire.constants import SERVER_STATUS_IN_TRANS
+
+_I_LAST: Final = m.I_LAST
+
+
+class _Shard:
+    """The receiver of one shard's answer."""
+
+    __slots__ = ("_index", "_scatter")
+
+    def __init__(self, scatter: "Scatter", index: int) -> None:
+        self._scatter = scatter
+        self._index = index
+
+    def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
+        self._scatter.on_result(self._index, info, data, handle, status)
+
+    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+        self._scatter.on_fail(self._index, number, sqlstate, text, handle)
+
+
+class Scatter:
+    """One SELECT under way on several shards."""
+
+    def __init__(self, session: Session, run: MergeRun, links: Sequence[Link]) -> None:
+        self.session = session
+        self.run = run
+        self.links = links
+        self.requests = [0] * len(links)
+        self.open = [True] * len(links)
+        self.done: asyncio.Future[None] = session.worker.loop.create_future()
+        self.lost = ""
+        self.in_transaction = session.tx is not None
+
+    def start(self, flags: int, tables: tuple[str, ...] | None, sql: bytes) -> None:
+        """Sends the statement to every shard."""
+        session = self.session
+        tx = session.tx
+        for index, link in enumerate(self.links):
+            handle = tx.handle_on(link) if tx is not None else 0
+            self.requests[index] = link.execute(
+                _Shard(self, index),
+                flags | (m.F_STATUS if handle else 0),
+                handle,
+                session.user,
+                session.settings_text,
+                tables,
+                sql,
+                None,
+            )
+
+    def on_result(self, index: int, info: int, data: bytes, handle: int, status: int) -> None:
+        last = bool(info & _I_LAST)
+        for packets in self.run.feed(index, data, last):
+            self.session.connection.write(bytes(packets))
+        if last:
+            self.open[index] = False
+            tx = self.session.tx
+            if tx is not None and self.in_transaction:
+                tx.note(self.links[index], handle)
+                if not status & SERVER_STATUS_IN_TRANS:
+                    self.lost = "a shard rolled it back"
+        self._go_on()
+
+    def on_fail(self, index: int, number: int, sqlstate: str, text: str, handle: int) -> None:
+        self.open[index] = False
+        for packets in self.run.fail(number, sqlstate, text):
+            self.session.connection.write(bytes(packets))
+        tx = self.session.tx
+        if tx is not None and self.in_transaction:
+            tx.note(self.links[index], handle)
+            if not handle:
+                self.lost = text
+        self._go_on()
+
+    def on_writable(self) -> None:
+        """The client took what was written: the shards may go on."""
+        for index, size in self.run.credits():
+            if self.open[index]:
+                self.links[index].credit(self.requests[index], size)
+
+    def _go_on(self) -> None:
+        if not self.session.connection.write_paused:
+            self.on_writable()
+        if self.run.finished and not self.in_transaction:
+            self.abandon()
+        if not any(self.open) and not self.done.done():
+            self.done.set_result(None)
+
+    def abandon(self) -> None:
+        """Nobody needs the rest."""
+        for index, link in enumerate(self.links):
+            if self.open[index]:
+                self.open[index] = False
+                link.abandon(self.requests[index])
+
+
+class SeveralShards:
+    """Runs a SelectPlan whose chooser names more than one shard."""
+
+    def __init__(self, plan: SelectPlan, view: ClusterView) -> None:
+        self._plan = plan
+        self._links = chooser_links(plan.chooser, view)
+        self._flags = m.F_CONSOLIDATE if plan.consolidate else 0
+
+    def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        plan = self._plan
+        if plan.refusal is not None:
+            raise not_supported(*plan.refusal)
+        links = self._links(literals)
+        text = bound_text(sql, literals) if params is not None else sql
+        limit = offset = None
+        if plan.merge is not None:
+            limit = number_of(plan.merge.limit, literals)
+            offset = number_of(plan.merge.offset, literals)
+            if plan.sql is not None:
+                text = render(plan.sql, literals, (b"%d" % ((limit or 0) + (offset or 0)),))
+        client = ClientFlavour(
+            deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
+            binary=params is not None or session.binary,
+            status=session.status,
+        )
+        run = MergeRun(
+            plan.merge,
+            len(links),
+            client,
+            session.worker.boot.config.router.max_memory_rows,
+            limit=limit,
+            offset=offset,
+            enum_weights=session.worker.server.get("flavour") != "mariadb",
+        )
+        session.start(self._run(session, run, links, text))
+
+    async def _run(self, session: Session, run: MergeRun, links: Sequence[Link], text: bytes) -> None:
+        flags = self._flags
+        if session.worker.admission.limits_queries:
+            shards = tuple(link.shard for link in links)
+            await session.worker.admission.enter(session, links[0].keyspace, shards)
+        if session.tx is None and (not session.autocommit or session.reserved):
+            session.open_transaction(explicit=False)
+        tx = session.tx
+        if tx is not None:
+            flags &= ~m.F_CONSOLIDATE
+            tx.check()
+            for link in links:
+                if not tx.handle_on(link):
+                    session.check_joining(tx, link)
+                    await session.worker.calls.join(session, tx, link)
+        scatter = Scatter(session, run, links)
+        session.source = scatter
+        try:
+            scatter.start(flags, self._plan.tables, text)
+            await scatter.done
+        finally:
+            session.source = None
+            scatter.abandon()
+        if scatter.lost and tx is not None and session.tx is tx:
+            if "rolled it back" in scatter.lost:
+                session.transaction_over()
+            else:
+                tx.lose(scatter.lost)
+        session.found_rows = run.rows_sent
+        if run.error is not None:
+            session.worker.stats.note_error(run.error.number, run.error.text)
+        session.affected_rows = -1
+        session.finish()
+
+
+async def run_as_binary(
+    session: Session, link: Link, flags: int, tables: tuple[str, ...] | None, sql: bytes
+) -> None:
+    """Runs a text statement for a prepared execution: rows of the answer become binary rows."""
+    answer = await session.worker.calls.in_session(session, link, sql, flags=flags, tables=tables)
+    if answer.info & (m.I_OK | m.I_ERR):
+        session.reply(answer.data)
+        return
+    client = ClientFlavour(
+        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF), binary=True, status=session.status
+    )
+    run = MergeRun(None, 1, client, 1 << 62)
+    for packets in run.feed(0, answer.data, True):
+        session.connection.write(bytes(packets))
+    session.finish()

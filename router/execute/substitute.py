@@ -1,0 +1,36 @@
+"""Statements that read session state: the state becomes literals, and the statement an ordinary one."""
+
+from collections.abc import Sequence
+
+from router import statements
+from router.execute.values import render
+from router.plan.plans import SubstitutePlan
+from router.session import Session
+
+
+class SubstituteRunner:
+    """Runs a SubstitutePlan: alone in the router where nothing else is asked, else as the statement it becomes."""
+
+    __slots__ = ("_plan",)
+
+    def __init__(self, plan: SubstitutePlan) -> None:
+        self._plan = plan
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        del sql, params
+        plan = self._plan
+        if plan.local is not None:
+            session.reply(statements.local_result(session, plan.local, literals))
+            return
+        spots = [
+            literals_name_part(literals, int(what))
+            if kind == "name_part"
+            else statements.value_of_spot(session, (kind, what))
+            for kind, what in plan.spots
+        ]
+        session.run_substituted(render(plan.template, literals, spots))
+
+
+def literals_name_part(literals: Sequence[bytes], index: int) -> bytes:
+    """A literal as part of a name in backticks."""
+    return literals[index].replace(b"`", b"``")

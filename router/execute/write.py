@@ -1,0 +1,169 @@
+"""Writes on several shards: one statement, one transaction, all or nothing as far as mode `multi` can.
+
+Shards are written one after the other in key range order: two statements that touch the same shards take their
+locks in the same order. Outside a transaction the statement gets one of its own; inside, a savepoint a shard lets a
+failure undo the statement and not the transaction.
+"""
+
+from collections.abc import Sequence
+
+from core.errors import not_supported
+from core.rpc import messages as m
+from router.calls import Answer, TabletError
+from router.engine.affected import combine_oks
+from router.execute.route import chooser_links
+from router.gateway import Link
+from router.plan.plans import DdlPlan, DmlPlan
+from router.prepared import bound_text
+from router.session import Session
+from router.view import ClusterView
+from wire.answers import Ok, parse_ok
+
+SAVEPOINT = b"sluice_statement"
+
+
+async def write_on(
+    session: Session,
+    work: Sequence[tuple[Link, bytes]],
+    tables: tuple[str, ...] | None,
+    *,
+    insert_id: int = 0,
+) -> None:
+    """Runs each text on its link as one statement of the session, and answers. Raises SluiceError."""
+    calls = session.worker.calls
+    if session.worker.admission.limits_queries:
+        shards = tuple(link.shard for link, _ in work)
+        await session.worker.admission.enter(session, work[0][0].keyspace, shards)
+    own = session.tx is None and session.autocommit
+    if own:
+        session.open_transaction(explicit=False)
+        session.implicit = True
+    done: list[Link] = []
+    oks: list[Ok] = []
+    try:
+        for link, text in work:
+            if not own:
+                await _set_savepoint(session, link)
+                done.append(link)
+            answer = await calls.in_session(session, link, text, flags=m.F_WRITE, tables=tables)
+            if answer.failed:
+                await _undo(session, own, done)
+                session.implicit = False
+                session.reply(answer.data)
+                return
+            oks.append(_ok_of(answer))
+        if own:
+            await calls.commit(session)
+    except TabletError:
+        await _undo(session, own, done)
+        raise
+    finally:
+        if own and session.tx is not None:
+            session.transaction_over()
+        session.implicit = False
+    total = combine_oks(oks, status=session.status)
+    session.ok(total.affected_rows, insert_id or total.last_insert_id, total.warnings, total.info)
+
+
+async def _set_savepoint(session: Session, link: Link) -> None:
+    tx = session.tx
+    calls = session.worker.calls
+    if tx is None:
+        tx = session.open_transaction(explicit=False)
+    tx.check()
+    if not tx.handle_on(link):
+        session.check_joining(tx, link)
+        await calls.join(session, tx, link)
+    await calls.in_session(session, link, b"SAVEPOINT " + SAVEPOINT)
+
+
+async def _undo(session: Session, own: bool, done: Sequence[Link]) -> None:
+    """After a failure: rolls the statement back on every shard, or its own transaction altogether."""
+    tx = session.tx
+    if tx is None or tx.lost:
+        return
+    if own:
+        session.transaction_over()
+        return
+    for link in done:
+        try:
+            answer = await session.worker.calls.in_session(
+                session, link, b"ROLLBACK TO SAVEPOINT " + SAVEPOINT
+            )
+        except TabletError as error:
+            tx.lose(error.message)
+            return
+        if answer.failed and session.tx is tx:
+            tx.lose(f"a statement could not be undone on {link.keyspace}/{link.shard}")
+            return
+
+
+def _ok_of(answer: Answer) -> Ok:
+    return parse_ok(answer.last_payload())
+
+
+class WriteSeveral:
+    """Runs a DmlPlan whose chooser names more than one shard."""
+
+    def __init__(self, plan: DmlPlan, view: ClusterView) -> None:
+        self._plan = plan
+        self._links = chooser_links(plan.chooser, view)
+
+    def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        if self._plan.refusal is not None:
+            raise not_supported(*self._plan.refusal)
+        text = bound_text(sql, literals) if params is not None else sql
+        work = [(link, text) for link in self._links(literals)]
+        session.start(write_on(session, work, self._plan.tables))
+
+
+class DdlRunner:
+    """DDL: the open transaction is committed first, then every shard gets the statement, in order.
+
+    DDL cannot be rolled back: an error on a later shard names those that have it already."""
+
+    __slots__ = ("_links", "_plan")
+
+    def __init__(self, plan: DdlPlan, view: ClusterView, shard: str = "") -> None:
+        self._plan = plan
+        keyspace = view.keyspace(plan.keyspace)
+        self._links = (keyspace.by_shard[shard],) if shard else keyspace.links
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        del literals, params
+        session.start(self._run(session, sql))
+
+    async def _run(self, session: Session, sql: bytes) -> None:
+        calls = session.worker.calls
+        plan = self._plan
+        if session.tx is not None and plan.commits:
+            await calls.commit(session)
+        oks: list[Ok] = []
+        rows: bytes | None = None
+        for link in self._links:
+            answer = await calls.execute(
+                link,
+                sql,
+                flags=m.F_WRITE | m.F_STATUS,
+                user=session.user,
+                settings=session.settings_text,
+                tables=plan.tables,
+            )
+            if answer.failed:
+                error = answer.error()
+                if oks:
+                    names = ", ".join(f"{one.keyspace}/{one.shard}" for one in self._links[: len(oks)])
+                    text = f"{error.text} (on {link.keyspace}/{link.shard}; done already on {names})"
+                    session.error(error.number, error.sqlstate, text)
+                else:
+                    session.reply(answer.data)
+                return
+            if answer.info & m.I_OK:
+                oks.append(_ok_of(answer))
+            else:
+                rows = answer.data  # CHECK TABLE and the like answer with rows: those of the last shard
+        if rows is not None:
+            session.reply(rows)
+            return
+        total = combine_oks(oks, status=session.status)
+        session.ok(total.affected_rows, 0, total.warnings, total.info)

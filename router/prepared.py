@@ -1,0 +1,271 @@
+"""Prepared statements of the binary protocol.
+
+A statement is its text: tablets prepare it on whichever connection runs it. What a client names by id lives here:
+the text, the types it bound last, its long data. A statement routed to one shard is sent as it came, with the
+parameters' bytes copied; any other runs as text with its values as literals, and its rows are made binary.
+
+Invariants: statements, and bytes of long data, are bounded a session; an error in COM_STMT_SEND_LONG_DATA is told at
+the next COM_STMT_EXECUTE, as in MySQL.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, overload
+
+from core.errors import SluiceError, fail, not_supported
+from router.plan.plans import Planned, SessionPlan, SubstitutePlan
+from router.session import Runner, Session
+from router.sql.lex import BIND, lex
+from router.sql.normalise import normalise
+from wire.answers import is_eof
+from wire.columns import Column, parse_column, text_column
+from wire.constants import CLIENT_QUERY_ATTRIBUTES
+from wire.literals import literal
+from wire.packets import iterate_payloads
+from wire.results import prepare_result
+from wire.statements import (
+    Execute,
+    parse_execute,
+    parse_fetch,
+    parse_long_data,
+    parse_prepare,
+    rebuild_execute,
+    statement_id,
+)
+
+if TYPE_CHECKING:
+    from router.view import ClusterView
+
+MAX_STATEMENTS: Final = 16_382
+"""Prepared statements of one session, as MySQL's max_prepared_stmt_count."""
+MAX_LONG_DATA_BYTES: Final = 64 * 1024 * 1024
+_PLACEHOLDER: Final = b"?"
+
+
+class PreparedStatement:
+    """One statement of one session."""
+
+    __slots__ = (
+        "columns", "id", "key", "literals", "long_data", "long_data_bytes", "long_data_error", "parameter_count",
+        "pieces", "runner", "scope", "text", "types", "view",
+    )  # fmt: skip
+
+    def __init__(self, number: int, text: bytes) -> None:
+        self.id = number
+        self.text = text
+        normalised = normalise(text)
+        self.key = normalised.key
+        self.literals = normalised.literals
+        self.parameter_count = sum(1 for token in self.literals if token == _PLACEHOLDER)
+        self.columns: list[Column] = []
+        self.types: tuple[int, ...] | None = None
+        self.long_data: dict[int, bytes] | None = None
+        self.long_data_bytes = 0
+        self.long_data_error = ""
+        self.pieces: list[bytes | int] | None = None
+        self.runner: Runner | None = None
+        self.view: ClusterView | None = None
+        self.scope = ""
+
+    def runner_for(self, session: Session) -> Runner:
+        """The compiled plan, made anew when the cluster's view or the session's keyspace changed."""
+        view = session.worker.view
+        if self.runner is None or self.view is not view or self.scope != session.scope:
+            self.runner = session.worker.runner_of(session, self.key)
+            self.view = view
+            self.scope = session.scope
+        return self.runner
+
+    def forget_long_data(self) -> None:
+        self.long_data = None
+        self.long_data_bytes = 0
+        self.long_data_error = ""
+
+
+class BoundLiterals(Sequence[bytes]):
+    """The literals of one execution: those of the text, and the bound values as literals, made when asked for."""
+
+    __slots__ = ("_execute", "_statement", "_values")
+
+    def __init__(self, statement: PreparedStatement, execute: Execute) -> None:
+        self._statement = statement
+        self._execute = execute
+        self._values: list[bytes] | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if self._values is None:
+            self._values = self._make()
+        return self._values[index]
+
+    def __len__(self) -> int:
+        return len(self._statement.literals)
+
+    def _make(self) -> list[bytes]:
+        execute = self._execute
+        bound = iter(zip(execute.values(), execute.types, strict=False))
+        found: list[bytes] = []
+        for token in self._statement.literals:
+            if token == _PLACEHOLDER:
+                value, kind = next(bound)
+                token = literal(value, kind & 0xFF)
+            found.append(token)
+        return found
+
+    def text(self) -> bytes:
+        """The statement with the bound values as literals."""
+        statement = self._statement
+        if statement.pieces is None:
+            statement.pieces = _pieces(statement.key)
+        return b"".join(
+            piece if isinstance(piece, bytes) else b" " + self[piece] + b" " for piece in statement.pieces
+        )
+
+
+def bound_text(sql: bytes, literals: Sequence[bytes]) -> bytes:
+    """The text to send where a prepared execution must go as text."""
+    return literals.text() if isinstance(literals, BoundLiterals) else sql
+
+
+def _pieces(key: bytes) -> list[bytes | int]:
+    text = key.decode("utf-8", "surrogateescape")
+    pieces: list[bytes | int] = []
+    at = 0
+    for lexeme in lex(text).lexemes:
+        if lexeme.kind == BIND:
+            pieces.append(text[at : lexeme.start].encode("utf-8", "surrogateescape"))
+            pieces.append(lexeme.bind)
+            at = lexeme.end
+    pieces.append(text[at:].encode("utf-8", "surrogateescape"))
+    return pieces
+
+
+# ---- commands
+
+
+def prepare(session: Session, payload: bytes) -> None:
+    """COM_STMT_PREPARE."""
+    if session.statements is None:
+        session.statements = {}
+    if len(session.statements) >= MAX_STATEMENTS:
+        raise fail("TOO_MANY_STATEMENTS", limit=MAX_STATEMENTS)
+    text = parse_prepare(payload)
+    session.statement = text
+    session.start(_prepare(session, text))
+
+
+async def _prepare(session: Session, text: bytes) -> None:
+    session.next_statement += 1
+    statement = PreparedStatement(session.next_statement, text)
+    planned = session.worker.planned(session, statement.key)
+    parameters, columns = await _metadata(session, statement, planned)
+    statement.parameter_count = len(parameters)
+    statement.columns = columns
+    if session.statements is None:
+        session.statements = {}
+    session.statements[statement.id] = statement
+    session.reply(prepare_result(statement.id, parameters, columns, session.caps, session.status))
+
+
+async def _metadata(
+    session: Session, statement: PreparedStatement, planned: Planned
+) -> tuple[list[Column], list[Column]]:
+    """Parameters and columns as a MySQL says them, or the router's own where no MySQL would be asked."""
+    plan = planned.plan
+    if isinstance(plan, SubstitutePlan) and plan.local is not None:
+        return _generic(statement), [text_column(column.name) for column in plan.local]
+    if isinstance(plan, SessionPlan) and plan.kind.value not in ("show", "explain", "call", "do"):
+        return _generic(statement), []
+    link = session.any_link()
+    answer = await session.worker.calls.prepare(link, session.user, session.settings_text, statement.text)
+    payloads = [p for p in list(iterate_payloads(answer.packets))[1:] if not is_eof(p)]
+    definitions = [parse_column(p) for p in payloads]
+    return definitions[: answer.params], definitions[answer.params : answer.params + answer.columns]
+
+
+def _generic(statement: PreparedStatement) -> list[Column]:
+    return [text_column("?") for _ in range(statement.parameter_count)]
+
+
+def _statement(session: Session, payload: bytes, command: str) -> PreparedStatement:
+    number = statement_id(payload)
+    found = session.statements.get(number) if session.statements else None
+    if found is None:
+        raise fail("UNKNOWN_STATEMENT", id=number, command=command)
+    return found
+
+
+def execute(session: Session, payload: bytes) -> None:
+    """COM_STMT_EXECUTE."""
+    statement = _statement(session, payload, "mysqld_stmt_execute")
+    session.statement = statement.text
+    if statement.long_data_error:
+        error = fail("UNKNOWN_ERROR", message=statement.long_data_error)
+        statement.forget_long_data()
+        raise error
+    runner = statement.runner_for(session)
+    count = statement.parameter_count
+    asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
+    statement.types = asked.types
+    if asked.wants_cursor:
+        raise not_supported(
+            "server-side cursors of prepared statements",
+            "Fetch without a cursor: rows stream as they are read.",
+        )
+    if (
+        statement.long_data is None
+        and not asked.flags
+        and not session.caps & CLIENT_QUERY_ATTRIBUTES
+        and (not count or payload[10 + (count + 7) // 8] == 1)
+    ):
+        params = payload[5:]
+    else:
+        params = rebuild_execute(asked, 0, False)[5:]
+        statement.forget_long_data()
+    session.binary = True
+    runner.run(session, statement.text, BoundLiterals(statement, asked), params)
+
+
+def send_long_data(session: Session, payload: bytes) -> None:
+    """COM_STMT_SEND_LONG_DATA: never answered."""
+    try:
+        data = parse_long_data(payload)
+        statement = _statement(session, payload, "mysql_stmt_send_long_data")
+    except SluiceError:
+        session.connection.done()
+        return
+    statement.long_data_bytes += len(data.data)
+    if statement.long_data_bytes > MAX_LONG_DATA_BYTES:
+        statement.long_data = None
+        statement.long_data_error = f"Parameter of prepared statement exceeds {MAX_LONG_DATA_BYTES} bytes"
+    else:
+        if statement.long_data is None:
+            statement.long_data = {}
+        statement.long_data[data.parameter] = statement.long_data.get(data.parameter, b"") + data.data
+    session.connection.done()
+
+
+def close(session: Session, payload: bytes) -> None:
+    """COM_STMT_CLOSE: never answered."""
+    if session.statements:
+        session.statements.pop(statement_id(payload), None)
+    session.connection.done()
+
+
+def reset(session: Session, payload: bytes) -> None:
+    """COM_STMT_RESET: drops long data."""
+    _statement(session, payload, "mysqld_stmt_reset").forget_long_data()
+    session.ok()
+
+
+def fetch(session: Session, payload: bytes) -> None:
+    """COM_STMT_FETCH: there is never an open cursor."""
+    _statement(session, payload, "mysqld_stmt_fetch")
+    parse_fetch(payload)
+    raise not_supported(
+        "server-side cursors of prepared statements", "Fetch without a cursor: rows stream as they are read."
+    )

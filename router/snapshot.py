@@ -1,0 +1,90 @@
+"""What etcd holds, turned into the SNAPSHOT that workers get: pure bookkeeping, driven by watches.
+
+A snapshot is complete or it is not made: keyspaces without their VSchema, or shards without a tablet that ever
+registered, wait for the rest. A tablet that is gone from etcd (its lease ended) keeps its last known endpoint: with
+etcd down or the tablet restarting, what is known keeps serving.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from controlplane.topo import layout
+from core.limits import Limit, LimitError, SharedCounters, SlotTable, to_snapshot
+
+log = logging.getLogger("router.snapshot")
+
+Content = Mapping[str, Mapping[str, Any]]
+
+
+class Topology:
+    """Collects the watched prefixes; calls `publish` when the snapshot changed."""
+
+    def __init__(self, router: str, counters: SharedCounters, publish: Callable[[], None]) -> None:
+        self._router = router
+        self._slots = SlotTable(counters)
+        self._publish = publish
+        self._content: dict[str, Content] = {}
+        self._limit_rows: list[list[Any]] = []
+        self._endpoints: dict[tuple[str, str], dict[str, Any]] = {}
+        self.version = 0
+        self.snapshot: dict[str, Any] | None = None
+        self.tablets: dict[str, dict[str, Any]] = {}
+        """By alias: what each tablet registered, also of those that are away."""
+
+    def on_change(self, prefix: str, content: Content) -> None:
+        """The watch of `prefix` says what lies under it now."""
+        self._content[prefix] = {key.removeprefix(prefix): value for key, value in content.items()}
+        if prefix == layout.TABLETS:
+            for alias, tablet in self._content[prefix].items():
+                self.tablets[alias] = dict(tablet)
+                if tablet.get("type", "PRIMARY") == "PRIMARY":
+                    self._endpoints[(tablet["keyspace"], tablet["shard"])] = dict(tablet)
+        built = self._build()
+        if built is None:
+            return
+        if self.snapshot is not None and {**self.snapshot, "version": 0} == {**built, "version": 0}:
+            return
+        self.version += 1
+        built["version"] = self.version
+        self.snapshot = built
+        self._publish()
+
+    def _build(self) -> dict[str, Any] | None:
+        needed = (layout.KEYSPACES, layout.SHARDS, layout.TABLETS, layout.VSCHEMA)
+        if any(prefix not in self._content for prefix in needed):
+            return None
+        keyspaces: dict[str, Any] = {}
+        for name in self._content[layout.KEYSPACES]:
+            shards: dict[str, str] = {}
+            for key in self._content[layout.SHARDS]:
+                keyspace, _, shard = key.partition("/")
+                if keyspace == name:
+                    tablet = self._endpoints.get((name, shard))
+                    if tablet is None:
+                        return None
+                    shards[shard] = tablet["endpoint"]
+            vschema = self._content[layout.VSCHEMA].get(name, {"sharded": len(shards) > 1})
+            if not shards:
+                continue
+            keyspaces[name] = {"shards": shards, "vschema": dict(vschema)}
+        versions = [t.get("server_version", "") for t in self._endpoints.values()]
+        return {
+            "version": 0,
+            "keyspaces": keyspaces,
+            "limits": self._limits(),
+            "server_version": next((v for v in versions if v), "8.0.0"),
+        }
+
+    def _limits(self) -> list[list[Any]]:
+        """The limits' rows; the last ones stay where a record cannot be read."""
+        try:
+            limits = {
+                scope: Limit.from_json(value) for scope, value in self._content.get(layout.LIMITS, {}).items()
+            }
+            shares = self._content.get(layout.SHARES, {}).get(self._router, {}).get("shares", {})
+            routers = self._content.get(layout.ROUTERS, {})
+            self._limit_rows = to_snapshot(limits, shares, routers, self._router, self._slots)
+        except LimitError as error:
+            log.error("limits are not usable, the last ones stay: %s", error)
+        return self._limit_rows
