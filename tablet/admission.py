@@ -1,0 +1,218 @@
+"""Who waits for a connection, who is served next, who is refused. Pure: the caller passes the time in seconds.
+
+Rules
+- Bounded: more than `size` waiters are refused (QUEUE_FULL).
+- Fair among users: the waiting user with the fewest connections in use is served, first come first served within
+  a user (max-min fairness). `started` and `ended` tell how many each user has in use.
+- Deadline-aware: whoever's deadline has passed is never served; `expired` hands them out. Removal is O(1).
+- Under standing overload the newest are refused at once rather than all served late (CoDel's idea): when for
+  `interval_s` everybody served had waited longer than `target_s`, newcomers get OVERLOADED until somebody is
+  served within the target or the queue is empty.
+
+A waiter has a lane: what it needs (another flavour of connection, or one to hold), so that those who cannot be
+served now do not block those who can.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+LANES: Final = 4
+PLAIN: Final = 0
+FOUND_ROWS: Final = 1
+"""Needs a connection with CLIENT_FOUND_ROWS."""
+HOLD: Final = 2
+"""Will hold the connection: transaction or reservation. HOLD | FOUND_ROWS is both."""
+
+
+class Waiter(Protocol):
+    """What the queue sees of a statement. It sets `queued`, and nothing else."""
+
+    user: str
+    lane: int
+    deadline_s: float
+    queued_s: float
+    queued: bool
+
+
+class Refusal(Enum):
+    FULL = "QUEUE_FULL"
+    OVERLOADED = "OVERLOADED"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    size: int
+    """Waiters at most."""
+    target_s: float
+    """A wait that is still fine."""
+    interval_s: float
+    """So long must everybody have waited longer than the target before newcomers are refused."""
+
+
+class _User:
+    """One user's waiters, by lane, in order of arrival (a dict is an ordered set with O(1) removal)."""
+
+    __slots__ = ("lanes", "waiting")
+
+    def __init__(self) -> None:
+        self.lanes: tuple[dict[Waiter, None], ...] = tuple({} for _ in range(LANES))
+        self.waiting = 0
+
+
+class Queue:
+    """The waiters of one tablet."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._users: dict[str, _User] = {}
+        self._running: dict[str, int] = {}
+        self._levels: dict[int, dict[str, None]] = {}  # waiting users by what they have running
+        self._deadlines: list[tuple[float, int, Waiter]] = []
+        self._sequence = 0
+        self._above_since_s: float | None = None
+        self.waiting = 0
+        self.by_lane = [0] * LANES
+        self.last_wait_s = 0.0
+
+    # -- use of connections
+
+    def started(self, user: str) -> None:
+        """`user` got a connection."""
+        count = self._running.get(user, 0)
+        self._running[user] = count + 1
+        if user in self._users:
+            self._move(user, count, count + 1)
+
+    def ended(self, user: str) -> None:
+        """`user` gave a connection back."""
+        count = self._running[user]
+        if count == 1:
+            del self._running[user]
+        else:
+            self._running[user] = count - 1
+        if user in self._users:
+            self._move(user, count, count - 1)
+
+    def running(self, user: str) -> int:
+        return self._running.get(user, 0)
+
+    # -- waiting
+
+    def refusal(self, now_s: float) -> Refusal | None:
+        """Why a newcomer may not wait, if so."""
+        if self.waiting >= self._limits.size:
+            return Refusal.FULL
+        if self.overloaded(now_s):
+            return Refusal.OVERLOADED
+        return None
+
+    def overloaded(self, now_s: float) -> bool:
+        """Whether everybody served for `interval_s` had waited longer than the target."""
+        return self._above_since_s is not None and now_s - self._above_since_s >= self._limits.interval_s
+
+    def add(self, waiter: Waiter) -> None:
+        """Queues `waiter`; ask `refusal` first."""
+        user = self._users.get(waiter.user)
+        if user is None:
+            user = self._users[waiter.user] = _User()
+            self._levels.setdefault(self._running.get(waiter.user, 0), {})[waiter.user] = None
+        user.lanes[waiter.lane][waiter] = None
+        user.waiting += 1
+        self.waiting += 1
+        self.by_lane[waiter.lane] += 1
+        waiter.queued = True
+        self._sequence += 1
+        heapq.heappush(self._deadlines, (waiter.deadline_s, self._sequence, waiter))
+
+    def remove(self, waiter: Waiter) -> None:
+        """Takes `waiter` out, whether served, cancelled or expired. Nothing if it does not wait."""
+        if not waiter.queued:
+            return
+        waiter.queued = False
+        user = self._users[waiter.user]
+        del user.lanes[waiter.lane][waiter]
+        user.waiting -= 1
+        self.waiting -= 1
+        self.by_lane[waiter.lane] -= 1
+        if not user.waiting:
+            del self._users[waiter.user]
+            self._leave_level(waiter.user, self._running.get(waiter.user, 0))
+        if not self.waiting:
+            self._above_since_s = None
+            self._deadlines.clear()
+
+    def take(self, lanes: Sequence[int], now_s: float) -> Waiter | None:
+        """The next to be served among `lanes`, taken out; None if nobody waits there."""
+        waiter = self._next(lanes, now_s)
+        if waiter is None:
+            return None
+        self.remove(waiter)
+        wait_s = now_s - waiter.queued_s
+        self.last_wait_s = wait_s
+        if wait_s <= self._limits.target_s:
+            self._above_since_s = None
+        elif self._above_since_s is None and self.waiting:
+            self._above_since_s = now_s
+        return waiter
+
+    def expired(self, now_s: float) -> list[Waiter]:
+        """Those whose deadline has passed, taken out."""
+        gone: list[Waiter] = []
+        heap = self._deadlines
+        while heap and (not heap[0][2].queued or heap[0][0] <= now_s):
+            waiter = heapq.heappop(heap)[2]
+            if waiter.queued:
+                self.remove(waiter)
+                gone.append(waiter)
+        if len(heap) > 64 and len(heap) > 4 * self.waiting:
+            self._deadlines = [entry for entry in heap if entry[2].queued]
+            heapq.heapify(self._deadlines)
+        if gone and self._above_since_s is None and self.waiting:
+            self._above_since_s = now_s  # nobody was served in time: as good as served too late
+        return gone
+
+    def oldest_s(self, lanes: Sequence[int]) -> float | None:
+        """When the longest waiting of `lanes` came; None if nobody waits there."""
+        since = [
+            next(iter(user.lanes[lane])).queued_s
+            for user in self._users.values()
+            for lane in lanes
+            if user.lanes[lane]
+        ]
+        return min(since, default=None)
+
+    def all(self) -> list[Waiter]:
+        """Everybody who waits, in no particular order."""
+        return [waiter for user in self._users.values() for lane in user.lanes for waiter in lane]
+
+    # -- inside
+
+    def _next(self, lanes: Sequence[int], now_s: float) -> Waiter | None:
+        if not self.waiting or not any(self.by_lane[lane] for lane in lanes):
+            return None
+        for level in sorted(self._levels):
+            best: Waiter | None = None
+            for name in self._levels[level]:
+                user = self._users[name]
+                for lane in lanes:
+                    for waiter in user.lanes[lane]:
+                        if waiter.deadline_s > now_s:
+                            if best is None or waiter.queued_s < best.queued_s:
+                                best = waiter
+                            break
+            if best is not None:
+                return best
+        return None
+
+    def _move(self, user: str, old: int, new: int) -> None:
+        self._leave_level(user, old)
+        self._levels.setdefault(new, {})[user] = None
+
+    def _leave_level(self, user: str, level: int) -> None:
+        users = self._levels[level]
+        del users[user]
+        if not users:
+            del self._levels[level]

@@ -1,0 +1,379 @@
+"""From records to statements: who runs now, who waits, who shares; time limits; what a peer leaves behind.
+
+Everything of one tablet meets here: the pool, the handles, the consolidator and the write epochs. The life of a
+statement itself is in `statement.py`. Nothing here knows ZeroMQ: a peer is whoever takes records by `send`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from core.clock import Clock
+from core.config import Dsn
+from core.config import Tablet as TabletConfig
+from core.errors import SluiceError, fail
+from core.rpc.messages import (
+    F_ADMIN,
+    F_BEGIN,
+    F_CONSOLIDATE,
+    F_DEPRECATE_EOF,
+    F_FOUND_ROWS,
+    F_MORE_RESULTS,
+    F_NO_AUTOCOMMIT,
+    F_OLAP,
+    F_PREPARED,
+    F_RESERVE,
+    F_SESSION_TRACK,
+    F_WRITE,
+    I_ERR,
+    I_LAST,
+    Record,
+)
+from tablet.admin import AdminLane, Answer
+from tablet.admission import FOUND_ROWS, HOLD
+from tablet.backend import Command
+from tablet.consolidator import Consolidator, Flight
+from tablet.epochs import Epochs
+from tablet.held import Expired, Handles, Held
+from tablet.killer import HARD_AFTER_S
+from tablet.pool import Pool
+from tablet.settings import parse
+from tablet.statement import CANCELLED, DONE, JOINED, NEW, QUEUED, TIMED_OUT, Statement
+from tablet.stats import Stats
+
+_FLAVOUR: Final = (
+    F_PREPARED | F_DEPRECATE_EOF | F_SESSION_TRACK | F_NO_AUTOCOMMIT | F_MORE_RESULTS | F_FOUND_ROWS
+)
+"""What of the flags decides the bytes of an answer."""
+_NEVER_SHARED: Final = F_WRITE | F_BEGIN | F_RESERVE
+_FOREVER_S: Final = 1e12
+
+_IDLE_STALL_S: Final = 60.0
+"""A client that takes nothing of its answer for so long gives up its connection (no less than the query timeout)."""
+
+
+class Peer(Protocol):
+    """Whoever asks: a router worker."""
+
+    statements: dict[int, Statement]
+
+    def send(self, record: tuple[Any, ...]) -> None: ...
+
+
+class Execution:
+    """What a tablet does with EXECUTE, PREPARE, CREDIT, CANCEL and FREE."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        config: TabletConfig,
+        dsn: Dsn,
+        keyspace: str,
+        shard: str,
+        admin: AdminLane,
+    ) -> None:
+        self.now: Callable[[], float] = clock.now_s
+        self.where = {"keyspace": keyspace, "shard": shard}
+        self.stats = Stats(clock.now_s())
+        self.epochs = Epochs()
+        self.admin = admin
+        database = dsn.database or keyspace
+        self.pool = Pool(loop, clock, config, dsn, database, self.where, admin, self.epochs, self.stats)
+        self.handles = Handles(config, first=time.time_ns() >> 12 << 10)
+        self.consolidator = Consolidator(self.epochs, enabled=config.consolidator == "on")
+        self.joined: dict[Statement, None] = {}
+        self.base_collation = ""
+        self.draining = False
+        self.stall_s = max(_IDLE_STALL_S, config.query_timeout_s)
+        self._config = config
+        self._queue_timeout_s = config.queue_timeout_ms / 1000
+        self._database = database
+        self._base_profiles = (("", database, False), ("", database, True))
+
+    # -- records
+
+    def execute(self, peer: Peer, record: Record) -> None:
+        """EXECUTE; the answer follows by `peer.send`."""
+        _, id_, deadline_ms, flags, handle, user, settings, tables, sql, extra = record
+        found_rows = flags & F_FOUND_ROWS != 0
+        if settings or extra is not None:
+            database = (extra or {}).get("database") or self._database
+            profile = (settings, database, found_rows)
+        else:
+            profile = self._base_profiles[found_rows]
+        statement = Statement(self, peer, id_, flags, user, profile, tables, sql, extra)
+        peer.statements[id_] = statement
+        statement.limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
+        self.stats.queries += 1
+        try:
+            if settings:
+                parse(settings)  # refused before it takes a connection
+            if handle:
+                self._on_handle(statement, handle)
+            elif flags & F_ADMIN:
+                self._on_admin(statement)
+            else:
+                self._start(statement)
+        except SluiceError as error:
+            statement.fail(error)
+
+    def prepare(self, peer: Peer, record: Record) -> None:
+        """PREPARE: PREPARED or FAIL follows."""
+        _, id_, deadline_ms, user, settings, sql, database = record
+        profile = (settings, database or self._database, False)
+        statement = Statement(self, peer, id_, 0, user, profile, None, sql, None)
+        statement.is_prepare = True
+        peer.statements[id_] = statement
+        statement.limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
+        try:
+            parse(settings)
+            self._start(statement)
+        except SluiceError as error:
+            statement.fail(error)
+
+    def credit(self, peer: Peer, id_: int, size_bytes: int) -> None:
+        statement = peer.statements.get(id_)
+        if statement is not None:
+            statement.credit(size_bytes)
+
+    def cancel(self, peer: Peer, id_: int) -> None:
+        statement = peer.statements.get(id_)
+        if statement is not None:
+            statement.stop(CANCELLED)
+
+    def free_handle(self, peer: Peer, handle: int) -> None:
+        """FREE: rolls back and gives back; a statement that runs on it is cancelled first."""
+        held = self.handles.find(handle, peer)
+        if held is not None:
+            self.free(held)
+
+    def peer_gone(self, peer: Peer) -> None:
+        """Nobody waits any more for anything this peer asked for."""
+        for statement in list(peer.statements.values()):
+            statement.stop(CANCELLED)
+        for held in self.handles.of_peer(peer):
+            self.free(held)
+
+    # -- starting
+
+    def _start(self, statement: Statement) -> None:
+        if self.draining:
+            raise self.drain_error()
+        flags = statement.flags
+        if flags & F_CONSOLIDATE and not flags & _NEVER_SHARED and self._joins(statement):
+            return
+        self._take(statement)
+
+    def _take(self, statement: Statement) -> None:
+        flags = statement.flags
+        now_s = self.now()
+        statement.lane = (HOLD if flags & (F_BEGIN | F_RESERVE) else 0) | (
+            FOUND_ROWS if flags & F_FOUND_ROWS else 0
+        )
+        deadline_s = now_s + self._queue_timeout_s
+        if statement.limit_s < deadline_s:
+            deadline_s = statement.limit_s
+            if deadline_s <= now_s:
+                raise fail("TIMED_OUT", limit_s="the request's deadline had passed")
+        statement.deadline_s = deadline_s
+        statement.state = QUEUED
+        connection = self.pool.take(statement)
+        if connection is not None:
+            statement.granted(connection)
+
+    def begin_clock(self, statement: Statement) -> None:
+        """The statement has a connection: from now on it may take so long."""
+        now_s = statement.started_s = self.now()
+        deadline_s = statement.limit_s
+        if statement.flags & F_OLAP:
+            statement.expires_s = deadline_s
+            statement.limit_s = max(deadline_s - now_s, 0.0)
+            return
+        timeout_s = self._config.query_timeout_s
+        if deadline_s - now_s < timeout_s:
+            timeout_s = deadline_s - now_s
+        statement.expires_s = now_s + timeout_s
+        statement.limit_s = timeout_s
+
+    def _on_handle(self, statement: Statement, handle: int) -> None:
+        statement.with_handle = True
+        statement.new_handle = False
+        held = self.handles.get(handle, statement.peer)
+        if held.statement is not None:
+            raise fail("UNKNOWN_ERROR", message=f"handle {handle} runs a statement already")
+        if held.connection.found_rows != statement.profile[2]:
+            raise fail("UNKNOWN_ERROR", message=f"handle {handle} was opened with another FOUND_ROWS flag")
+        statement.held = held
+        held.statement = statement
+        connection = held.connection
+        connection.statement = statement
+        statement.connection = connection
+        self.begin_clock(statement)
+        try:
+            statement.resume_handle()
+        except SluiceError:
+            held.statement = None
+            connection.statement = None
+            raise
+
+    def _on_admin(self, statement: Statement) -> None:
+        if statement.profile != self._base_profiles[0] or statement.flags & (
+            F_PREPARED | F_BEGIN | F_RESERVE
+        ):
+            raise fail(
+                "NOT_SUPPORTED",
+                construct="settings, handles or prepared statements on the tablet's own lane",
+                instead="Send the statement without F_ADMIN.",
+            )
+
+        def answered(answer: Answer) -> None:
+            if answer.lost:
+                statement.fail(self.pool.unavailable(0))
+                return
+            info = I_LAST | (I_ERR if answer.error else 0)
+            statement.answer(info, answer.data)
+
+        self.admin.run(statement.sql, answered, bool(statement.flags & F_DEPRECATE_EOF))
+
+    # -- consolidation
+
+    def _joins(self, statement: Statement) -> bool:
+        """Whether the statement now waits for another's answer."""
+        extra = statement.extra
+        if extra is not None and statement.flags & F_PREPARED:
+            params = extra.get("params")
+        else:
+            params = None
+        key = (statement.sql, statement.profile, statement.user, statement.flags & _FLAVOUR, params)
+        reason = self.consolidator.join(key, statement)
+        if not reason:
+            statement.state = JOINED
+            self.joined[statement] = None
+            return True
+        if reason != "first":
+            self.stats.not_consolidated[reason] += 1
+        return False
+
+    def land(self, flight: Flight, last: bytes, info: int, status: int) -> None:
+        """The leader has its whole answer: its joiners get it too."""
+        joiners = self.consolidator.end(flight)
+        if not joiners:
+            return
+        self.stats.consolidated += len(joiners)
+        chunks = [*flight.chunks, last]
+        for joiner in joiners:
+            joiner.deliver(chunks, info, status)
+
+    def unshare(self, flight: Flight, reason: str) -> None:
+        """The leader goes on alone; its joiners run on their own."""
+        joiners = self.consolidator.end(flight)
+        flight.chunks.clear()
+        if joiners:
+            self.stats.not_consolidated[reason] += len(joiners)
+        for joiner in joiners:
+            self._rerun(joiner)
+
+    def fly_without(self, statement: Statement) -> None:
+        """`statement` failed by itself: as a joiner it leaves, as the leader it leaves the others to themselves."""
+        flight = statement.flight
+        assert flight is not None
+        if flight.leader is statement:
+            self.unshare(flight, "leader_failed")
+        else:
+            self.consolidator.leave(flight, statement)
+
+    def _rerun(self, statement: Statement) -> None:
+        self.joined.pop(statement, None)
+        if statement.state == DONE:
+            return
+        statement.state = NEW
+        try:
+            self._start(statement)
+        except SluiceError as error:
+            statement.fail(error)
+
+    # -- handles
+
+    def free(self, held: Held) -> None:
+        """Rolls back what `held` has open and gives its connection back."""
+        if held.statement is not None:
+            held.free_wanted = True
+            held.statement.stop(CANCELLED)
+            return
+        self.handles.remove(held)
+        connection = held.connection
+        if held.reserved:
+            connection.dirty = True
+        if not held.in_transaction or connection.dirty or connection.is_lost:
+            self.pool.release(connection)
+            return
+
+        def rolled_back(command: Command) -> None:
+            if not command.ok:
+                connection.dirty = True
+            self.pool.release(connection)
+
+        connection.command(b"\x03ROLLBACK", rolled_back)
+
+    def _expire(self, expired: Expired) -> None:
+        held = expired.held
+        error = fail("TRANSACTION_TIMEOUT", limit_s=f"{expired.limit_s:g}", setting=expired.setting)
+        self.stats.note_error(error.number, error.message)
+        statement = held.statement
+        if statement is not None:
+            statement.stop_transaction(error)
+            return
+        self.handles.remove(held, error)
+        self.free(held)
+
+    # -- time
+
+    def sweep(self) -> None:
+        """Acts on limits that have passed. Call it each 50 to 100 ms."""
+        now_s = self.now()
+        self.pool.sweep(now_s)
+        for connection in list(self.pool.connections):
+            statement = connection.statement
+            if statement is not None:
+                statement.overdue(now_s, HARD_AFTER_S)
+        if self.joined:
+            for joiner in list(self.joined):
+                if now_s >= joiner.limit_s:
+                    joiner.stop(TIMED_OUT)
+        for expired in self.handles.expired(now_s):
+            self._expire(expired)
+        self._bury_lost()
+
+    def _bury_lost(self) -> None:
+        """Handles whose idle connection went away: the next statement is told."""
+        for held in self.handles.all():
+            if held.connection.is_lost and held.statement is None:
+                self.handles.remove(held, fail("TRANSACTION_LOST", reason="its connection to MySQL was lost"))
+
+    def drain_error(self) -> SluiceError:
+        return fail("DRAINING", what=f"the tablet of {self.where['keyspace']}/{self.where['shard']} stops")
+
+    @property
+    def busy(self) -> int:
+        """Connections that statements or handles have now."""
+        return sum(connection.in_use for connection in self.pool.connections)
+
+    def stats_dict(self) -> dict[str, Any]:
+        """The flat part of STATS; names are those of dashboards and /metrics."""
+        pool = self.pool
+        return {
+            **self.stats.counters(),
+            "pool_size": self._config.pool_size,
+            "open": pool.used + int(self.admin.up),
+            "in_use": pool.in_use,
+            "idle": pool.idle,
+            "waiting": pool.queue.waiting + len(self.joined),
+            "held": pool.held,
+            "hold_limit": pool.hold_limit,
+            "reserved": self.handles.reserved,
+            "transactions": self.handles.transactions,
+            "mysql_threads_connected": self.admin.threads_connected if self.admin.up else 0,
+            "mysql_max_connections": self.admin.info.max_connections if self.admin.info else 0,
+        }

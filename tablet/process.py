@@ -1,0 +1,187 @@
+"""One tablet as a process: what is started in which order, its states, and how it ends.
+
+state         means                                         goes to
+STARTING      MySQL was not reached yet                     SERVING; exit 1 if MySQL's limits are too low
+SERVING       -                                             NOT_SERVING when the admin lane is lost; DRAINING
+NOT_SERVING   MySQL is down: requests fail at once          SERVING as soon as MySQL answers; DRAINING
+DRAINING      SIGTERM came: running work may finish         the end, DRAIN_S later at most
+"""
+
+import asyncio
+import logging
+import signal
+from dataclasses import dataclass
+from typing import Final
+
+from core.clock import MonotonicClock
+from core.config import Config, Dsn
+from core.rpc.messages import DRAINING, NOT_SERVING, SERVING, STARTING
+from core.rpc.transport import Serving, flushed, make_context
+from tablet.admin import AdminLane, ServerInfo
+from tablet.execution import Execution
+from tablet.registration import Registration, record
+from tablet.serving import Service
+
+DRAIN_S: Final = 5.0
+CLOSE_S: Final = 3.0
+SWEEP_S: Final = 0.05
+SLOW_SWEEPS: Final = 20
+"""Every so many sweeps come those that need no hurry."""
+
+ACCESS_DENIED: Final = frozenset({1044, 1045, 1049, 1698})
+"""What no waiting cures: wrong account or no such database."""
+
+log = logging.getLogger("sluice.tablet")
+
+
+class StartError(Exception):
+    """The tablet cannot serve this MySQL; the message names what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which tablet this is."""
+
+    keyspace: str
+    shard: str
+    alias: str
+    endpoint: str
+
+
+class TabletProcess:
+    """`await TabletProcess(...).run()` returns after SIGTERM; StartError where it cannot start."""
+
+    def __init__(self, config: Config, dsn: Dsn, identity: Identity, etcd: tuple[str, ...]) -> None:
+        self._config = config
+        self._dsn = dsn
+        self._identity = identity
+        self._etcd = etcd
+        self._stop = asyncio.Event()
+        self._refused: StartError | None = None
+        self._registration: Registration | None = None
+        clock = MonotonicClock()
+        database = dsn.database or identity.keyspace
+        self._admin = AdminLane(clock, dsn, database, self._up, self._down)
+        self._execution = Execution(
+            asyncio.get_running_loop(),
+            clock,
+            config.tablet,
+            dsn,
+            identity.keyspace,
+            identity.shard,
+            self._admin,
+        )
+        self._service = Service(
+            clock, self._execution, identity.alias, identity.keyspace, identity.shard, STARTING
+        )
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        identity = self._identity
+        context = make_context()
+        try:
+            serving = Serving(
+                loop, context, identity.endpoint, self._service.on_record, self._service.on_unreachable
+            )
+        except Exception as error:
+            context.term()
+            raise StartError(f"cannot listen on {identity.endpoint}: {error}") from None
+        self._service.attach(serving)
+        self._admin.start()
+        sweeper = loop.create_task(self._sweep())
+        try:
+            if self._etcd:
+                value = record(
+                    identity.alias, identity.keyspace, identity.shard, serving.endpoint, STARTING, ""
+                )
+                self._registration = Registration(
+                    self._etcd, self._config.cluster.name, identity.alias, value
+                )
+                self._publish()
+            log.info("tablet %s listens on %s", identity.alias, serving.endpoint)
+            await self._stop.wait()
+            if self._refused is None:
+                await self._drain(serving)
+        finally:
+            sweeper.cancel()
+            await asyncio.gather(sweeper, return_exceptions=True)
+            await self._execution.pool.stop(CLOSE_S)
+            await self._admin.stop()
+            if self._registration is not None:
+                await self._registration.close()
+            serving.close()
+            context.term()
+        if self._refused is not None:
+            raise self._refused
+
+    # -- states
+
+    def _up(self, info: ServerInfo) -> None:
+        pool_size = self._config.tablet.pool_size
+        if info.max_connections < pool_size + 1:
+            self._refused = StartError(
+                f"[tablet] pool_size = {pool_size} needs max_connections of at least {pool_size + 1} on the MySQL "
+                f"of {self._identity.keyspace}/{self._identity.shard}, which has {info.max_connections}: "
+                f"raise max_connections there, or set pool_size to {info.max_connections - 1} or less"
+            )
+            self._stop.set()
+            return
+        log.info("MySQL %s is up, max_connections %d", info.version, info.max_connections)
+        execution = self._execution
+        execution.base_collation = info.collation
+        execution.stats.down_reason = ""
+        if not self._stop.is_set():
+            self._service.set_state(SERVING)
+            self._publish()
+        execution.pool.failed_over(serving=True)
+
+    def _down(self, number: int, reason: str) -> None:
+        execution = self._execution
+        text = f"MySQL is not reachable: {reason} ({number})"
+        if execution.stats.down_reason != text:
+            log.warning("%s", text)
+            execution.stats.note_error(number, text)
+        execution.stats.down_reason = text
+        if self._service.state == STARTING and number in ACCESS_DENIED:
+            self._refused = StartError(
+                f"the MySQL of {self._identity.keyspace}/{self._identity.shard} refuses the tablet: {reason} "
+                f"({number}); check the user, password and database of its DSN"
+            )
+            self._stop.set()
+            return
+        execution.pool.failed_over(serving=False)
+        if self._service.state == SERVING:
+            self._service.set_state(NOT_SERVING)
+            self._publish()
+
+    def _publish(self) -> None:
+        if self._registration is not None:
+            info = self._admin.info
+            self._registration.update(state=self._service.state, server_version=info.version if info else "")
+
+    async def _drain(self, serving: Serving) -> None:
+        log.info("draining")
+        self._service.set_state(DRAINING)
+        self._publish()
+        self._execution.draining = True
+        self._execution.pool.refuse_all(self._execution.drain_error())
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + DRAIN_S
+        while self._execution.busy and loop.time() < deadline_s:
+            await asyncio.sleep(0.02)
+        await flushed(serving)
+
+    async def _sweep(self) -> None:
+        count = 0
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            count += 1
+            try:
+                self._execution.sweep()
+                if count % SLOW_SWEEPS == 0:
+                    self._service.sweep()
+                    self._execution.pool.shrink(self._execution.now())
+            except Exception:
+                log.exception("sweep")

@@ -1,0 +1,231 @@
+"""Records in and out: which peers there are, whether they live, and which record goes where.
+
+A peer is one DEALER of a router worker (or another asker). It says HELLO first; anything else from a stranger is
+answered with REFUSED, so that a worker which outlived an earlier tablet starts anew. A peer that is silent for
+PEER_SILENT_S, cannot be reached, or is said to be gone, loses everything it holds here.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from core.clock import Clock
+from core.errors import fail
+from core.rpc.messages import (
+    CANCEL,
+    CREDIT,
+    EXECUTE,
+    FAIL,
+    FREE,
+    HELLO,
+    PEER_GONE,
+    PING,
+    PONG,
+    PREPARE,
+    REFUSED,
+    STATE,
+    STATS,
+    STATS_REPLY,
+    VERSION,
+    WELCOME,
+    Record,
+)
+from core.rpc.transport import Serving
+from tablet.execution import Execution
+from tablet.statement import Statement
+from tablet.stats import rss_bytes
+
+PEER_SILENT_S: Final = 5.0
+
+log = logging.getLogger("sluice.tablet")
+
+
+class Peer:
+    """One DEALER."""
+
+    __slots__ = ("_send", "gone", "heard", "heard_s", "identity", "name", "statements")
+
+    def __init__(
+        self, identity: bytes, name: str, send: Callable[[bytes, tuple[Any, ...]], None], now_s: float
+    ) -> None:
+        self.identity = identity
+        self.name = name
+        self.statements: dict[int, Statement] = {}
+        self.heard = True
+        self.heard_s = now_s
+        self.gone = False
+        self._send = send
+
+    def send(self, record: tuple[Any, ...]) -> None:
+        if not self.gone:
+            self._send(self.identity, record)
+
+
+class Service:
+    """The tablet's face: hand `on_record` and `on_unreachable` to a `Serving`, then `attach` it."""
+
+    def __init__(
+        self, clock: Clock, execution: Execution, alias: str, keyspace: str, shard: str, state: str
+    ) -> None:
+        self._clock = clock
+        self._execution = execution
+        self._alias = alias
+        self._keyspace = keyspace
+        self._shard = shard
+        self._serving: Serving | None = None
+        self._peers: dict[bytes, Peer] = {}
+        self.state = state
+
+    def attach(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def set_state(self, state: str) -> None:
+        """Tells every peer."""
+        if state == self.state:
+            return
+        self.state = state
+        for peer in self._peers.values():
+            peer.send((STATE, state))
+
+    @property
+    def peers(self) -> int:
+        return len(self._peers)
+
+    # -- records
+
+    def on_record(self, identity: bytes, record: Record) -> None:
+        """From the transport. A record that cannot be understood never takes the others of its frame with it."""
+        peer = self._peers.get(identity)
+        try:
+            kind = record[0]
+            if peer is None:
+                self._on_stranger(identity, kind, record)
+                return
+            peer.heard = True
+            if kind == EXECUTE:
+                self._execution.execute(peer, record)
+            elif kind == CREDIT:
+                self._execution.credit(peer, record[1], record[2])
+            elif kind == PING:
+                self._on_ping(peer, record)
+            else:
+                self._on_other(peer, kind, record)
+        except Exception:
+            log.exception("record %r of %s", record[:2], identity)
+            self._answer_broken(peer, record)
+
+    def _on_other(self, peer: Peer, kind: int, record: Record) -> None:
+        execution = self._execution
+        if kind == CANCEL:
+            execution.cancel(peer, record[1])
+        elif kind == FREE:
+            execution.free_handle(peer, record[1])
+        elif kind == PREPARE:
+            execution.prepare(peer, record)
+        elif kind == STATS:
+            peer.send((STATS_REPLY, record[1], self.stats()))
+        elif kind == PEER_GONE:
+            for other in list(self._peers.values()):
+                if other.name == record[1]:
+                    self._forget(other, "its parent says so")
+        elif kind == HELLO:
+            self._forget(peer, "it said HELLO anew")
+            self._on_stranger(peer.identity, kind, record)
+        else:
+            log.warning("record of unknown kind %s from %s", kind, peer.name)
+
+    def _on_stranger(self, identity: bytes, kind: int, record: Record) -> None:
+        assert self._serving is not None
+        if kind != HELLO:
+            self._serving.send(identity, (REFUSED, "say HELLO first"))
+            return
+        if record[1] != VERSION:
+            reason = f"this tablet speaks version {VERSION} of the protocol, not {record[1]}"
+            self._serving.send(identity, (REFUSED, reason))
+            return
+        peer = Peer(identity, record[2], self._serving.send, self._clock.now_s())
+        self._peers[identity] = peer
+        log.info("peer %s is here", peer.name)
+        info = self._execution.admin.info
+        server = {
+            "version": info.version if info else "",
+            "flavour": info.flavour if info else "",
+            "comment": info.comment if info else "",
+            "collation": info.collation if info else "",
+            "max_connections": info.max_connections if info else 0,
+            "database": self._execution.pool.database,
+        }
+        peer.send(
+            (
+                WELCOME,
+                VERSION,
+                self._alias,
+                self._keyspace,
+                self._shard,
+                "PRIMARY",
+                self._clock_ms(),
+                server,
+                self.state,
+            )
+        )
+
+    def _on_ping(self, peer: Peer, record: Record) -> None:
+        pool = self._execution.pool
+        peer.send((PONG, record[1], self._clock_ms(), self.state, pool.in_use, pool.queue.waiting))
+
+    def _answer_broken(self, peer: Peer | None, record: Record) -> None:
+        if peer is None or len(record) < 2 or record[0] not in (EXECUTE, PREPARE, STATS):
+            return
+        error = fail("UNKNOWN_ERROR", message="the tablet could not handle this request; see its log")
+        statement = peer.statements.get(record[1])
+        if statement is not None:
+            statement.fail(error)
+        else:
+            peer.send((FAIL, record[1], error.number, error.sqlstate, error.message, 0))
+
+    def _clock_ms(self) -> int:
+        return int(self._clock.now_s() * 1000)
+
+    # -- peers that go
+
+    def on_unreachable(self, identity: bytes) -> None:
+        """From the transport: something could not be delivered."""
+        peer = self._peers.get(identity)
+        if peer is not None:
+            asyncio.get_running_loop().call_soon(self._forget, peer, "it cannot be reached")
+
+    def sweep(self) -> None:
+        """Forgets peers that are silent. Call it about once a second."""
+        now_s = self._clock.now_s()
+        for peer in list(self._peers.values()):
+            if peer.heard:
+                peer.heard = False
+                peer.heard_s = now_s
+            elif now_s - peer.heard_s >= PEER_SILENT_S:
+                self._forget(peer, f"silent for {PEER_SILENT_S:g} s")
+
+    def _forget(self, peer: Peer, reason: str) -> None:
+        if peer.gone:
+            return
+        peer.gone = True
+        if self._peers.get(peer.identity) is peer:
+            del self._peers[peer.identity]
+        log.info("peer %s is gone: %s", peer.name, reason)
+        self._execution.peer_gone(peer)
+
+    def stats(self) -> dict[str, Any]:
+        """What STATS answers."""
+        execution = self._execution
+        return {
+            **execution.stats_dict(),
+            "alias": self._alias,
+            "keyspace": self._keyspace,
+            "shard": self._shard,
+            "state": self.state,
+            "pid": os.getpid(),
+            "peers": len(self._peers),
+            "uptime_s": execution.now() - execution.stats.started_s,
+            "rss_bytes": rss_bytes(),
+        }

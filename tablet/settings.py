@@ -1,0 +1,154 @@
+"""Settings of connections: the text a router sends, and the one SET that takes a connection from A to B.
+
+A setting text is the canonical body of a SET, `sql_mode='ANSI',time_zone='+00:00'`, names sorted; empty means what
+a fresh session has after `SET NAMES utf8mb4`. Invariants:
+- after the change the connection has exactly B and otherwise the server's defaults: what only A had goes back to
+  DEFAULT, except the character sets, which go back to the base explicitly (DEFAULT would give the server's);
+- `collation_connection` comes last, since setting `character_set_connection` changes it too;
+- user variables and global ones are refused: they cannot be put back.
+"""
+
+import re
+from typing import Final
+
+from core.errors import SluiceError, fail
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
+"""Without an @, hence no user variable and no other scope."""
+_CACHE_SIZE: Final = 1024
+_CACHE: dict[str, dict[str, str]] = {"": {}}
+
+BASE_CHARSET: Final = "utf8mb4"
+
+_CHARSETS: Final = ("character_set_client", "character_set_connection", "character_set_results")
+_COLLATION: Final = "collation_connection"
+
+
+def parse(text: str) -> dict[str, str]:
+    """Name to expression. Raises SluiceError 1235 or 1064 where the text cannot be a setting."""
+    known = _CACHE.get(text)
+    if known is None:
+        known = _parse(text)
+        if len(_CACHE) >= _CACHE_SIZE:
+            del _CACHE[next(key for key in _CACHE if key)]
+        _CACHE[text] = known
+    return known
+
+
+def _parse(text: str) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for part in split_top_level(text, ","):
+        name, equals, value = part.partition("=")
+        name = name.strip().lower()
+        if not equals or not _NAME.match(name) or not value.strip():
+            raise _refused(part)
+        settings[name] = value.strip()
+    return settings
+
+
+def _refused(part: str) -> SluiceError:
+    return fail(
+        "NOT_SUPPORTED",
+        construct=f"the setting {part.strip()[:80]!r}",
+        instead="Settings are session variables, name=expression.",
+    )
+
+
+def split_top_level(text: str, separator: str) -> list[str]:
+    """`text` cut at each `separator` that stands outside quotes and parentheses.
+
+    Quotes are '...', "..." and `...`, with a backslash or doubling inside. Raises SluiceError 1064 where a quote or
+    parenthesis stays open.
+    """
+    parts: list[str] = []
+    start = at = depth = 0
+    size = len(text)
+    while at < size:
+        char = text[at]
+        if char in "'\"`":
+            at = _skip_quoted(text, at)
+            continue
+        if char == "(":
+            depth += 1
+        elif char == ")":
+            depth -= 1
+        elif char == separator and depth == 0:
+            parts.append(text[start:at])
+            start = at + 1
+        at += 1
+    if depth:
+        raise fail("SYNTAX", message=f"a parenthesis does not match in {text[:80]!r}")
+    parts.append(text[start:])
+    return parts
+
+
+def _skip_quoted(text: str, at: int) -> int:
+    quote = text[at]
+    at += 1
+    while at < len(text):
+        if text[at] == "\\" and quote != "`":
+            at += 2
+            continue
+        if text[at] == quote:
+            if text[at + 1 : at + 2] != quote:
+                return at + 1
+            at += 1
+        at += 1
+    raise fail("SYNTAX", message=f"a quote stays open in {text[:80]!r}")
+
+
+def change(old: str, new: str, base_collation: str) -> tuple[str, ...]:
+    """The SETs, usually one, that take a connection with settings `old` to `new`; none if nothing is to be set.
+
+    `base_collation` is the server's own default of utf8mb4. Raises SluiceError for a text that is no setting.
+
+    >>> change("sql_mode='ANSI'", "time_zone='+00:00'", "utf8mb4_general_ci")
+    ("SET @@session.sql_mode=DEFAULT,@@session.time_zone='+00:00'",)
+    """
+    before = parse(old)
+    after = parse(new)
+    if _parses_differently(before, new):
+        steps = (_set(before, {}, base_collation), _set({}, after, base_collation))
+    else:
+        steps = (_set(before, after, base_collation),)
+    return tuple(step for step in steps if step)
+
+
+def _parses_differently(before: dict[str, str], new: str) -> bool:
+    """Whether the session as it is could read the text of the SET in another way than a fresh one would."""
+    if "\\" in new and "NO_BACKSLASH_ESCAPES" in before.get("sql_mode", "").upper():
+        return True
+    if '"' in new and "ANSI" in before.get("sql_mode", "").upper():
+        return True
+    return not new.isascii() and any(name in before for name in _CHARSETS)
+
+
+def _set(before: dict[str, str], after: dict[str, str], base_collation: str) -> str:
+    wanted: dict[str, str] = {}
+    for name in before:
+        if name not in after and name not in _CHARSETS and name != _COLLATION:
+            wanted[name] = "DEFAULT"
+    for name in _CHARSETS:
+        if name in after:
+            wanted[name] = after[name]
+        elif name in before:
+            wanted[name] = BASE_CHARSET
+    for name, value in after.items():
+        if name != _COLLATION:
+            wanted[name] = value
+    # Setting character_set_connection sets the collation to that charset's default, hence the order; and the
+    # charset back at its base is not enough where the server's base collation is not its default.
+    if _COLLATION in after:
+        wanted[_COLLATION] = after[_COLLATION]
+    elif "character_set_connection" not in after and (
+        _COLLATION in before or "character_set_connection" in before
+    ):
+        wanted[_COLLATION] = base_collation
+    changed = {
+        name: value
+        for name, value in wanted.items()
+        if before.get(name) != value or name in _CHARSETS or name == _COLLATION
+    }
+    if before == after or not changed:
+        return ""
+    return "SET " + ",".join(f"@@session.{name}={value}" for name, value in changed.items())

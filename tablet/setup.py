@@ -1,0 +1,56 @@
+"""Brings a lent connection to the profile a statement wants: settings, then database, then what opens it.
+
+The steps run one after the other, never pipelined: if a SET or START TRANSACTION fails, the statement behind it must
+not run. A failed step leaves the connection `dirty`: it is reset before anybody else gets it.
+"""
+
+from collections.abc import Callable, Sequence
+
+from tablet.backend import Command, Connection, Profile
+from tablet.settings import change
+from wire.constants import COM_INIT_DB, COM_QUERY
+
+Then = Callable[[Command | None], None]
+"""Called with None when all went well, else with the command that failed or was lost."""
+
+
+def profile_steps(connection: Connection, profile: Profile, base_collation: str) -> list[bytes]:
+    """The commands that give `connection` this profile. SluiceError where the settings are none."""
+    settings, database, _ = profile
+    steps: list[bytes] = []
+    if connection.settings != settings:
+        query = bytes((COM_QUERY,))
+        steps += [query + sql.encode() for sql in change(connection.settings, settings, base_collation)]
+    if connection.database != database:
+        steps.append(bytes((COM_INIT_DB,)) + database.encode())
+    return steps
+
+
+def run_steps(connection: Connection, steps: Sequence[bytes], then: Then) -> None:
+    """Runs `steps` in order, stopping at the first that fails."""
+    _Steps(connection, steps, then).next()
+
+
+class _Steps:
+    __slots__ = ("_at", "_connection", "_steps", "_then")
+
+    def __init__(self, connection: Connection, steps: Sequence[bytes], then: Then) -> None:
+        self._connection = connection
+        self._steps = steps
+        self._then = then
+        self._at = 0
+
+    def next(self) -> None:
+        if self._at == len(self._steps):
+            self._then(None)
+            return
+        step = self._steps[self._at]
+        self._at += 1
+        self._connection.command(step, self._done)
+
+    def _done(self, command: Command) -> None:
+        if command.ok:
+            self.next()
+        else:
+            self._connection.dirty = True
+            self._then(command)
