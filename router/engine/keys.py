@@ -98,6 +98,9 @@ STRING_TYPES: Final = frozenset(
         TYPE_BLOB,
     )
 )
+# where the levels of a UCA weight begin
+_PRIMARY: Final = b"\x02\x00"
+_SECONDARY: Final = b"\x00\x20"
 _BYTES_TYPES: Final = frozenset((TYPE_BIT, TYPE_GEOMETRY, TYPE_VECTOR, TYPE_NULL))
 
 
@@ -155,8 +158,31 @@ class PaddedWeight(bytes):
         return self.space * max(0, len(self) - len(other))
 
 
+def padded_key(weight: bytes, space: bytes) -> bytes | tuple[bytes, ...]:
+    """The key of a value whose collation pads with spaces of weight `space`.
+
+    MariaDB's UCA collations of several levels (`uca1400_as_cs`) lay the levels end to end without a mark: a space
+    weighs 0209 0020 0002. The ranges of their units tell them apart; each level pads with its own unit.
+    """
+    if len(space) < 4 or space[:2] < _PRIMARY:
+        return pad_weight(weight, space)
+    return tuple(
+        pad_weight(level, unit or b"\0\0")
+        for level, unit in zip(_levels(weight), _levels(space), strict=True)
+    )
+
+
+def _levels(weight: bytes) -> tuple[bytes, bytes, bytes]:
+    units = [weight[at : at + 2] for at in range(0, len(weight), 2)]
+    return (
+        b"".join(unit for unit in units if unit >= _PRIMARY),
+        b"".join(unit for unit in units if _SECONDARY <= unit < _PRIMARY),
+        b"".join(unit for unit in units if unit < _SECONDARY),
+    )
+
+
 def pad_weight(weight: bytes, space: bytes) -> bytes:
-    """The key of a value whose collation pads with spaces of weight `space`."""
+    """The key of a value of one level whose collation pads with spaces of weight `space`."""
     width = len(space)
     end = len(weight)
     if width == 1:
@@ -316,7 +342,7 @@ def _weight(at: int, weight: int, pad: int, name: str) -> PartOf:
                 f"Use LEFT({name}, n).",
             )
         if pad >= 0 and (space := values[pad]):
-            return pad_weight(key, space)
+            return padded_key(key, space)
         return key
 
     return weighed

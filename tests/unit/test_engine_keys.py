@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SluiceError
-from router.engine.keys import order_key, pad_weight, part, time_micros
+from router.engine.keys import order_key, pad_weight, padded_key, part, time_micros
 from router.plan.plans import OrderKey
 from wire.columns import Column, number_column
 from wire.constants import (
@@ -27,6 +27,7 @@ from wire.constants import (
     TYPE_YEAR,
     UNSIGNED_FLAG,
 )
+from wire.errors import ServerProtocolError
 
 WEIGHT = Column(b"w", TYPE_VAR_STRING, CHARSET_BINARY)
 TEXT = Column(b"t", TYPE_VAR_STRING, CHARSET_UTF8MB4)
@@ -140,9 +141,24 @@ def test_padding_collations_compare_as_if_padded_without_end(one, other, width):
     assert (key([b"", left, space]) < key([b"", right, space])) == _padded_less(right, left, space)
 
 
-def test_values_that_do_not_fit_are_not_guessed():
-    from wire.errors import ServerProtocolError
+def test_levels_of_a_weight_are_compared_one_after_the_other():
+    space = bytes.fromhex("020900200002")
+    a, upper, a_space, ab, accent = (
+        padded_key(bytes.fromhex(weight), space)
+        for weight in (
+            "207500200002",
+            "207500200008",
+            "207502090020002000020002",
+            "2075208F0020002000020002",
+            "20750020002400020002",
+        )
+    )
+    assert a == a_space < upper < accent < ab
+    binary = bytes.fromhex("00000020")
+    assert padded_key(bytes.fromhex("0000004100000020"), binary) == bytes.fromhex("00000041")
 
+
+def test_values_that_do_not_fit_are_not_guessed():
     key = order_key([column(TYPE_LONGLONG)], [OrderKey(0)])
     with pytest.raises(ServerProtocolError):
         key([b"abc"])
