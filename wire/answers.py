@@ -241,9 +241,7 @@ def encode_session_changes(changes: SessionChanges) -> bytes:
     if changes.schema is not None:
         entries.append(_entry(SESSION_TRACK_SCHEMA, lenenc_bytes(_raw(changes.schema))))
     if changes.state_changed is not None:
-        entries.append(
-            _entry(SESSION_TRACK_STATE_CHANGE, lenenc_bytes(b"1" if changes.state_changed else b"0"))
-        )
+        entries.append(_entry(SESSION_TRACK_STATE_CHANGE, b"1" if changes.state_changed else b"0"))
     if changes.gtids is not None:
         entries.append(_entry(SESSION_TRACK_GTIDS, b"\0" + lenenc_bytes(_raw(changes.gtids))))
     entries.extend(_strings(SESSION_TRACK_TRANSACTION_CHARACTERISTICS, changes.transaction_characteristics))

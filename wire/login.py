@@ -173,7 +173,7 @@ class Login:
         self._to(State.REQUEST)
         self._new_nonce()
         settings = self.settings
-        self._caps = settings.caps | (CLIENT_SSL if settings.tls and not self.secure else 0)
+        self._caps = settings.caps | (CLIENT_SSL if settings.tls else 0)
         payload = greeting(
             settings.server_version,
             self.connection_id,

@@ -158,7 +158,7 @@ class ResultScanner:
         return self._phase == _DONE
 
     def resume_after_infile(self, first_sequence: int, client_first_sequence: int) -> None:
-        """Expects the answer to the file that was sent after LOCAL_INFILE, with the sequence ids it begins with."""
+        """Expects the answer to the file sent after LOCAL_INFILE, with the sequence ids it begins with."""
         if self.kind != LOCAL_INFILE or self._phase != _DONE:
             raise RuntimeError("no LOCAL INFILE was asked for")
         self._phase = _FIRST
@@ -268,6 +268,8 @@ class ResultScanner:
                     if edit:
                         status = status & ~self._status_clear | self._status_set
                     if deprecate_eof:
+                        # MariaDB sets this flag without anything to track; in an OK it announces more bytes
+                        status &= ~SERVER_SESSION_STATE_CHANGED
                         out = _eof_as_ok(7 | base - (shift << 24) & 0xFF000000, 0xFE, 0, 0, status, warnings)
                     elif edit:
                         out = _eof(5 | base - (shift << 24) & 0xFF000000, 0xFE, warnings, status)
@@ -389,7 +391,7 @@ class ResultScanner:
         if ok.session_changes is not None:
             self.session_changes = (*self.session_changes, ok.session_changes)
         status = ok.status & ~self._status_clear | self._status_set
-        if self._strip_track and ok.status & SERVER_SESSION_STATE_CHANGED:
+        if ok.status & SERVER_SESSION_STATE_CHANGED and (self._strip_track or not self.session_track):
             stripped = ok_payload(ok.affected_rows, ok.last_insert_id, status, ok.warnings, ok.info)
             return frame(stripped, sequence >> 24)
         if status == ok.status:

@@ -279,6 +279,16 @@ def test_session_changes_of_unknown_type_pass_to_a_client_that_tracks() -> None:
     assert scanner.session_changes[0].unknown_types == (0x63,)
 
 
+def test_a_flag_that_announces_session_changes_where_none_are() -> None:
+    """MariaDB sets it on connections without CLIENT_SESSION_TRACK; a client that tracks would read past the end."""
+    scanner = ResultScanner()
+    scanner.begin(deprecate_eof=True, client_session_track=True)
+    out = run(scanner, [renumber([b"\x01", COLUMN, end(0x4022, False), end(0x4022, False)])])
+    assert out == renumber([b"\x01", COLUMN, end(0x22, True)])
+    scanner.begin(deprecate_eof=True, client_session_track=True)
+    assert run(scanner, [frame(b"\0\0\0\x02\x40\0\0", 1)]) == frame(b"\0\0\0\x02\0\0\0", 1)
+
+
 BROKEN = {
     "bytes behind the end": frame(ok_payload(), 1) + b"\0",
     "another answer": frame(ok_payload(), 1) + frame(ok_payload(), 1),
