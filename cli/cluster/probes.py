@@ -51,8 +51,8 @@ def etcd(host: str, port: int) -> Probe:
     return probe
 
 
-def registered(endpoint: tuple[str, int], cluster: str, prefix: str) -> Probe:
-    """Some process holds a key under `prefix` in etcd.
+def registered(endpoint: tuple[str, int], cluster: str, prefix: str, pid: Callable[[], int]) -> Probe:
+    """The process `pid()` holds a key under `prefix` in etcd (its predecessor's lease may not have ended yet).
 
     Asks etcd's JSON gateway, since a gRPC channel has no place in a process that starts others.
     """
@@ -61,12 +61,12 @@ def registered(endpoint: tuple[str, int], cluster: str, prefix: str) -> Probe:
         "key": base64.b64encode(start).decode(),
         # A prefix ends before the same key with its last byte raised by one.
         "range_end": base64.b64encode(start[:-1] + bytes([start[-1] + 1])).decode(),
-        "count_only": True,
     }
 
     async def probe() -> bool:
         status, body = await http(*endpoint, "/v3/kv/range", body=json.dumps(question).encode())
-        return status == 200 and int(json.loads(body).get("count", 0)) > 0
+        held = json.loads(body).get("kvs", []) if status == 200 else []
+        return any(json.loads(base64.b64decode(kv["value"])).get("pid") == pid() for kv in held)
 
     return probe
 

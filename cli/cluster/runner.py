@@ -150,7 +150,9 @@ class Runner:
 
         await _all(topology(), *(one_shard(item) for item in all_shards))
         endpoint = parse_address(endpoints[0], "[etcd] endpoints")
-        registered = probes.registered(endpoint, config.cluster.name, keys.CONTROLPLANES)
+        registered = probes.registered(
+            endpoint, config.cluster.name, keys.CONTROLPLANES, lambda: self._pid_of("controlplane")
+        )
         await _all(
             self._serve(specs.controlplane_spec(layout), registered),
             *(self._start_tablet(item, dsn_files[item.alias]) for item in all_shards),
@@ -168,7 +170,7 @@ class Runner:
         for item in all_shards:
             what = "MySQL of" if item.dsn is None else "external MySQL of"
             steps.append(Step(item.mysqld, f"{what} {item.keyspace}/{item.name}"))
-        steps.append(Step("topology", "topology, VSchemas and users in etcd"))
+        steps.append(Step("topology", "topology and VSchemas in etcd"))
         steps.append(Step("controlplane", "control plane"))
         steps += [Step(item.alias, f"tablet of {item.keyspace}/{item.name}") for item in all_shards]
         steps.append(Step("router", f"router at {config.router.mysql}, HTTP at {config.router.http}"))
@@ -229,10 +231,13 @@ class Runner:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        text = said.decode("utf-8", "replace").strip()
+        lines = said.decode("utf-8", "replace").strip().splitlines()
         if process.returncode:
-            raise CommandError(text or "the topology could not be written to etcd")
-        return text
+            # The last line: above it may stand a traceback.
+            raise CommandError(
+                "\n".join([*lines[-1:], *lines[:-1]]) or "the topology could not be written to etcd"
+            )
+        return "; ".join(lines)
 
     async def _load_demo_rows(self) -> str:
         from cli.demo import rows
@@ -275,6 +280,9 @@ class Runner:
                 flush=True,
             )
         self._publish()
+
+    def _pid_of(self, name: str) -> int:
+        return next((p.pid for p in self.state.processes if p.name == name), 0)
 
     async def _step(self, name: str, work: Awaitable[str]) -> None:
         step = next(s for s in self.state.steps if s.name == name)

@@ -4,9 +4,11 @@ What it prints is shown as the step's note, or as the error where it ends with s
 """
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
+from controlplane.topo import layout
 from controlplane.topo.errors import TopoError
 from controlplane.topo.seed import seed
 from controlplane.topo.store import Store
@@ -17,7 +19,14 @@ from core.config import Config
 async def _run(config: Config) -> None:
     store = Store.connect(config.etcd.endpoints, config.cluster.name)
     try:
-        await seed(store, config)
+        written = await seed(store, config)
+        for keyspace in config.keyspaces:
+            key = layout.vschema(keyspace.name)
+            record = await store.get(key) if keyspace.vschema and key not in written else None
+            if record is not None and record.value != json.loads(
+                config.resolve(keyspace.vschema).read_bytes()
+            ):
+                print(f"VSchema of {keyspace.name} differs from {keyspace.vschema}: what is live is kept")
     finally:
         await store.close()
 
