@@ -216,6 +216,8 @@ def decode_session_changes(data: bytes) -> SessionChanges:
         elif kind == SESSION_TRACK_GTIDS:
             entry.uint(1)  # encoding specification, always 0
             single[kind] = _text(entry.lenenc_bytes())
+        elif kind == SESSION_TRACK_STATE_CHANGE:  # a bare byte, where the others have a string
+            single[kind] = _text(entry.rest())
         elif kind <= SESSION_TRACK_TRANSACTION_STATE:
             single[kind] = _text(entry.lenenc_bytes())
         else:
