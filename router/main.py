@@ -260,9 +260,8 @@ class RouterMain:
 
     def describe(self) -> dict[str, Any]:
         """Everything this router knows: itself, its workers, the tablets, the limits."""
-        limits = (
-            LimitTable.from_snapshot(self.topology.snapshot["limits"]) if self.topology.snapshot else None
-        )
+        snapshot = self.topology.snapshot
+        rules = LimitTable.from_snapshot(snapshot["limits"]).rules if snapshot is not None else ()
         return {
             "cluster": self.config.cluster.name,
             "router": {
