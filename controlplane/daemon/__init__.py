@@ -1,0 +1,1 @@
+"""The control plane's own process: leads, watches health, divides limits. `python -m controlplane`."""
