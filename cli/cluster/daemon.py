@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from cli import state as states
-from cli.cluster import preflight
+from cli.cluster import orphans, preflight
 from cli.cluster.runner import Interrupted, Runner, take_lock
 from cli.errors import DONE, FAILED, CommandError
 from cli.layout import Layout
@@ -76,7 +76,10 @@ def main(argv: list[str]) -> int:
         lock = take_lock(target.layout)
         if lock is None:
             raise CommandError(f"another supervisor runs under {target.layout.data_dir}")
-        runner = Runner(target, preflight.check(target), lambda state: None)
+        servers = preflight.check_file(target)
+        orphans.stop(states.read(target.layout), target.layout, lambda text: print(text, flush=True))
+        preflight.check_machine(target)
+        runner = Runner(target, servers, lambda state: None)
         asyncio.run(runner.run(lambda: print("every process serves", flush=True)))
     except CommandError as error:
         print(error, file=sys.stderr, flush=True)

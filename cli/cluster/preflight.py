@@ -1,4 +1,4 @@
-"""What must be true before anything is started: every check here leaves no trace.
+"""What must be true before anything is started: first of the file, then of the machine. No check leaves a trace.
 
 Wrong configuration is a UsageError (status 2); a machine that is not ready (port taken, no MySQL) is a
 CommandError (status 1).
@@ -9,6 +9,7 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cli.cluster import external
 from cli.errors import CommandError, UsageError
@@ -19,6 +20,8 @@ from router import vschema
 from router.vschema import Keyspace as VSchemaKeyspace
 from router.vschema import VSchema, VSchemaError
 
+_ETCD_TIMEOUT_S: Final = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Servers:
@@ -28,19 +31,23 @@ class Servers:
     mysqld: MysqldBinary | None
 
 
-def check(target: Target) -> Servers:
-    """Raises UsageError or CommandError with one line that says what to do."""
-    config = target.config
+def check_file(target: Target) -> Servers:
+    """What does not depend on what runs now. Raises UsageError or CommandError: one line that says what to do."""
     check_data_dir(target)
-    addresses = check_addresses(config)
-    check_vschemas(config)
-    servers = find_servers(config)
-    for key, address in addresses:
+    check_addresses(target.config)
+    check_vschemas(target.config)
+    return find_servers(target.config)
+
+
+def check_machine(target: Target) -> None:
+    """Ports, etcd and the external MySQLs, as they are now. Raises UsageError or CommandError."""
+    config = target.config
+    for key, address in check_addresses(config):
         check_port(key, address)
+    check_etcd(config)
     for keyspace in config.keyspaces:
         for item in keyspace.external:
             external.check(keyspace.name, item, config.tablet.pool_size)
-    return servers
 
 
 def check_data_dir(target: Target) -> None:
@@ -93,6 +100,19 @@ def check_port(key: str, address: tuple[str, int]) -> None:
                 errno.EACCES: "this user may not listen on that port; choose one above 1023",
             }.get(error.errno or 0, error.strerror)
             raise CommandError(f"{key} = {host}:{port}: {why}") from None
+
+
+def check_etcd(config: Config) -> None:
+    """Raises CommandError where none of the configured endpoints can be connected to."""
+    why = ""
+    for endpoint in config.etcd.endpoints:
+        try:
+            socket.create_connection(parse_address(endpoint, "[etcd] endpoints"), _ETCD_TIMEOUT_S).close()
+            return
+        except OSError as error:
+            why = error.strerror or str(error)
+    if why:
+        raise CommandError(f"[etcd] endpoints: no connection to {', '.join(config.etcd.endpoints)}: {why}")
 
 
 def find_servers(config: Config) -> Servers:

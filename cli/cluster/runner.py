@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cli import state as states
-from cli.cluster import orphans, ports, probes, shard, specs
+from cli.cluster import ports, probes, shard, specs
 from cli.cluster.preflight import Servers
 from cli.cluster.specs import Shard
 from cli.errors import CommandError
@@ -124,13 +124,14 @@ class Runner:
         if self._stop_asked.is_set():
             for child, _ in self._children:
                 child.stop()
+        else:
+            print("stopping; once more: at once", flush=True)
         self._stop_asked.set()
 
     # ---- start
 
     async def _start(self) -> None:
         config, layout = self._config, self._layout
-        await self._thread(orphans.stop, states.read(layout), layout, lambda text: print(text, flush=True))
         chosen = ports.assign(layout.ports, specs.port_names(config))
         etcd = specs.etcd_server(layout, self._servers.etcd, chosen) if self._servers.etcd else None
         endpoints = (etcd.endpoint,) if etcd else config.etcd.endpoints
@@ -219,6 +220,7 @@ class Runner:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "cli.cluster.seed", str(self._layout.effective),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            process_group=0,
         )  # fmt: skip
         try:
             async with asyncio.timeout(SEED_S):

@@ -10,7 +10,7 @@ import sys
 import time
 
 from cli import state as states
-from cli.cluster import daemon, display, preflight
+from cli.cluster import daemon, display, orphans, preflight
 from cli.cluster.runner import Runner, digest, take_lock
 from cli.errors import DONE, CommandError
 from cli.layout import Layout
@@ -26,7 +26,9 @@ def run(args: argparse.Namespace) -> int:
     if is_running(target.layout):
         _already(target)
     else:
-        servers = preflight.check(target)
+        servers = preflight.check_file(target)
+        _clear(target.layout)
+        preflight.check_machine(target)
         try:
             target.layout.create()
         except OSError as error:
@@ -51,6 +53,18 @@ def is_running(layout: Layout) -> bool:
         return True
     os.close(lock)
     return False
+
+
+def _clear(layout: Layout) -> None:
+    """Stops what a killed supervisor left, since it holds our ports."""
+    if not layout.is_ours() or not layout.run.is_dir():
+        return
+    lock = take_lock(layout)
+    if lock is not None:
+        try:
+            orphans.stop(states.read(layout), layout, lambda text: print(text, flush=True))
+        finally:
+            os.close(lock)
 
 
 def _foreground(target: Target, servers: preflight.Servers) -> int:

@@ -207,7 +207,7 @@ def write(tmp_path: Path, text: str) -> Target:
 def test_wrong_numbers(text: str, said: str, tmp_path: Path) -> None:
     target = write(tmp_path, text)
     with pytest.raises(UsageError) as caught:
-        preflight.check(target)
+        preflight.check_file(target)
     assert said in str(caught.value)
     assert not (tmp_path / ".sluice").exists()
 
@@ -215,7 +215,7 @@ def test_wrong_numbers(text: str, said: str, tmp_path: Path) -> None:
 def test_no_mysql_binary(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cluster.toml").write_text(FILE + "[mysql]\nbinary = 'nosuchmysqld'\n")
     with pytest.raises(CommandError, match="'nosuchmysqld'") as caught:
-        preflight.check(find(None))
+        preflight.check_file(find(None))
     assert caught.value.status == 1
 
 
@@ -232,7 +232,7 @@ def test_a_broken_vschema(document: str, said: str, tmp_path: Path) -> None:
     target = write(tmp_path, FILE + 'shards = ["-80", "80-"]\n')
     (tmp_path / "v.json").write_text(document)
     with pytest.raises(UsageError) as caught:
-        preflight.check(target)
+        preflight.check_file(target)
     assert said in str(caught.value)
     assert "commerce" in str(caught.value)
 
@@ -241,7 +241,7 @@ def test_a_directory_of_somebody_else(target: Target, tmp_path: Path) -> None:
     (tmp_path / ".sluice").mkdir()
     (tmp_path / ".sluice/thesis.tex").write_text("x")
     with pytest.raises(UsageError, match="holds files that are not of Sluice"):
-        preflight.check(target)
+        preflight.check_file(target)
 
 
 def test_purge_keeps_a_directory_of_somebody_else(

@@ -1,0 +1,269 @@
+"""`clusterctl explain "SQL"`: the tier of its plan and why not a lower one, its shards, what each of them is sent.
+
+Planned here, with the router's own planner and the VSchema that is live in etcd; nothing is executed and no
+connection to a MySQL is used. Shards come from the router's own code, so they are those that it would take.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cli import topology
+from cli.errors import DONE, FAILED, CommandError, UsageError
+from cli.target import Target, find
+from controlplane.topo import layout as keys
+from controlplane.topo.store import Store
+from core.errors import ErrorCode, SluiceError, fail, not_supported
+from core.keyrange import ShardMap
+from core.limits import LimitTable
+from router.execute.route import chooser_links, chooser_one, shard_of
+from router.execute.values import number_of, render, value_of
+from router.gateway import Link
+from router.plan.planner import plan
+from router.plan.plans import (
+    DdlPlan,
+    DmlPlan,
+    InsertPlan,
+    InsertRow,
+    PlanError,
+    Planned,
+    SelectPlan,
+    SessionPlan,
+    SubstitutePlan,
+)
+from router.sql.normalise import literal_value, normalise, split_statements
+from router.view import ClusterView, KeyspaceView
+from router.vindexes.base import Vindex
+from router.vschema import Keyspace, VSchema, VSchemaError, parse
+
+_SEQUENCE_SPOT = b"<next id>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    """Stands where the router has a link to a tablet."""
+
+    keyspace: str
+    shard: str
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What is shown of one statement."""
+
+    statement: str
+    kind: str
+    tier: str
+    why: tuple[str, ...]
+    reserve: str
+    shards: tuple[tuple[str, str, str], ...]
+    """(keyspace, shard, text sent)."""
+    notes: tuple[str, ...]
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        sent = [{"keyspace": k, "shard": s, "sql": sql} for k, s, sql in self.shards]
+        return {
+            "statement": self.statement,
+            "kind": self.kind,
+            "tier": self.tier,
+            "why": list(self.why),
+            "reserve": self.reserve,
+            "shards": sent,
+            "notes": list(self.notes),
+            "error": self.error,
+        }
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status 1 where the router would refuse the statement."""
+    target = find(args.file)
+    view = load_view(target)
+    users = target.config.users
+    database = (
+        args.keyspace or (users[0].default_keyspace if users else "") or target.config.keyspaces[0].name
+    )
+    try:
+        keyspace, shard = view.check_database(database)
+    except SluiceError as error:
+        raise UsageError(f"--keyspace: {error.message}") from None
+    statements = split_statements(args.sql.encode())
+    if not statements:
+        raise UsageError("there is no statement")
+    found = [explain(view, statement, keyspace, shard) for statement in statements]
+    if args.json:
+        print(json.dumps([one.to_dict() for one in found], indent=1))
+    else:
+        for one in found:
+            show(one, database)
+    for one in found:
+        if one.error:
+            print(f"clusterctl: {one.error}", file=sys.stderr)
+            return FAILED
+    return DONE
+
+
+def load_view(target: Target) -> ClusterView:
+    """The cluster as a router worker sees it, with the live VSchema."""
+
+    async def work(store: Store) -> dict[str, Any]:
+        records, _ = await store.list(keys.VSCHEMA)
+        return {keys.last(key): record.value for key, record in records.items()}
+
+    documents = topology.ask(target, work)
+    parsed = []
+    for keyspace in target.config.keyspaces:
+        try:
+            parsed.append(parse(keyspace.name, documents.get(keyspace.name, {})))
+        except VSchemaError as error:
+            raise CommandError(str(error)) from None
+    return make_view({k.name: k.shards for k in target.config.keyspaces}, parsed)
+
+
+def make_view(shards: dict[str, tuple[str, ...]], parsed: list[Keyspace]) -> ClusterView:
+    """A view whose links only know their names."""
+    views = {}
+    for keyspace in parsed:
+        names = shards[keyspace.name]
+        links = {name: cast(Link, _Shard(keyspace.name, name)) for name in names}
+        views[keyspace.name] = KeyspaceView(keyspace.name, keyspace.sharded, ShardMap(names), links)
+    return ClusterView(1, views, VSchema(parsed), LimitTable([]), "", 0)
+
+
+def explain(view: ClusterView, sql: bytes, keyspace: str, shard: str) -> Explained:
+    """One statement, as the router would run it in a session on `keyspace` (and `shard`, if any)."""
+    text = sql.decode("utf-8", "replace")
+    normalised = normalise(sql)
+    planned = plan(normalised.key.decode("utf-8", "surrogateescape"), keyspace, view.vschema, shard=shard)
+    try:
+        kind, links, notes = _sent(planned, view, sql, normalised.literals, shard)
+    except SluiceError as error:
+        refused = f"error {error.number} ({error.sqlstate}): {error.message}"
+        return Explained(text, "error", "refused", planned.why, planned.reserve, (), (), refused)
+    sent = tuple((one.keyspace, one.shard, said.decode("utf-8", "replace")) for one, said in links)
+    return Explained(text, kind, planned.tier, planned.why, planned.reserve, sent, tuple(notes))
+
+
+_Sent = tuple[str, list[tuple[Link, bytes]], list[str]]
+
+
+def _sent(planned: Planned, view: ClusterView, sql: bytes, literals: tuple[bytes, ...], shard: str) -> _Sent:
+    """Kind, (shard, text) of each shard, notes. Raises SluiceError where the router would refuse."""
+    made = planned.plan
+    match made:
+        case PlanError():
+            raise _error(made)
+        case SelectPlan() | DmlPlan():
+            return _select_or_dml(made, view, sql, literals, shard)
+        case InsertPlan():
+            return _insert(made, view, literals)
+        case DdlPlan():
+            whole = view.keyspace(made.keyspace)
+            links = (whole.by_shard[shard],) if shard else whole.links
+            notes = ["an open transaction is committed first"] if made.commits else []
+            return "ddl", [(link, sql) for link in links], notes
+        case SessionPlan():
+            return "session", [], [f"{made.kind.value}: the session itself handles it"]
+        case SubstitutePlan():
+            spots = ", ".join(sorted({spot[1] for spot in made.spots}))
+            where = "answered in the router" if made.local is not None else "then planned with their values"
+            return "select", [], [f"reads of the session: {spots}; {where}"]
+
+
+def _error(made: PlanError) -> SluiceError:
+    return SluiceError(ErrorCode("PLAN", made.number, made.sqlstate, False, made.text, ""), made.text)
+
+
+def _select_or_dml(
+    made: SelectPlan | DmlPlan, view: ClusterView, sql: bytes, literals: tuple[bytes, ...], shard: str
+) -> _Sent:
+    kind = "select" if isinstance(made, SelectPlan) else "write"
+    notes = [f"by vindex {made.chooser.vindex} of {made.chooser.keyspace}"] if made.chooser.vindex else []
+    one = chooser_one(made.chooser, view, shard)(literals)
+    if one is not None:
+        return kind, [(one, sql)], [*notes, "the text goes as it came, packets come back as they are"]
+    links = chooser_links(made.chooser, view)(literals)
+    if made.refusal is not None:
+        raise not_supported(*made.refusal)
+    if isinstance(made, DmlPlan):
+        return kind, [(link, sql) for link in links], [*notes, "one transaction over these shards"]
+    text = sql
+    if made.merge is not None:
+        merge = made.merge
+        limit, offset = number_of(merge.limit, literals), number_of(merge.offset, literals)
+        if made.sql is not None:
+            text = render(made.sql, literals, (b"%d" % ((limit or 0) + (offset or 0)),))
+        steps = [
+            ("grouped", bool(merge.grouped or merge.group)),
+            ("distinct", merge.distinct),
+            ("merge-sorted", bool(merge.order)),
+            (f"limited to {limit}", limit is not None),
+        ]
+        done = [name for name, on in steps if on] or ["concatenated"]
+        notes.append(f"in the router: {', '.join(done)}")
+    return kind, [(link, text) for link in links], notes
+
+
+def _insert(made: InsertPlan, view: ClusterView, literals: tuple[bytes, ...]) -> _Sent:
+    """As `router.execute.insert` groups rows, but no ids are taken from the sequence."""
+    keyspace = view.keyspace(made.keyspace)
+    vindex = view.vschema.keyspaces[made.keyspace].vindexes[made.vindex] if made.vindex else None
+    by_link: dict[Link, list[bytes]] = {}
+    later: list[bytes] = []
+    for row in made.rows:
+        wants = made.sequence is not None and _wants_id(row, literals)
+        text = render(row.text, literals, (_spot(row, literals, wants),))
+        if vindex is None:
+            by_link.setdefault(keyspace.links[0], []).append(text)
+            continue
+        if wants and made.sequence_fills_vindex:
+            later.append(text)
+            continue
+        assert isinstance(vindex, Vindex)
+        value = value_of(row.vindex_value, literals) if row.vindex_value is not None else None
+        link = shard_of(keyspace, vindex, value) if value is not None else None
+        if link is None:
+            raise fail("VINDEX_VALUE", vindex=vindex.name, value=value, reason="no shard can hold this row")
+        by_link.setdefault(link, []).append(text)
+    head, tail = render(made.head, literals), render(made.tail, literals)
+    sent = [
+        (one, head + made.separator.join(by_link[one]) + tail) for one in keyspace.links if one in by_link
+    ]
+    notes = [f"by vindex {made.vindex} of {made.keyspace}"] if made.vindex else []
+    if made.sequence is not None and any(_wants_id(row, literals) for row in made.rows):
+        notes.append(f"ids come from the sequence {'.'.join(made.sequence)}")
+    if later:
+        rows = made.separator.join(later).decode("utf-8", "replace")
+        notes.append(f"the id decides on the shard of each of: {rows}")
+    return "insert", sent, notes
+
+
+def _wants_id(row: InsertRow, literals: tuple[bytes, ...]) -> bool:
+    given = row.sequence_value
+    return given is None or literal_value(literals[given.index]) in (None, 0)
+
+
+def _spot(row: InsertRow, literals: tuple[bytes, ...], wants: bool) -> bytes:
+    if wants:
+        return _SEQUENCE_SPOT
+    return literals[row.sequence_value.index] if row.sequence_value is not None else b"NULL"
+
+
+def show(found: Explained, database: str) -> None:
+    """For a person."""
+    print(f"statement  {found.statement}")
+    print(f"database   {database}")
+    print(f"plan       {found.kind}, tier {found.tier}")
+    for line in found.why:
+        print(f"why        {line}")
+    if found.reserve:
+        print(f"reserved   the session holds a connection: {found.reserve}")
+    for line in found.notes:
+        print(f"note       {line}")
+    for keyspace, shard, sql in found.shards:
+        print(f"{keyspace}/{shard}: {sql}")
+    if found.error:
+        print(f"refused    {found.error}")
