@@ -7,8 +7,12 @@ Invariant: for any statement whose chooser names one shard, `sql` None means the
 came. `sql` and `merge` matter only when several shards answer.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Final
+
+HIDDEN: Final = 1 << 20
+"""In a `Merge` whose `visible` is -1, position HIDDEN + k is the k-th hidden column: `Merge.resolved` places it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,14 @@ class Choice(Enum):
 @dataclass(frozen=True, slots=True)
 class Chooser:
     """`values` holds, for EQUAL and IN, the binds (or None for a literal NULL) to map with `vindex` (its name in
-    the keyspace's VSchema)."""
+    the keyspace's VSchema). A vindex over several columns takes `columns` of them at a time. `keyspace` may be empty
+    for ANY: any tablet of the cluster will do."""
 
     choice: Choice
     keyspace: str
     vindex: str = ""
     values: tuple[Bind | None, ...] = ()
+    columns: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +84,50 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """How the rows of several shards become one result. `visible` columns reach the client, in the shard's order;
-    the rest are hidden helpers at the end of each row. `names`: column names the client must see where the shard's
-    text would give another (position -> name)."""
+    """How the rows of several shards become one result. The first `visible` columns reach the client, in the shard's
+    order; the last `hidden` of each row are helpers. `visible` is -1 where the text has `*`: then call `resolved`
+    once the shards' columns are known. `names`: column names the client must see where the shard's text would give
+    another (position -> name)."""
 
     visible: int
+    hidden: int = 0
     order: tuple[OrderKey, ...] = ()
     group: tuple[OrderKey, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()
     grouped: bool = False  # aggregation: `group` empty means one row over everything
     distinct: bool = False
-    distinct_weights: tuple[OrderKey, ...] = ()
+    distinct_weights: tuple[OrderKey, ...] = ()  # the keys of DISTINCT, one for each visible column
     limit: Bind | int | None = None
     offset: Bind | int | None = None
     names: tuple[tuple[int, str], ...] = ()
 
+    def resolved(self, width: int) -> "Merge":
+        """The same for rows of `width` columns, with no HIDDEN position left."""
+        first = width - self.hidden
+
+        def place(at: int) -> int:
+            return first + at - HIDDEN if at >= HIDDEN else at
+
+        def key(one: OrderKey) -> OrderKey:
+            return OrderKey(place(one.column), place(one.weight), one.descending, place(one.pad))
+
+        return replace(
+            self,
+            visible=first,
+            order=tuple(map(key, self.order)),
+            group=tuple(map(key, self.group)),
+            aggregates=tuple(
+                Aggregate(a.op, place(a.column), place(a.extra), place(a.weight), place(a.pad))
+                for a in self.aggregates
+            ),
+            distinct_weights=tuple(map(key, self.distinct_weights)),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SelectPlan:
-    """A read. `refusal`: why several shards cannot answer it (the 1235 text: construct, instead), or None."""
+    """A read. `refusal`: why several shards cannot answer it (the 1235 text: construct, instead), or None: whenever
+    the chooser names more than one shard, refuse. In `sql`, piece -1 is the number `merge.offset + merge.limit`."""
 
     chooser: Chooser
     tables: tuple[str, ...]
@@ -110,18 +141,18 @@ class SelectPlan:
 @dataclass(frozen=True, slots=True)
 class DmlPlan:
     """UPDATE, DELETE (and what else writes existing rows). Several shards: the original text runs on each, in one
-    transaction; affected rows are added."""
+    transaction; affected rows are added. `tables` None: not known, every table counts as written."""
 
     chooser: Chooser
-    tables: tuple[str, ...]
+    tables: tuple[str, ...] | None
     refusal: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InsertRow:
     """One row of VALUES: its text (with the parentheses), and the bind of its primary vindex value (None: NULL or
-    left to the sequence, see `InsertPlan.sequence_fills_vindex`). `sequence`: where the generated id goes: the
-    bind it replaces, or None when the id is appended to the row's template as a piece -1."""
+    left to the sequence, see `InsertPlan.sequence_fills_vindex`). With a sequence, `text` has one piece -1: the value
+    of the auto_increment column, generated or as given in `sequence_value`."""
 
     text: Template
     vindex_value: Bind | None
@@ -131,8 +162,8 @@ class InsertRow:
 @dataclass(frozen=True, slots=True)
 class InsertPlan:
     """INSERT ... VALUES into a sharded table, or into any table with a sequence. The engine groups rows by shard
-    and sends head + rows + tail to each. In a row's template the piece -1 stands for the sequence's value (used
-    only where the row gives none, NULL or 0)."""
+    and sends head + rows + tail to each. With a sequence, an id is generated for rows that give none
+    (`sequence_value` None), NULL or 0, as AUTO_INCREMENT does."""
 
     keyspace: str
     table: str
@@ -203,13 +234,18 @@ class LocalColumn:
 class SubstitutePlan:
     """A statement that reads session state (`@@x`, `@u`, LAST_INSERT_ID(), DATABASE(), CONNECTION_ID() ...).
     `template` has these spots as negative pieces: piece -1-k is `spots[k]`; the session renders them as literals
-    and plans the text that results (`inner` is its normalised key's text with `?` for literals and spots alike)."""
+    normalises and plans the text that results, with `substitute=False`.
+
+    Spots: ("variable", name as written behind @@: `session.sql_mode`), ("user_variable", name without @),
+    ("function", one of those of LocalColumn), and ("name_part", i): the text of literal i inside a backticked column
+    name, so with every backtick in it doubled."""
 
     template: Template
     spots: tuple[tuple[str, str], ...]
     local: tuple[LocalColumn, ...] | None = (
         None  # SELECT of such values only, without FROM: answer in the router
     )
+    limit: Bind | None = None  # LIMIT of the local answer: where it is 0, there is no row
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +262,10 @@ Plan = SelectPlan | DmlPlan | InsertPlan | DdlPlan | SessionPlan | SubstitutePla
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan with what `clusterctl explain` shows."""
+    """A plan with what `clusterctl explain` shows. `reserve`: why the session must hold a reserved connection before
+    it runs this (GET_LOCK, a temporary table, an assignment to a user variable ...), or empty."""
 
     plan: Plan
     tier: str  # "route", "merge", "write", "session", "refused"
     why: tuple[str, ...] = field(default=())  # why not a lower tier, one line each
+    reserve: str = ""

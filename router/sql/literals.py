@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from core.errors import fail
-from router.sql.normalise import Dialect
+from router.sql.dialect import Dialect
 
 Value = int | Decimal | float | bytes | str | None
 

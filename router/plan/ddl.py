@@ -1,0 +1,84 @@
+"""DDL and table maintenance: to every shard of the keyspace, as it came."""
+
+from __future__ import annotations
+
+from core.errors import fail, not_supported
+from router.plan.context import Statement
+from router.plan.plans import Choice, Chooser, DdlPlan, DmlPlan, Merge, Planned, SelectPlan
+from router.sql.lex import MARK, WORD, Lexeme
+from router.vschema import VSchema
+
+_BEFORE_NAME = frozenset(
+    ("TABLE", "TABLES", "VIEW", "ON", "INDEX", "TRUNCATE", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT")
+)
+_BETWEEN = frozenset(("IF", "NOT", "EXISTS", "TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"))
+
+
+def plan(statement: Statement) -> Planned:
+    """Raises SluiceError."""
+    lexemes = statement.lexemes
+    words = [lexeme.text for lexeme in lexemes[:6] if lexeme.kind is WORD]
+    what = " ".join(words[:2])
+    if words[1:2] and words[1] in ("DATABASE", "SCHEMA") and words[0] in ("CREATE", "DROP"):
+        raise not_supported(what, "Keyspaces are declared in cluster.toml, under [[keyspaces]].")
+    keyspace = _keyspace(statement)
+    if "TEMPORARY" in words[1:3]:
+        sharded = statement.sharded(keyspace) and not statement.shard
+        chooser = Chooser(Choice.SCATTER if sharded else Choice.UNSHARDED, keyspace)
+        refusal = (
+            "temporary tables on a keyspace of several shards",
+            "Use an unsharded keyspace, or a target shard (USE keyspace:-80).",
+        )
+        made = DmlPlan(chooser, None, refusal if sharded else None)
+        return Planned(made, "refused" if sharded else "write", ("a temporary table",), "a temporary table")
+    if statement.shard:
+        return Planned(
+            DmlPlan(Chooser(Choice.UNSHARDED, keyspace), None), "write", ("the session has a target shard",)
+        )
+    if statement.sharded(keyspace):
+        if words[:2] == ["CREATE", "TABLE"] and _selects(lexemes):
+            raise not_supported(
+                "CREATE TABLE ... SELECT on a sharded keyspace", "CREATE the table, then INSERT the rows."
+            )
+        if statement.lexed.conditional and lexemes[0].text not in ("CREATE", "DROP", "ALTER"):
+            raise not_supported("executable comments here", "Write what is inside as plain SQL.")
+    return Planned(DdlPlan(keyspace, None), "write", ("DDL goes to every shard",))
+
+
+def admin(statement: Statement) -> Planned:
+    """ANALYZE, CHECK, CHECKSUM, OPTIMIZE, REPAIR TABLE on a sharded keyspace: each shard's answer in turn."""
+    keyspace = _keyspace(statement)
+    merge = Merge(visible=-1) if statement.sharded(keyspace) else None
+    choice = Choice.SCATTER if merge is not None else Choice.UNSHARDED
+    made = SelectPlan(Chooser(choice, keyspace), (), False, merge=merge)
+    return Planned(
+        made, "merge" if merge is not None else "route", ("table maintenance goes to every shard",)
+    )
+
+
+def _selects(lexemes: list[Lexeme]) -> bool:
+    return any(lexeme.kind is WORD and lexeme.text == "SELECT" for lexeme in lexemes)
+
+
+def _keyspace(statement: Statement) -> str:
+    """The keyspace that the first name of an object is in. Raises NO_DATABASE, UNKNOWN_DATABASE."""
+    vschema: VSchema = statement.vschema
+    lexemes = statement.lexemes
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind is not WORD or lexeme.text not in _BEFORE_NAME:
+            continue
+        name = at + 1
+        while name < len(lexemes) and lexemes[name].kind is WORD and lexemes[name].text in _BETWEEN:
+            name += 1
+        if name + 1 < len(lexemes) and lexemes[name + 1].kind is MARK and lexemes[name + 1].text == ".":
+            keyspace = lexemes[name].raw
+            if keyspace not in vschema.keyspaces:
+                raise fail("UNKNOWN_DATABASE", database=keyspace)
+            return keyspace
+        if lexeme.text not in ("INDEX",):
+            break
+    if not statement.keyspace:
+        raise fail("NO_DATABASE")
+    if statement.keyspace not in vschema.keyspaces:
+        raise fail("UNKNOWN_DATABASE", database=statement.keyspace)
+    return statement.keyspace

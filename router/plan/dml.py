@@ -1,0 +1,124 @@
+"""UPDATE and DELETE over sharded tables: the original text on each shard that can have the rows.
+
+Invariants: a row never leaves its shard (the columns of its primary vindex cannot be changed), and a statement whose
+rows are counted over all shards (LIMIT) is refused on several.
+"""
+
+from __future__ import annotations
+
+from core.errors import not_supported
+from router.plan.blocks import Analysis, Block, CannotPlanError
+from router.plan.context import Statement, Tables, chooser_of
+from router.plan.names import table_of
+from router.plan.plans import Choice, Chooser, DmlPlan, Planned
+from router.sql.parse import exp
+from router.vschema import Table, TableType
+
+
+def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) -> Planned:
+    """Raises SluiceError."""
+    if not isinstance(tree, (exp.Update, exp.Delete)):
+        raise not_supported(f"{type(tree).__name__.upper()} over sharded tables", "Write UPDATE or DELETE.")
+    select = _as_select(tree)
+    analysis = Analysis(keyspace, statement.vschema)
+    try:
+        block = analysis.block(select)
+    except CannotPlanError as error:
+        chooser = Chooser(Choice.SCATTER, keyspace)
+        return Planned(DmlPlan(chooser, tables.names, error.refusal), "refused", (error.refusal[0],))
+    targets = _targets(statement, tree, block)
+    for table in targets:
+        _check_writable(table)
+    if isinstance(tree, exp.Update):
+        _check_assignments(tree, targets)
+    if block.free:
+        return Planned(
+            DmlPlan(Chooser(Choice.SCATTER, keyspace), tables.names), "write", ("reference tables",)
+        )
+    chooser = chooser_of(block, keyspace)
+    if chooser.choice is Choice.EQUAL and block.refusal is None:
+        if any(table.type is TableType.REFERENCE for table in targets):
+            raise not_supported(
+                "writing to a reference table together with a sharded table",
+                "Write to it in a statement of its own.",
+            )
+        return Planned(DmlPlan(chooser, tables.names), "write", ("one value of the sharding column",))
+    refusal = block.refusal or _across_refusal(tree, targets)
+    why = "several values of the sharding column" if chooser.choice is Choice.IN else "all shards"
+    if refusal is not None:
+        return Planned(DmlPlan(chooser, tables.names, refusal), "refused", (why, refusal[0]))
+    return Planned(DmlPlan(chooser, tables.names), "write", (why,))
+
+
+def _as_select(tree: exp.Update | exp.Delete) -> exp.Select:
+    """The rows the statement works on, as a query for the analysis (it shares the statement's nodes)."""
+    tree = tree.copy()
+    select = exp.Select(expressions=[exp.Star()])
+    first = tree.this
+    joins = first.args.pop("joins", None) or []
+    select.set("from_", exp.From(this=first))
+    select.set("joins", [*joins, *(tree.args.get("joins") or [])])
+    if tree.args.get("with_") is not None:
+        select.set("with_", tree.args["with_"])
+    if tree.args.get("where") is not None:
+        select.set("where", tree.args["where"])
+    if isinstance(tree, exp.Update):
+        # subqueries of SET matter as those of a select list do
+        select.set("expressions", [one.expression for one in tree.expressions if isinstance(one, exp.EQ)])
+    return select
+
+
+def _targets(statement: Statement, tree: exp.Update | exp.Delete, block: Block) -> list[Table]:
+    """The tables that are written; all of the FROM when that is not told."""
+    by_alias = {source.alias: source.table for source in block.scope.sources if source.table is not None}
+    if isinstance(tree, exp.Delete) and tree.args.get("tables"):
+        found = []
+        for node in tree.args["tables"]:
+            table = by_alias.get(node.name) or table_of(node, statement.keyspace, statement.vschema)
+            if table is not None:
+                found.append(table)
+        return found
+    if isinstance(tree, exp.Update):
+        owners = {one.this.table for one in tree.expressions if isinstance(one.this, exp.Column)}
+        if owners and "" not in owners and owners <= by_alias.keys():
+            return [by_alias[owner] for owner in owners]
+    return list(by_alias.values())
+
+
+def _check_writable(table: Table) -> None:
+    reason = table.unsupported_write_reason()
+    if reason is not None:
+        raise not_supported(*reason)
+    if table.type is TableType.REFERENCE and table.source is not None:
+        source = ".".join(table.source)
+        raise not_supported(
+            f"writing to the copy {table.keyspace}.{table.name}", f"Write to its source {source}."
+        )
+
+
+def _check_assignments(tree: exp.Update, targets: list[Table]) -> None:
+    for assignment in tree.expressions:
+        column = assignment.this if isinstance(assignment, exp.EQ) else None
+        if not isinstance(column, exp.Column):
+            raise not_supported("this form of SET in UPDATE", "Write SET column = value, ...")
+        for table in targets:
+            if table.primary is not None and column.name.lower() in table.primary.columns:
+                raise not_supported(
+                    f"changing the sharding column {table.name}.{column.name}",
+                    "The row may belong to another shard then: DELETE it and INSERT it again.",
+                )
+
+
+def _across_refusal(tree: exp.Update | exp.Delete, targets: list[Table]) -> tuple[str, str] | None:
+    verb = type(tree).__name__.upper()
+    if tree.args.get("limit"):
+        return (
+            f"{verb} ... LIMIT over several shards",
+            "Give a value of the sharding column, or leave LIMIT out.",
+        )
+    if any(table.type is TableType.REFERENCE for table in targets):
+        return (
+            f"{verb} of a reference table joined with a sharded table",
+            "Write to the reference table in a statement of its own.",
+        )
+    return None

@@ -1,0 +1,201 @@
+"""From a normalised statement to a plan. Pure: the same text, keyspace and VSchema give the same plan.
+
+The order of the rules is the order of this file's `_plan`: what belongs to the session, what reads session state, what
+goes to one shard as it is, then one rule for each verb. Every statement gets a plan or an error; what is not supported
+over several shards still passes where there is one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.errors import SluiceError, not_supported
+from router.plan import ddl, dml, insert, select, substitute
+from router.plan.context import (
+    Statement,
+    Tables,
+    names_other_keyspace,
+    refused,
+    tables_of,
+)
+from router.plan.names import SYSTEM_SCHEMAS, tables_in
+from router.plan.plans import Choice, Chooser, DmlPlan, Planned, SelectPlan, SessionPlan
+from router.plan.purity import is_locking, is_shareable, reserve_reason
+from router.sql.classify import Verb, classify
+from router.sql.dialect import Dialect
+from router.sql.lex import WORD, lex
+from router.vschema import VSchema
+
+__all__ = ["plan"]
+
+# In a statement that sqlglot cannot read, these words mean that it may write.
+_WRITING: Final = frozenset(
+    "INSERT REPLACE UPDATE DELETE INTO CALL CREATE DROP ALTER NEXTVAL SETVAL".split()  # noqa: SIM905
+)
+
+
+def plan(
+    statement_text: str,
+    keyspace: str | None,
+    vschema: VSchema,
+    *,
+    shard: str = "",
+    dialect: Dialect = Dialect.DEFAULT,
+    substitute: bool = True,
+) -> Planned:
+    """The plan of a normalised statement (`Normalised.key`, decoded as UTF-8 with surrogateescape).
+
+    `keyspace`: the session's default, None or "" for none; `shard`: its target (`USE ks:-80`), to which everything goes
+    as it is. `substitute` False: session state is read on the server (a reserved connection, or the second round of a
+    SubstitutePlan). Never raises for what a client sent: errors are PlanError plans.
+    """
+    try:
+        return _plan(statement_text, keyspace or "", vschema, shard, dialect, substitute)
+    except SluiceError as error:
+        return refused(error.number, error.sqlstate, error.message)
+    except RecursionError:
+        deep = not_supported("a statement nested this deeply", "Write it with fewer levels.")
+        return refused(deep.number, deep.sqlstate, deep.message)
+
+
+def _plan(
+    text: str, keyspace: str, vschema: VSchema, shard: str, dialect: Dialect, substituting: bool
+) -> Planned:
+    lexed = lex(text, dialect)
+    verb = classify(lexed.lexemes)
+    if not isinstance(verb, Verb):
+        return Planned(SessionPlan(verb), "session")
+    statement = Statement(lexed, keyspace, shard, vschema)
+    if verb is Verb.ACCOUNT:
+        raise not_supported(
+            "statements about users and rights",
+            "Users of the cluster are kept in cluster.toml, under [[users]].",
+        )
+    reserve = reserve_reason(lexed.lexemes)
+    if substituting and not reserve and verb is not Verb.DDL:
+        found = substitute.plan(statement)
+        if found is not None:
+            return found
+    if verb is Verb.DDL:
+        return ddl.plan(statement)
+    made = _one_keyspace(statement, verb) or _across_shards(statement, verb)
+    if reserve and made.tier != "refused":
+        return Planned(made.plan, made.tier, made.why, reserve)
+    return made
+
+
+def _one_keyspace(statement: Statement, verb: Verb) -> Planned | None:
+    """The statement where it goes as it is: a target shard, or an unsharded keyspace. None when it needs planning."""
+    if statement.shard:
+        return _as_it_is(statement, verb, statement.keyspace, "the session has a target shard")
+    keyspace = statement.keyspace
+    if not keyspace or statement.sharded(keyspace) or names_other_keyspace(statement):
+        return None
+    if keyspace.lower() in SYSTEM_SCHEMAS and keyspace not in statement.vschema.keyspaces:
+        return None
+    if keyspace in statement.vschema.keyspaces and verb is Verb.INSERT:
+        return insert.plan(statement)
+    return _as_it_is(statement, verb, keyspace, "the keyspace is not sharded")
+
+
+def _as_it_is(statement: Statement, verb: Verb, keyspace: str, why: str) -> Planned:
+    chooser = Chooser(Choice.UNSHARDED, keyspace)
+    tree = statement.read()
+    tables = _names(statement)
+    if verb is Verb.SELECT:
+        if tree is None and not _WRITING.isdisjoint(statement.words()):
+            return Planned(DmlPlan(chooser, None), "route", (why,))
+        lexemes = statement.lexemes
+        locking = is_locking(lexemes)
+        shared = (
+            tables is not None and not locking and is_shareable(lexemes) and not statement.lexed.conditional
+        )
+        return Planned(SelectPlan(chooser, tables or (), shared, locking), "route", (why,))
+    if verb is Verb.ADMIN:
+        return Planned(SelectPlan(chooser, (), False), "route", (why,))
+    return Planned(DmlPlan(chooser, tables), "route", (why,))
+
+
+def _names(statement: Statement) -> tuple[str, ...] | None:
+    """The tables of a statement that need not be known to the VSchema; None when it cannot be read."""
+    tree = statement.read()
+    if tree is None:
+        return None
+    nodes = tables_in(tree)
+    if any((node.db or statement.keyspace).lower() in SYSTEM_SCHEMAS for node in nodes):
+        return None
+    return tuple(dict.fromkeys(node.name for node in nodes))
+
+
+def _across_shards(statement: Statement, verb: Verb) -> Planned:
+    """A statement whose tables decide on where it goes."""
+    if statement.lexed.conditional:
+        return _passes_one_shard(
+            statement,
+            verb,
+            "executable comments (/*! ... */) on a sharded keyspace",
+            "Write what is inside as plain SQL.",
+        )
+    if verb is Verb.INSERT:
+        return insert.plan(statement)
+    if verb is Verb.ADMIN:
+        return ddl.admin(statement)
+    tree = statement.read()
+    if tree is None:
+        return _passes_one_shard(
+            statement, verb, f"a statement it cannot read ({statement.unreadable})", "Write it more simply."
+        )
+    tables = tables_of(statement, tree)
+    if not tables.tables:
+        return _anywhere(statement, tables)
+    keyspace = _common_keyspace(tables)
+    if not statement.sharded(keyspace):
+        return _as_it_is(statement, verb, keyspace, "the keyspace is not sharded")
+    if tables.system:
+        raise not_supported(
+            f"keyspace {keyspace} together with MySQL's own schemas", "Read the two one after the other."
+        )
+    if verb is Verb.SELECT:
+        return select.plan(statement, tree, tables, keyspace)
+    return dml.plan(statement, tree, tables, keyspace)
+
+
+def _common_keyspace(tables: Tables) -> str:
+    keyspaces = tables.keyspaces
+    if len(keyspaces) > 1:
+        names = " and ".join(keyspaces)
+        raise not_supported(
+            f"tables of several keyspaces in one statement ({names})",
+            "Read them one after the other, or make the smaller one a reference table in the other's keyspace.",
+        )
+    return keyspaces[0]
+
+
+def _anywhere(statement: Statement, tables: Tables) -> Planned:
+    """A read of no table, or of MySQL's own: any shard answers alike."""
+    vschema = statement.vschema
+    keyspace = statement.keyspace
+    if keyspace not in vschema.keyspaces and not (tables.system and keyspace):
+        keyspace = next(iter(vschema.keyspaces), "")
+    shared = not tables.system and is_shareable(statement.lexemes)
+    why = "only MySQL's own schemas" if tables.system else "no table"
+    return Planned(SelectPlan(Chooser(Choice.ANY, keyspace), (), shared), "route", (why,))
+
+
+def _passes_one_shard(statement: Statement, verb: Verb, construct: str, instead: str) -> Planned:
+    """What cannot be planned: right where the keyspace happens to have one shard, else refused."""
+    keyspace = statement.keyspace
+    if keyspace not in statement.vschema.keyspaces or names_other_keyspace(statement):
+        raise not_supported(construct, instead)
+    chooser = Chooser(Choice.SCATTER, keyspace)
+    refusal = (construct, instead)
+    reads = verb is Verb.SELECT and _WRITING.isdisjoint(
+        lexeme.text for lexeme in statement.lexemes if lexeme.kind is WORD
+    )
+    if reads and not statement.lexed.conditional:
+        return Planned(
+            SelectPlan(chooser, (), False, is_locking(statement.lexemes), refusal=refusal),
+            "refused",
+            (construct,),
+        )
+    return Planned(DmlPlan(chooser, None, refusal), "refused", (construct,))

@@ -1,0 +1,96 @@
+"""What a statement does besides reading rows: whether its answer may be shared, and whether it needs a connection of
+its own.
+
+Invariant: a function that is not in the table below is taken to be anything: stored functions, clocks, locks.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.sql.lex import MARK, NAME, VARIABLE, WORD, Lexeme
+
+# Functions whose result depends on their arguments (and the session's settings, which are part of the key) alone.
+_PURE: Final = frozenset(
+    """
+    ABS ACOS ADDDATE ADDTIME AES_DECRYPT AES_ENCRYPT ANY_VALUE ASCII ASIN ATAN ATAN2 AVG BIN BIN_TO_UUID BIT_AND
+    BIT_COUNT BIT_LENGTH BIT_OR BIT_XOR CAST CEIL CEILING CHAR CHARACTER_LENGTH CHARSET CHAR_LENGTH COALESCE COLLATION
+    COMPRESS CONCAT CONCAT_WS CONV CONVERT CONVERT_TZ COS COT COUNT CRC32 CUME_DIST DATE DATEDIFF DATE_ADD DATE_FORMAT
+    DATE_SUB DAY DAYNAME DAYOFMONTH DAYOFWEEK DAYOFYEAR DEGREES DENSE_RANK ELT EXISTS EXP EXPORT_SET EXTRACT FIELD
+    FIND_IN_SET FIRST_VALUE FLOOR FORMAT FROM_BASE64 FROM_DAYS FROM_UNIXTIME GREATEST GROUPING GROUP_CONCAT HEX HOUR IF
+    IFNULL IN INET6_ATON INET6_NTOA INET_ATON INET_NTOA INSERT INSTR INTERVAL ISNULL IS_UUID JSON_ARRAY JSON_ARRAYAGG
+    JSON_CONTAINS JSON_CONTAINS_PATH JSON_DEPTH JSON_EXTRACT JSON_KEYS JSON_LENGTH JSON_OBJECT JSON_OBJECTAGG
+    JSON_OVERLAPS JSON_QUOTE JSON_SEARCH JSON_TYPE JSON_UNQUOTE JSON_VALID JSON_VALUE LAG LAST_DAY LAST_VALUE LCASE LEAD
+    LEAST LEFT LENGTH LN LOCATE LOG LOG10 LOG2 LOWER LPAD LTRIM MAKEDATE MAKETIME MAKE_SET MATCH MAX MD5 MICROSECOND MID
+    MIN MINUTE MOD MONTH MONTHNAME NTH_VALUE NTILE NULLIF OCT OCTET_LENGTH ORD PERCENT_RANK PERIOD_ADD PERIOD_DIFF PI
+    POSITION POW POWER QUARTER QUOTE RADIANS RANK REGEXP_INSTR REGEXP_LIKE REGEXP_REPLACE REGEXP_SUBSTR REPEAT REPLACE
+    REVERSE RIGHT ROUND ROW ROW_NUMBER RPAD RTRIM SECOND SEC_TO_TIME SHA SHA1 SHA2 SIGN SIN SOUNDEX SPACE SQRT STD
+    STDDEV STDDEV_POP STDDEV_SAMP STRCMP STR_TO_DATE SUBDATE SUBSTR SUBSTRING SUBSTRING_INDEX SUBTIME SUM TAN TIME
+    TIMEDIFF TIMESTAMP TIMESTAMPADD TIMESTAMPDIFF TIME_FORMAT TIME_TO_SEC TO_BASE64 TO_DAYS TO_SECONDS TRIM TRUNCATE
+    UCASE UNCOMPRESS UNHEX UPPER UUID_TO_BIN VALUES VARIANCE VAR_POP VAR_SAMP WEEK WEEKDAY WEEKOFYEAR WEIGHT_STRING YEAR
+    YEARWEEK SELECT FROM WHERE AND OR NOT XOR ON USING BY AS ANY SOME ALL UNION EXCEPT INTERSECT OVER PARTITION HAVING
+    LIKE BETWEEN DIV BINARY CASE WHEN THEN ELSE JOIN AGAINST INDEX KEY VALUE DISTINCT SIGNED UNSIGNED DECIMAL NCHAR
+    DATETIME DOUBLE FLOAT REGEXP RLIKE COLLATE SET LATERAL IS RETURN OF END WITH RECURSIVE ROLLUP
+    """.split()  # noqa: SIM905
+)
+_UNSHARED_WORDS: Final = frozenset(
+    """
+    CURRENT_USER CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIME LOCALTIMESTAMP UTC_DATE UTC_TIME UTC_TIMESTAMP
+    INTO CURRENT_ROLE SQL_CALC_FOUND_ROWS NEXTVAL LASTVAL SETVAL PROCEDURE
+    """.split()  # noqa: SIM905
+)
+_LOCK_FUNCTIONS: Final = frozenset(
+    "GET_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS IS_FREE_LOCK IS_USED_LOCK".split()  # noqa: SIM905
+)
+
+
+def is_shareable(lexemes: list[Lexeme]) -> bool:
+    """Whether two executions at the same moment must give the same answer and do nothing else: no clock, no random
+    number, no variable, no session state, no lock, no function we do not know."""
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind is VARIABLE or (lexeme.kind is WORD and lexeme.text in _UNSHARED_WORDS):
+            return False
+        if lexeme.text == "(" and lexeme.kind is MARK and at:
+            before = lexemes[at - 1]
+            if before.kind is WORD and before.text not in _PURE and not _is_name(lexemes, at - 1):
+                return False
+            if before.kind is NAME and not _is_name(lexemes, at - 1):
+                return False
+    return True
+
+
+def _is_name(lexemes: list[Lexeme], at: int) -> bool:
+    """Whether the parenthesis behind a word holds columns of a CTE or alias, or an index list: not a call."""
+    before = lexemes[at - 1].text if at else ""
+    return before in ("WITH", "RECURSIVE", "AS", "PARTITION")
+
+
+def is_locking(lexemes: list[Lexeme]) -> bool:
+    """FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE."""
+    for at, lexeme in enumerate(lexemes[:-1]):
+        if lexeme.kind is not WORD:
+            continue
+        following = lexemes[at + 1].text
+        if lexeme.text == "FOR" and following in ("UPDATE", "SHARE"):
+            return True
+        if lexeme.text == "LOCK" and following == "IN":
+            return True
+    return False
+
+
+def reserve_reason(lexemes: list[Lexeme]) -> str:
+    """Why the statement leaves something behind in its connection, or needs what is there; empty when not."""
+    for at, lexeme in enumerate(lexemes):
+        following = lexemes[at + 1].text if at + 1 < len(lexemes) else ""
+        if lexeme.kind is WORD:
+            if lexeme.text in _LOCK_FUNCTIONS and following == "(":
+                return lexeme.text
+            if lexeme.text == "SQL_CALC_FOUND_ROWS":
+                return "SQL_CALC_FOUND_ROWS"
+            if lexeme.text == "LAST_INSERT_ID" and following == "(" and lexemes[at + 2].text != ")":
+                return "LAST_INSERT_ID(value)"
+            if lexeme.text == "INTO" and at + 1 < len(lexemes) and lexemes[at + 1].kind is VARIABLE:
+                return "SELECT ... INTO a user variable"
+        elif lexeme.kind is VARIABLE and following == ":=":
+            return "an assignment to a user variable"
+    return ""

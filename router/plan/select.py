@@ -1,0 +1,65 @@
+"""SELECT over sharded tables: one shard where the keys say so, else a merge, else the refusal."""
+
+from __future__ import annotations
+
+from core.errors import SluiceError
+from router.plan.blocks import Analysis, Block, CannotPlanError
+from router.plan.context import Statement, Tables, chooser_of
+from router.plan.merge import merge_of
+from router.plan.plans import Choice, Chooser, Merge, Planned, SelectPlan, Template
+from router.plan.purity import is_locking, is_shareable
+from router.sql.lex import WORD
+from router.sql.parse import exp
+
+
+def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) -> Planned:
+    """Raises SluiceError."""
+    lexemes = statement.lexemes
+    locking = is_locking(lexemes)
+    shared = not locking and is_shareable(lexemes)
+    names = tables.names
+
+    def made(
+        chooser: Chooser,
+        tier: str,
+        *why: str,
+        refusal: tuple[str, str] | None = None,
+        merged: tuple[Template | None, Merge] | None = None,
+    ) -> Planned:
+        sql, merge = merged or (None, None)
+        return Planned(SelectPlan(chooser, names, shared, locking, sql, merge, refusal), tier, why)
+
+    analysis = Analysis(keyspace, statement.vschema)
+    try:
+        block = analysis.block(tree)
+    except CannotPlanError as error:
+        return made(Chooser(Choice.SCATTER, keyspace), "refused", error.refusal[0], refusal=error.refusal)
+    chooser = chooser_of(block, keyspace)
+    if chooser.choice in (Choice.ANY, Choice.EQUAL) and block.refusal is None:
+        why = "every shard holds these tables" if block.free else "one value of the sharding column"
+        return made(chooser, "route", why)
+    several = "several values of the sharding column" if chooser.choice is Choice.IN else _why_all(block)
+    if block.refusal is not None:
+        return made(chooser, "refused", several, block.refusal[0], refusal=block.refusal)
+    into = any(lexeme.kind is WORD and lexeme.text == "INTO" for lexeme in lexemes)
+    try:
+        if into:
+            raise CannotPlanError(
+                "SELECT ... INTO over several shards", "Read the rows and write them yourself."
+            )
+        merged = merge_of(statement, tree, block, analysis)
+    except CannotPlanError as error:
+        return made(chooser, "refused", several, error.refusal[0], refusal=error.refusal)
+    return made(chooser, "merge", several, merged=merged)
+
+
+def _why_all(block: Block) -> str:
+    if block.vindex is None:
+        return "all shards"
+    if block.vindex.lookup:
+        return f"all shards: vindex {block.vindex.name} is a lookup vindex, which cannot route yet"
+    columns = ", ".join(block.vindex.columns)
+    return f"all shards: no value for the sharding column ({columns})"
+
+
+__all__ = ["SluiceError", "plan"]

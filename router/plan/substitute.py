@@ -1,0 +1,153 @@
+"""Statements that read session state: the router puts the values in, or answers alone.
+
+Invariant: column names stay as MySQL would show them: a select item that changes gets the text it had as its name.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.plan.clauses import Item, split_items, split_select
+from router.plan.context import Statement, encoded
+from router.plan.plans import Bind, LocalColumn, Planned, SubstitutePlan, Template
+from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexeme
+
+_FUNCTIONS: Final = {
+    "LAST_INSERT_ID": "last_insert_id",
+    "FOUND_ROWS": "found_rows",
+    "ROW_COUNT": "row_count",
+    "CONNECTION_ID": "connection_id",
+    "DATABASE": "database",
+    "SCHEMA": "database",
+    "USER": "user",
+    "SESSION_USER": "user",
+    "SYSTEM_USER": "user",
+    "CURRENT_USER": "user",
+    "VERSION": "version",
+}
+Spot = tuple[str, str]
+
+
+def plan(statement: Statement) -> Planned | None:
+    """None when the statement reads no session state."""
+    spots = _spots(statement.lexemes)
+    if not spots:
+        return None
+    names = _names_to_keep(statement, spots)
+    pieces: list[bytes | int] = []
+    values: list[Spot] = []
+    at = 0
+    text = statement.text
+
+    def put(spot: Spot) -> None:
+        values.append(spot)
+        pieces.append(-len(values))
+
+    def copy(end: int) -> None:
+        nonlocal at
+        if end > at:
+            pieces.append(encoded(text[at:end]))
+        at = end
+
+    edits: list[tuple[int, int, Spot | int | Item]] = [(s, e, spot) for s, e, spot in spots]
+    edits += [(one.start, one.end, one.bind) for one in statement.lexemes if one.kind is BIND]
+    edits += [(item.end, item.end, item) for item in names]
+    for start, end, what in sorted(edits, key=lambda edit: edit[:2]):
+        copy(start)
+        if isinstance(what, int):
+            pieces.append(what)
+        elif isinstance(what, Item):
+            pieces.append(b" AS `")
+            name_at = what.start
+            for lexeme in what.lexemes:
+                if lexeme.kind is BIND:
+                    pieces.append(encoded(text[name_at : lexeme.start].replace("`", "``")))
+                    put(("name_part", str(lexeme.bind)))
+                    name_at = lexeme.end
+            pieces.append(encoded(text[name_at : what.end].replace("`", "``") + "`"))
+        else:
+            put(what)
+        at = end
+    copy(len(text))
+    local, limit = _local(statement)
+    made = SubstitutePlan(Template(tuple(pieces)), tuple(values), local, limit)
+    return Planned(made, "session", ("it reads session state",))
+
+
+def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
+    found: list[tuple[int, int, Spot]] = []
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind is VARIABLE:
+            if lexeme.text.startswith("@@"):
+                found.append((lexeme.start, lexeme.end, ("variable", _variable(lexeme.text))))
+            elif len(lexeme.text) > 1 and not _is_account(lexemes, at):
+                found.append((lexeme.start, lexeme.end, ("user_variable", _user_variable(lexeme.text))))
+        elif lexeme.kind is WORD and lexeme.text in _FUNCTIONS:
+            if at and lexemes[at - 1].text in (".", "AS") and lexemes[at - 1].kind in (MARK, WORD):
+                continue
+            if [one.text for one in lexemes[at + 1 : at + 3]] == ["(", ")"]:
+                found.append((lexeme.start, lexemes[at + 2].end, ("function", _FUNCTIONS[lexeme.text])))
+            elif lexeme.text == "CURRENT_USER" and (at + 1 >= len(lexemes) or lexemes[at + 1].text != "("):
+                found.append((lexeme.start, lexeme.end, ("function", "user")))
+    return found
+
+
+def _is_account(lexemes: list[Lexeme], at: int) -> bool:
+    """'user'@'host' and user@host: not a variable."""
+    before = lexemes[at - 1] if at else None
+    return before is not None and before.end == lexemes[at].start and before.kind in (WORD, NAME, BIND)
+
+
+def _variable(text: str) -> str:
+    return text[2:].replace("`", "")
+
+
+def _user_variable(text: str) -> str:
+    name = text[1:]
+    if name[:1] in ("'", '"', "`") and name[-1:] == name[:1]:
+        name = name[1:-1].replace(name[:1] * 2, name[:1])
+    return name
+
+
+def _names_to_keep(statement: Statement, spots: list[tuple[int, int, Spot]]) -> list[Item]:
+    """Items of the outermost select list that hold a spot and have no alias."""
+    items = split_items(statement.lexemes)
+    return [
+        item
+        for item in items or []
+        if not item.alias and any(item.start <= start < item.end for start, _, _ in spots)
+    ]
+
+
+def _local(statement: Statement) -> tuple[tuple[LocalColumn, ...] | None, Bind | None]:
+    """The columns when the statement is a SELECT of session state only, and its LIMIT (clients ask for
+    `@@version_comment limit 1`)."""
+    lexemes = statement.lexemes
+    clauses = split_select(lexemes) if lexemes[0].text == "SELECT" else None
+    if clauses is None or not clauses.places.keys() <= {"items", "limit"}:
+        return None, None
+    limit = None
+    if "limit" in clauses.places:
+        if len(lexemes) < 2 or lexemes[-1].kind is not BIND or lexemes[-2].text != "LIMIT":
+            return None, None
+        limit = Bind(lexemes[-1].bind)
+    columns: list[LocalColumn] = []
+    for item in clauses.items:
+        value = _local_value(item.value)
+        if value is None or item.alias_bind >= 0 or (value[0] == "literal" and not item.alias):
+            return None, None
+        columns.append(LocalColumn(item.alias or statement.text[item.start : item.end], value))
+    if lexemes[1].text in ("DISTINCT", "ALL", "DISTINCTROW"):
+        return None, None
+    return tuple(columns), limit
+
+
+def _local_value(value: tuple[Lexeme, ...]) -> tuple[str, str | int] | None:
+    if len(value) == 1 and value[0].kind is BIND:
+        return "literal", value[0].bind
+    if len(value) == 1 and value[0].kind is NUMBER:
+        return None
+    found = _spots(list(value))
+    if len(found) == 1 and found[0][0] == value[0].start and found[0][1] == value[-1].end:
+        return found[0][2]
+    return None

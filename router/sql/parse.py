@@ -1,0 +1,112 @@
+"""From lexemes to sqlglot's tree: the only importer of sqlglot.
+
+sqlglot is used to understand a statement, never to print one: what goes to MySQL is cut out of the client's text.
+A bind appears in the tree as a number `BIND_BASE + i`; numbers below it were written so in the statement (column
+positions). Everything sqlglot would read otherwise than MySQL is settled before, by feeding it from `lex`.
+"""
+
+import logging
+from typing import Final
+
+from sqlglot import errors, exp
+from sqlglot.dialects.mysql import MySQL
+
+from core.errors import SluiceError, fail
+from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexed, Lexeme
+
+__all__ = ["BIND_BASE", "ParseError", "bind_of", "canonical", "exp", "parse"]
+
+BIND_BASE: Final = 1_000_000_000
+_DIALECT: Final = MySQL()
+_TOKENIZER: Final = MySQL.Tokenizer(dialect=_DIALECT)
+_PARSER: Final = _DIALECT.parser(error_level=errors.ErrorLevel.RAISE)
+_BEFORE_STRING: Final = frozenset(("ESCAPE",))
+# Words behind which a literal is a value; behind any other word it names a column (SELECT a 'total').
+_BEFORE_VALUE: Final = frozenset(
+    """
+    SELECT DISTINCT DISTINCTROW ALL ANY SOME WHERE AND OR XOR NOT LIKE RLIKE REGEXP IN BETWEEN LIMIT
+    OFFSET BY HAVING ON SET VALUES VALUE CASE WHEN THEN ELSE IS DIV MOD INTERVAL SEPARATOR BINARY RETURN
+    UNION EXCEPT INTERSECT ROWS RANGE PRECEDING FOLLOWING ESCAPE DATE TIME TIMESTAMP FOR FROM LEADING
+    TRAILING BOTH OUTFILE DUMPFILE SQL_NO_CACHE SQL_CACHE HIGH_PRIORITY STRAIGHT_JOIN SQL_SMALL_RESULT
+    SQL_BIG_RESULT SQL_BUFFER_RESULT SQL_CALC_FOUND_ROWS DEFAULT OF TO COLLATE SOUNDS MEMBER AGAINST ROW
+    LOW_PRIORITY IGNORE KEY UPDATE COMMENT CHARSET USING
+    """.split()  # noqa: SIM905
+)
+
+# sqlglot logs what it turns into a Command; here that is an error, and the log is the client's business no more
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+
+
+class ParseError(Exception):
+    """sqlglot cannot read the statement. MySQL may well be able to: it is refused only where it must be planned."""
+
+
+def bind_of(expression: exp.Expr | None) -> int:
+    """The bind that a literal of the tree stands for, or -1."""
+    if isinstance(expression, exp.Literal):
+        text = expression.this
+        if len(text) == 10 and text.isdigit() and int(text) >= BIND_BASE:
+            return int(text) - BIND_BASE
+    return -1
+
+
+def canonical(lexemes: list[Lexeme], *, aliases: bool = True) -> str:
+    """The text sqlglot reads: one blank between lexemes, names quoted, binds as numbers (as strings where only a
+    string may stand). `aliases`: a bind behind an operand is a column's alias, and so a name."""
+    words: list[str] = []
+    before: Lexeme | None = None
+    against = False
+    for lexeme in lexemes:
+        kind, text = lexeme.kind, lexeme.text
+        if kind is BIND:
+            number = BIND_BASE + lexeme.bind
+            if before is not None and _is_alias_place(before, aliases):
+                words.append(f"`?{lexeme.bind}`")
+            elif against or (before is not None and before.text in _BEFORE_STRING):
+                words.append(f"'{number}'")
+            else:
+                words.append(str(number))
+            against = False
+        elif kind is NAME:
+            words.append("`" + text.replace("`", "``") + "`")
+        elif kind is WORD:
+            against = against or text == "AGAINST"
+            words.append(lexeme.raw)
+        else:
+            words.append(text)
+        before = lexeme
+    return " ".join(words)
+
+
+def _is_alias_place(before: Lexeme, guess: bool) -> bool:
+    """Whether a string behind `before` names a column: behind AS, or (a guess) an operand."""
+    if before.kind is WORD:
+        return before.text == "AS" or (guess and before.text not in _BEFORE_VALUE)
+    return guess and (
+        before.kind in (NAME, BIND, NUMBER, VARIABLE) or (before.kind is MARK and before.text == ")")
+    )
+
+
+def parse(lexed: Lexed) -> exp.Expr:
+    """The tree of one statement. Raises ParseError."""
+    try:
+        return _parse(canonical(lexed.lexemes))
+    except ParseError:
+        if not any(lexeme.kind is BIND for lexeme in lexed.lexemes):
+            raise
+        return _parse(canonical(lexed.lexemes, aliases=False))
+
+
+def _parse(text: str) -> exp.Expr:
+    try:
+        trees = _PARSER.parse(_TOKENIZER.tokenize(text), text)
+    except (errors.SqlglotError, RecursionError, ValueError, AttributeError, TypeError, IndexError) as error:
+        raise ParseError(str(error).split("\n", 1)[0]) from None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Expr) or isinstance(trees[0], exp.Command):
+        raise ParseError("a statement that the planner cannot read")
+    return trees[0]
+
+
+def syntax(error: ParseError) -> SluiceError:
+    """The client's error for a statement that had to be read."""
+    return fail("SYNTAX", message=f"You have an error in your SQL syntax: {error}")
