@@ -159,7 +159,7 @@ def _sent(planned: Planned, view: ClusterView, sql: bytes, literals: tuple[bytes
         case SelectPlan() | DmlPlan():
             return _select_or_dml(made, view, sql, literals, shard)
         case InsertPlan():
-            return _insert(made, view, literals)
+            return _insert(made, view, sql, literals)
         case DdlPlan():
             whole = view.keyspace(made.keyspace)
             links = (whole.by_shard[shard],) if shard else whole.links
@@ -207,7 +207,7 @@ def _select_or_dml(
     return kind, [(link, text) for link in links], notes
 
 
-def _insert(made: InsertPlan, view: ClusterView, literals: tuple[bytes, ...]) -> _Sent:
+def _insert(made: InsertPlan, view: ClusterView, sql: bytes, literals: tuple[bytes, ...]) -> _Sent:
     """As `router.execute.insert` groups rows, but no ids are taken from the sequence."""
     keyspace = view.keyspace(made.keyspace)
     vindex = view.vschema.keyspaces[made.keyspace].vindexes[made.vindex] if made.vindex else None
@@ -228,12 +228,15 @@ def _insert(made: InsertPlan, view: ClusterView, literals: tuple[bytes, ...]) ->
         if link is None:
             raise fail("VINDEX_VALUE", vindex=vindex.name, value=value, reason="no shard can hold this row")
         by_link.setdefault(link, []).append(text)
+    fills = made.sequence is not None and any(_wants_id(row, literals) for row in made.rows)
     head, tail = render(made.head, literals), render(made.tail, literals)
     sent = [
         (one, head + made.separator.join(by_link[one]) + tail) for one in keyspace.links if one in by_link
     ]
     notes = [f"by vindex {made.vindex} of {made.keyspace}"] if made.vindex else []
-    if made.sequence is not None and any(_wants_id(row, literals) for row in made.rows):
+    if len(sent) == 1 and not fills:
+        return "insert", [(sent[0][0], sql)], [*notes, "the text goes as it came"]
+    if made.sequence is not None and fills:
         notes.append(f"ids come from the sequence {'.'.join(made.sequence)}")
     if later:
         rows = made.separator.join(later).decode("utf-8", "replace")

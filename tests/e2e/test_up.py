@@ -314,6 +314,30 @@ def test_vschema_get_and_apply(here: Here) -> None:
     assert here.run("vschema", "apply", "nosuch", "new.json").returncode == 2
 
 
+def test_limits_and_explain(here: Here) -> None:
+    assert here.run("up", "--detach").returncode == 0
+    assert here.run("limits", "list").stdout == "no limits are set\n"
+    ran = here.run("limits", "set", "user:app", "connections=2")
+    assert (ran.returncode, ran.stdout) == (0, "user:app: connections=2; in effect in the router\n"), (
+        ran.stderr
+    )
+    ran = here.run("limits", "set", "user:app", "concurrency=1", "dry_run=true")
+    assert ran.stdout.startswith("user:app: connections=2 concurrency=1 dry_run=true; ")
+    assert json.loads(here.run("limits", "list", "--json").stdout) == {
+        "user:app": {"connections": 2, "concurrency": 1, "dry_run": True}
+    }
+    for wrong in (("usr:app", "connections=1"), ("user:app", "connection=1"), ("user:app", "connections=x")):
+        assert here.run("limits", "set", *wrong).returncode == 2
+    assert here.run("limits", "unset", "user:app").stdout.startswith("user:app: not limited; ")
+    assert here.run("limits", "unset", "user:app").stdout == "user:app had no limit\n"
+
+    explained = json.loads(here.run("explain", "--json", "SELECT * FROM t WHERE id = 1").stdout)
+    assert [(one["tier"], one["shards"]) for one in explained] == [
+        ("route", [{"keyspace": "shop", "shard": "-", "sql": "SELECT * FROM t WHERE id = 1"}])
+    ]
+    assert here.run("explain", "-k", "nosuch", "SELECT 1").returncode == 2
+
+
 # ---- the demo
 
 
