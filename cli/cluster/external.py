@@ -11,6 +11,7 @@ from typing import Any
 
 from cli.errors import CommandError, UsageError
 from cli.layout import Layout, write_whole
+from cli.local.accounts import without_trailing_comments
 from core.config import Dsn, External
 
 _TIMEOUT_S = 10
@@ -84,7 +85,12 @@ def run_schema(layout: Layout, keyspace: str, external: External, path: Path) ->
             f"{where} ran only in part: complete it by hand, then write"
             f' {{"state": "done"}} into {marker}, or delete {marker} to run it again'
         )
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = without_trailing_comments(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"schema {path} cannot be read: {error}") from None
+    if not text:
+        return False
     done = 0
     try:
         cnx = connect(external.dsn)

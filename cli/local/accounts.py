@@ -201,7 +201,7 @@ def run_schema(server: MysqlServer, database: str, path: Path) -> SchemaRun:
 
 
 def _run_text(cnx: Any, text: str, name: str, database: str) -> None:
-    text = _without_trailing_comments(text)
+    text = without_trailing_comments(text)
     done = 0
     try:
         for result in cnx.cmd_query_iter(text.encode()) if text else ():
@@ -218,7 +218,7 @@ def _run_text(cnx: Any, text: str, name: str, database: str) -> None:
 _TRAILING: Final = re.compile(r"(?:\s|^[ \t]*--(?:[ \t][^\n]*)?$|^[ \t]*#[^\n]*$)+\Z", re.MULTILINE)
 
 
-def _without_trailing_comments(text: str) -> str:
+def without_trailing_comments(text: str) -> str:
     """Without the comment lines after the last statement, which the server calls an empty query."""
     return _TRAILING.sub("", text)
 
