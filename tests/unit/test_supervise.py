@@ -12,20 +12,18 @@ import pytest
 
 from core.clock import FakeClock
 from core.process import Identity, command_line, identify, is_alive, send_signal
-from core.rpc import messages
-from core.supervise import (
+from core.restart import (
     BACKOFF_MOST_S,
     HEALTHY_S,
     LOOP_DEATHS,
     TABLE,
     Action,
-    Child,
     Event,
     Phase,
     Policy,
-    ProcessSpec,
-    rotate,
 )
+from core.rpc import messages
+from core.supervise import Child, ProcessSpec, rotate
 
 
 def die(policy: Policy, clock: FakeClock) -> float:
