@@ -273,13 +273,15 @@ async def test_a_lost_lease_is_taken_anew(etcd_server: Etcd) -> None:
         assert holder is not None
         assert holder[0]
         await store.revoke(holder[0], 2.0)
-        assert await store.get("k/held") is None
-        await until(lambda: not held.registered, 3.0)
-        await asyncio.wait_for(held.wait_registered(), 5)
-        await store.delete("k/held")
         seen = Seen()
         store.watch("k/", seen)
-        await seen.until(lambda c: c == {"k/held": {"v": 1}}, 3.0)
+        await seen.until(lambda c: c == {"k/held": {"v": 1}}, 5.0)
+        anew = await store.holder("k/held", 2.0)
+        assert anew is not None
+        assert anew[0] not in (0, holder[0])
+        assert await store.delete("k/held")
+        await seen.until(lambda c: c == {}, 1.0)
+        await seen.until(lambda c: c == {"k/held": {"v": 1}}, 5.0)
         await held.release()
         assert await store.get("k/held") is None
 
