@@ -190,7 +190,7 @@ class Calls:
                 handle = tx.handle_on(link)
             else:
                 flags |= m.F_BEGIN
-                extra = {**(extra or {}), "begin": tx.begin}
+                extra = {**(extra or {}), "begin": ";".join(tx.begin)}
         try:
             answer = await self.execute(
                 link,

@@ -17,7 +17,7 @@ from wire import commands as wire_commands
 from wire import constants as c
 from wire.answers import eof_packet, ok_packet
 from wire.columns import parse_column
-from wire.errors import WireError
+from wire.errors import CommandError, WireError
 from wire.login import Authenticated
 from wire.packets import frame, iterate_payloads
 from wire.results import field_list_result
@@ -40,8 +40,11 @@ def run(connection: "Connection", payload: bytes) -> None:
         handler(session, payload)
     except SluiceError as error:
         session.error(error.number, error.sqlstate, error.message)
+    except CommandError as error:
+        session.error(error.number, error.sqlstate, error.text)
     except WireError as error:
         session.error(error.number, error.sqlstate, error.text)
+        connection.close()
 
 
 def start_session(session: Session, verdict: Authenticated) -> None:

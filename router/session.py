@@ -354,7 +354,7 @@ class Session:
                 self.start(self._join_and_forward(tx, link, flags, tables, sql, extra))
                 return
             flags |= m.F_BEGIN
-            extra = {**(extra or {}), "begin": tx.begin}
+            extra = {**(extra or {}), "begin": ";".join(tx.begin)}
         self.request = link.execute(self, flags, handle, self.user, self.settings_text, tables, sql, extra)
 
     def check_joining(self, tx: Transaction, link: Link) -> None:
