@@ -68,6 +68,8 @@ class Child:
         self.identity: Identity | None = None
         self.last_exit: int | None = None
         """Exit status of its last death, negative for a signal; None: has not died."""
+        self.spawn_error = ""
+        """Why the last start did not even give a process."""
         self._probe = probe
         self._on_change = on_change
         self._clock = clock or MonotonicClock()
@@ -137,20 +139,26 @@ class Child:
         self._cancel_timer()
         spec = self.spec
         argv = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *spec.argv]
-        with open(spec.log, "ab", buffering=0) as log:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=spec.cwd,
-                env={**os.environ, **spec.env},
-                process_group=0,
-            )
+        loop = asyncio.get_running_loop()
+        try:
+            with open(spec.log, "ab", buffering=0) as log:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=spec.cwd,
+                    env={**os.environ, **spec.env},
+                    process_group=0,
+                )
+        except OSError as error:  # no memory, no descriptor, no directory: a death like others
+            self.spawn_error, self.last_exit = str(error), None
+            loop.call_soon(self._feed, Event.EXITED)
+            return
+        self.spawn_error = ""
         pid = self._process.pid
         self.identity = identify(pid)
         self._pidfd = os.pidfd_open(pid)
-        loop = asyncio.get_running_loop()
         loop.add_reader(self._pidfd, self._on_exit)
         self._probing = loop.create_task(self._keep_probing(), name=f"probe-{spec.name}")
 

@@ -12,24 +12,22 @@ import hashlib
 import os
 import signal
 import sys
-import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cli import state as states
 from cli.cluster import ports, probes, shard, specs
+from cli.cluster.children import Children
 from cli.cluster.preflight import Servers
 from cli.cluster.specs import Shard
 from cli.errors import CommandError
 from cli.layout import Layout, write_whole
-from cli.local import log_tail
-from cli.state import ClusterState, ProcessState, Step
+from cli.state import ClusterState, Step
 from cli.target import Target, copy_demo, write_effective
 from controlplane.topo import layout as keys
 from core.config import Config, parse_address
 from core.process import identify
-from core.supervise import Child, ProcessSpec
 
 _T = TypeVar("_T")
 
@@ -63,10 +61,7 @@ class Runner:
     def __init__(self, target: Target, servers: Servers, on_change: Callable[[ClusterState], None]) -> None:
         self._target = copy_demo(target) if target.is_demo else target
         self._servers = servers
-        self._on_change = on_change
-        self._children: list[tuple[Child, ProcessState]] = []
         self._tablet_probes: list[probes.TabletProbe] = []
-        self._threads: set[asyncio.Future[Any]] = set()
         self._stop_asked = asyncio.Event()
         self._context: Any = None
         self._initialising = asyncio.Semaphore(2)
@@ -79,6 +74,7 @@ class Runner:
             digest=digest(config.path),
             supervisor=identify(os.getpid()),
         )
+        self._children = Children(self._layout, self.state, on_change)
 
     @property
     def _config(self) -> Config:
@@ -106,10 +102,10 @@ class Runner:
                     "stopped before everything served; what was started is stopped, data is kept"
                 )
             await _unwrapped(starting)
-            self._set_phase(states.SERVING)
+            self._children.set_phase(states.SERVING)
             on_serving()
             await waiting
-            self._set_phase(states.STOPPING)
+            self._children.set_phase(states.STOPPING)
         except CommandError as error:
             self.state.error, self.state.error_status = str(error), error.status
             raise
@@ -117,13 +113,16 @@ class Runner:
             starting.cancel()
             waiting.cancel()
             await asyncio.gather(starting, waiting, return_exceptions=True)
-            await self._stop()
-            self._set_phase(states.FAILED if self.state.error else states.STOPPED)
+            await self._children.stop()
+            for probe in self._tablet_probes:
+                probe.close()
+            if self._context is not None:
+                self._context.destroy(linger=0)
+            self._children.set_phase(states.FAILED if self.state.error else states.STOPPED)
 
     def _on_signal(self) -> None:
         if self._stop_asked.is_set():
-            for child, _ in self._children:
-                child.stop()
+            self._children.hurry()
         else:
             print("stopping; once more: at once", flush=True)
         self._stop_asked.set()
@@ -143,8 +142,8 @@ class Runner:
         async def topology() -> None:
             if etcd is not None:
                 host, port = "127.0.0.1", etcd.client_port
-                await self._serve(specs.etcd_spec(layout, etcd), probes.etcd(host, port))
-            await self._step("topology", self._seed())
+                await self._children.serve(specs.etcd_spec(layout, etcd), probes.etcd(host, port))
+            await self._children.step("topology", self._seed())
 
         async def one_shard(item: Shard) -> None:
             dsn_files[item.alias] = await self._start_mysql(item, chosen)
@@ -155,14 +154,14 @@ class Runner:
             endpoint, config.cluster.name, keys.CONTROLPLANES, lambda: self._pid_of("controlplane")
         )
         await _all(
-            self._serve(specs.controlplane_spec(layout), registered),
+            self._children.serve(specs.controlplane_spec(layout), registered),
             *(self._start_tablet(item, dsn_files[item.alias]) for item in all_shards),
         )
         host, port = parse_address(config.router.http, "[router] http")
         reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-        await self._serve(specs.router_spec(layout, config), probes.router(reachable, port))
+        await self._children.serve(specs.router_spec(layout, config), probes.router(reachable, port))
         if self._target.is_demo and not layout.demo_rows.exists():
-            await self._step("sample rows", self._load_demo_rows())
+            await self._children.step("sample rows", self._load_demo_rows())
 
     def _announce(self, all_shards: list[Shard], etcd: str) -> None:
         """All steps in their order, so that progress has a total."""
@@ -178,12 +177,12 @@ class Runner:
         if self._target.is_demo and not self._layout.demo_rows.exists():
             steps.append(Step("sample rows", "sample rows through the router"))
         self.state.steps = steps
-        self._publish()
+        self._children.publish()
 
     async def _start_mysql(self, item: Shard, chosen: dict[str, int]) -> Path | None:
         if item.dsn is not None:
-            prepared = self._thread(shard.prepare_external, self._config, self._layout, item)
-            await self._step(item.mysqld, prepared)
+            prepared = self._children.thread(shard.prepare_external, self._config, self._layout, item)
+            await self._children.step(item.mysqld, prepared)
             return None
         assert self._servers.mysqld is not None
         server = specs.mysql_server(self._config, self._layout, self._servers.mysqld, item, chosen)
@@ -192,21 +191,26 @@ class Runner:
         async def start() -> str:
             nonlocal dsn_file
             async with self._initialising:
-                await self._thread(shard.initialise_local, server)
-            await self._child_serves(specs.mysqld_spec(self._layout, server, item), probes.mysqld(server))
-            dsn_file, note = await self._thread(shard.prepare_local, self._config, server, item)
+                await self._children.thread(shard.initialise_local, server)
+            await self._children.started(specs.mysqld_spec(self._layout, server, item), probes.mysqld(server))
+            dsn_file, note = await self._children.thread(shard.prepare_local, self._config, server, item)
             at = f"127.0.0.1:{server.port}"
             return f"{at}; {note}" if note else at
 
-        await self._step(item.mysqld, start())
-        next(p for _, p in self._children if p.name == item.mysqld).socket = str(server.socket)
+        await self._children.step(item.mysqld, start())
+        if (record := self._children.record(item.mysqld)) is not None:
+            record.socket = str(server.socket)
         return dsn_file
 
     async def _start_tablet(self, item: Shard, dsn_file: Path | None) -> None:
         spec = specs.tablet_spec(self._layout, item, dsn_file)
         probe = probes.TabletProbe(spec.address, item.alias, self._zmq_context)
         self._tablet_probes.append(probe)
-        await self._serve(spec, probe)
+        await self._children.serve(spec, probe)
+
+    def _pid_of(self, name: str) -> int:
+        record = self._children.record(name)
+        return record.pid if record is not None else 0
 
     def _zmq_context(self) -> Any:
         if self._context is None:
@@ -244,99 +248,9 @@ class Runner:
     async def _load_demo_rows(self) -> str:
         from cli.demo import rows
 
-        note = await self._thread(rows.load, self._config)
+        note = await self._children.thread(rows.load, self._config)
         write_whole(self._layout.demo_rows, "")
         return note
-
-    # ---- one process, one step
-
-    async def _serve(self, spec: ProcessSpec, probe: probes.Probe) -> None:
-        await self._step(spec.name, self._child_serves(spec, probe))
-
-    async def _child_serves(self, spec: ProcessSpec, probe: probes.Probe) -> str:
-        process = ProcessState(spec.name, spec.role, spec.address, spec.keyspace, spec.shard)
-        child = Child(spec, probe, lambda: self._on_child(child, process))
-        self._children.append((child, process))
-        self.state.processes = [p for _, p in self._children]
-        child.start()
-        timeout_s = specs.START_S[spec.role]
-        if await child.wait_serving(timeout_s):
-            return spec.address
-        said = log_tail(spec.own_log or spec.log, _LOG_LINES)
-        if child.policy.deaths:
-            what = f"ended while starting ({_how(child.last_exit)})"
-        else:
-            what = f"did not serve within {timeout_s:.0f} s"
-        raise CommandError(f"{spec.name} {what}; its log {spec.own_log or spec.log} ends:\n{said}")
-
-    def _on_child(self, child: Child, process: ProcessState) -> None:
-        process.state = child.state
-        process.identity = child.identity
-        process.restarts = child.policy.restarts
-        process.deaths = child.policy.deaths
-        looping = child.policy.looping
-        process.said = log_tail(child.spec.own_log or child.spec.log, 3) if looping else ""
-        if self.state.phase == states.SERVING and child.last_exit is not None and child.policy.deaths:
-            print(
-                f"{process.name}: {process.state}; deaths: {process.deaths}, last {_how(child.last_exit)}",
-                flush=True,
-            )
-        self._publish()
-
-    def _pid_of(self, name: str) -> int:
-        return next((p.pid for p in self.state.processes if p.name == name), 0)
-
-    async def _step(self, name: str, work: Awaitable[str]) -> None:
-        step = next(s for s in self.state.steps if s.name == name)
-        began_s = time.monotonic()
-        step.state = "running"
-        self._publish()
-        try:
-            step.note = await work
-        except CommandError as error:
-            step.state, step.note = "failed", str(error).splitlines()[0]
-            raise
-        else:
-            step.state = "done"
-        finally:
-            step.seconds = round(time.monotonic() - began_s, 1)
-            self._publish()
-
-    async def _thread(self, work: Callable[..., _T], *args: Any) -> _T:
-        """Runs blocking `work` in a thread; `_stop` waits for it also where the waiter was cancelled."""
-        future = asyncio.ensure_future(asyncio.to_thread(work, *args))
-        self._threads.add(future)
-        future.add_done_callback(self._threads.discard)
-        return await asyncio.shield(future)
-
-    # ---- stop
-
-    async def _stop(self) -> None:
-        if self._threads:
-            await asyncio.wait(self._threads)
-        for roles in reversed(specs.LAYERS):
-            layer = [child for child, process in self._children if process.role in roles]
-            for child in layer:
-                child.stop()
-            await asyncio.gather(*(child.wait_stopped() for child in layer))
-        for probe in self._tablet_probes:
-            probe.close()
-        if self._context is not None:
-            self._context.destroy(linger=0)
-
-    def _set_phase(self, phase: str) -> None:
-        self.state.phase = phase
-        self._publish()
-
-    def _publish(self) -> None:
-        self.state.write(self._layout)
-        self._on_change(self.state)
-
-
-def _how(status: int | None) -> str:
-    if status is not None and status < 0:
-        return signal.Signals(-status).name
-    return f"status {status}"
 
 
 async def _all(*works: Coroutine[Any, Any, None]) -> None:

@@ -248,6 +248,20 @@ async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
     assert "/nonexistent/program" in child.spec.log.read_text()
 
 
+async def test_a_start_that_gives_no_process_counts_as_a_death(tmp_path: Path) -> None:
+    one = ProcessSpec("it", "test", ("sleep", "60"), tmp_path / "it.log", tmp_path / "nosuch")
+    child = Child(one, always, lambda: None)
+    child.start()
+    assert not await child.wait_serving(10)
+    assert "nosuch" in child.spawn_error
+    (tmp_path / "nosuch").mkdir()
+    async with asyncio.timeout(10):
+        while child.state != messages.SERVING:
+            await child._next_change()
+    child.stop()
+    await child.wait_stopped()
+
+
 async def test_one_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
     code = "import signal,time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     one = spec(tmp_path, *python(code), grace_s=0.2)
