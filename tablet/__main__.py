@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("mysql.connector").setLevel(logging.WARNING)  # it tells each plugin it loads
     try:
         config = load(arguments.file)
         dsn = _dsn(config, arguments.keyspace, arguments.shard, arguments.dsn_file)

@@ -85,7 +85,7 @@ class ConnectFailed(Exception):
     thread_id: int | None
 
 
-class _Login(MySQLConnection):  # type: ignore[misc]
+class _Login(MySQLConnection):
     """The connector up to the end of the login."""
 
     found_rows = False
@@ -93,7 +93,8 @@ class _Login(MySQLConnection):  # type: ignore[misc]
 
     async def _do_handshake(self) -> None:
         await super()._do_handshake()
-        offered = self._handshake["capabilities"]
+        greeting: Any = self._handshake
+        offered: int = greeting["capabilities"]
         if self.tls_required and not offered & CLIENT_SSL:
             raise mysql.connector.InterfaceError("tls=required, but this MySQL offers no TLS", errno=2026)
         if not offered & CLIENT_SSL:
@@ -119,10 +120,10 @@ class Connection(asyncio.Protocol):
         "held",
         "incarnation",
         "is_lost",
+        "prepared",
         "profile",
         "retire_s",
         "scanner",
-        "server_version",
         "settings",
         "statement",
         "task",
@@ -132,15 +133,14 @@ class Connection(asyncio.Protocol):
         "used_s",
         "user",
         "verify",
-        "prepared",
     )
 
     def __init__(self, login: _Login, database: str, on_lost: "Callable[[Connection], None]") -> None:
         self._login: _Login | None = login
         self._on_lost = on_lost
-        self.transport: Any = login._socket._writer.transport
-        self.thread_id: int = login._handshake["server_threadid"]
-        self.server_version: str = str(login._handshake["server_version_original"])
+        adopted: Any = login
+        self.transport: Any = adopted._socket._writer.transport
+        self.thread_id: int = adopted._handshake["server_threadid"]
         self.scanner = ResultScanner(session_track=bool(login._client_flags & CLIENT_SESSION_TRACK))
         self.task: Task | None = None
         self.found_rows: bool = login.found_rows

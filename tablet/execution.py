@@ -47,6 +47,8 @@ _FLAVOUR: Final = (
 )
 """What of the flags decides the bytes of an answer."""
 _NEVER_SHARED: Final = F_WRITE | F_BEGIN | F_RESERVE
+_HOPELESS: Final = frozenset({"too_large", "slow_client"})
+"""Reasons to stop sharing that hold for the next leader too: its joiners would only wait one after the other."""
 _FOREVER_S: Final = 1e12
 
 _IDLE_STALL_S: Final = 60.0
@@ -272,7 +274,10 @@ class Execution:
         flight.chunks.clear()
         if joiners:
             self.stats.not_consolidated[reason] += len(joiners)
+        alone = reason in _HOPELESS
         for joiner in joiners:
+            if alone:
+                joiner.flags &= ~F_CONSOLIDATE
             self._rerun(joiner)
 
     def fly_without(self, statement: Statement) -> None:

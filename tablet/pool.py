@@ -19,7 +19,7 @@ from core.config import Tablet as TabletConfig
 from core.errors import SluiceError, fail
 from tablet import pool_plan
 from tablet.admin import AdminLane
-from tablet.admission import FOUND_ROWS, HOLD, Limits, PLAIN, Queue, Refusal, Waiter
+from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue, Refusal, Waiter
 from tablet.backend import BASE_STATE_SQL, Command, ConnectFailed, Connection, Profile, open_connection
 from tablet.closing import Closer
 from tablet.epochs import Epochs

@@ -1,7 +1,8 @@
 """Records in and out: which peers there are, whether they live, and which record goes where.
 
 A peer is one DEALER of a router worker (or another asker). It says HELLO first; anything else from a stranger is
-answered with REFUSED, so that a worker which outlived an earlier tablet starts anew. A peer that is silent for
+answered with REFUSED, so that a worker which outlived an earlier tablet starts anew. WELCOME waits until the MySQL
+behind was reached once, since it says which server that is. A peer that is silent for
 PEER_SILENT_S, cannot be reached, or is said to be gone, loses everything it holds here.
 """
 
@@ -45,7 +46,7 @@ log = logging.getLogger("sluice.tablet")
 class Peer:
     """One DEALER."""
 
-    __slots__ = ("_send", "gone", "heard", "heard_s", "identity", "name", "statements")
+    __slots__ = ("_send", "gone", "heard", "heard_s", "identity", "name", "statements", "welcomed")
 
     def __init__(
         self, identity: bytes, name: str, send: Callable[[bytes, tuple[Any, ...]], None], now_s: float
@@ -56,6 +57,7 @@ class Peer:
         self.heard = True
         self.heard_s = now_s
         self.gone = False
+        self.welcomed = False
         self._send = send
 
     def send(self, record: tuple[Any, ...]) -> None:
@@ -87,7 +89,8 @@ class Service:
             return
         self.state = state
         for peer in self._peers.values():
-            peer.send((STATE, state))
+            if peer.welcomed:
+                peer.send((STATE, state))
 
     @property
     def peers(self) -> int:
@@ -148,28 +151,29 @@ class Service:
         peer = Peer(identity, record[2], self._serving.send, self._clock.now_s())
         self._peers[identity] = peer
         log.info("peer %s is here", peer.name)
+        if self._execution.admin.info is not None:
+            self._welcome(peer)
+
+    def server_known(self) -> None:
+        """The tablet knows its MySQL now: welcomes those who said HELLO too early to be told of it."""
+        for peer in self._peers.values():
+            if not peer.welcomed:
+                self._welcome(peer)
+
+    def _welcome(self, peer: Peer) -> None:
         info = self._execution.admin.info
+        assert info is not None
+        peer.welcomed = True
         server = {
-            "version": info.version if info else "",
-            "flavour": info.flavour if info else "",
-            "comment": info.comment if info else "",
-            "collation": info.collation if info else "",
-            "max_connections": info.max_connections if info else 0,
+            "version": info.version,
+            "flavour": info.flavour,
+            "comment": info.comment,
+            "collation": info.collation,
+            "max_connections": info.max_connections,
             "database": self._execution.pool.database,
         }
-        peer.send(
-            (
-                WELCOME,
-                VERSION,
-                self._alias,
-                self._keyspace,
-                self._shard,
-                "PRIMARY",
-                self._clock_ms(),
-                server,
-                self.state,
-            )
-        )
+        who = (self._alias, self._keyspace, self._shard, "PRIMARY")
+        peer.send((WELCOME, VERSION, *who, self._clock_ms(), server, self.state))
 
     def _on_ping(self, peer: Peer, record: Record) -> None:
         pool = self._execution.pool

@@ -108,9 +108,9 @@ def change(old: str, new: str, base_collation: str) -> tuple[str, ...]:
     before = parse(old)
     after = parse(new)
     if _parses_differently(before, new):
-        steps = (_set(before, {}, base_collation), _set({}, after, base_collation))
+        steps = [_set(before, {}, base_collation), _set({}, after, base_collation)]
     else:
-        steps = (_set(before, after, base_collation),)
+        steps = [_set(before, after, base_collation)]
     return tuple(step for step in steps if step)
 
 

@@ -106,9 +106,8 @@ class Statement:
         "id",
         "is_prepare",
         "lane",
-        "new_handle",
-        "with_handle",
         "limit_s",
+        "new_handle",
         "peer",
         "profile",
         "queued",
@@ -119,6 +118,7 @@ class Statement:
         "stopped",
         "tables",
         "user",
+        "with_handle",
     )
 
     def __init__(
