@@ -1,11 +1,13 @@
 """Fixtures of real servers. What they start ends with the test or the session, whatever happens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import pluggy
 import pytest
 
 from cli.local import EtcdServer, Flavour
+from tests.kit.cluster import Cluster
 from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Templates
 
@@ -64,6 +66,30 @@ def clean_server(servers: Servers) -> Callable[..., RunningMysql]:
 def clean_etcd(servers: Servers) -> Callable[[], Running[EtcdServer]]:
     """`clean_etcd()`: an etcd of this test's own, to be killed at will."""
     return servers.etcd
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, templates: Templates, flavour: Flavour
+) -> Iterator[Cluster]:
+    """A whole cluster of each flavour that all tests share: clear the tables that you write to."""
+    mine = Cluster(tmp_path_factory.mktemp(f"cluster-{flavour}"), flavour, templates)
+    try:
+        yield mine
+    finally:
+        mine.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> Generator[None, "pluggy.Result[pytest.TestReport]", None]:
+    """A failed test of a cluster shows what its processes said last."""
+    outcome = yield
+    report = outcome.get_result()
+    found = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and isinstance(found, Cluster):
+        report.sections.append(("the cluster's logs", found.log_tails()))
 
 
 @pytest.fixture
