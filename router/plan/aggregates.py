@@ -5,9 +5,10 @@ COUNT, SUM, MIN, MAX and AVG can be put together from parts; anything else needs
 
 from __future__ import annotations
 
-from router.plan.blocks import Analysis, Block, CannotPlanError
+from router.plan.block import Block, CannotPlanError
 from router.plan.clauses import Item
 from router.plan.context import template
+from router.plan.locality import has_key
 from router.plan.plans import Aggregate, OrderKey
 from router.plan.sorting import Columns, Pieces
 from router.sql.lex import BIND
@@ -18,7 +19,7 @@ _OPS = {exp.Count: "count", exp.Sum: "sum", exp.Min: "min", exp.Max: "max", exp.
 
 
 def plan_groups(
-    tree: exp.Select, columns: Columns, block: Block, analysis: Analysis
+    tree: exp.Select, columns: Columns, block: Block
 ) -> tuple[tuple[OrderKey, ...], list[Aggregate]]:
     """The keys of the groups, and what is combined (ORDER BY may add to it). Raises CannotPlanError."""
     group = tree.args.get("group")
@@ -35,7 +36,7 @@ def plan_groups(
     if next(tree.find_all(exp.Window), None) is not None:
         raise CannotPlanError("window functions with GROUP BY over several shards", BY_KEY)
     keys = _group_keys(tree, columns)
-    planner = _Aggregates(columns, block, analysis)
+    planner = _Aggregates(columns, block)
     for at, (item, one) in enumerate(zip(columns.clauses.items, tree.expressions, strict=True)):
         planner.visible(at, item, one)
     columns.grouped_place = planner.place
@@ -51,8 +52,12 @@ def _group_keys(tree: exp.Select, columns: Columns) -> tuple[OrderKey, ...]:
         raise CannotPlanError("this form of GROUP BY over several shards", BY_KEY)
     keys: list[OrderKey] = []
     for item, expression in zip(items, group.expressions, strict=True):
-        if bind_of(expression) >= 0 or isinstance(expression, exp.Null):
-            continue  # a constant makes no groups
+        if bind_of(expression) >= 0:
+            raise CannotPlanError(
+                "GROUP BY a constant over several shards", "Name a column, or its position."
+            )
+        if isinstance(expression, exp.Null):
+            continue  # makes no groups
         at = _group_item(columns, expression)
         if at >= 0:
             keys.append(columns.key(at, columns.clauses.items[at], tree.expressions[at].unalias()))
@@ -79,10 +84,9 @@ def _group_item(columns: Columns, expression: exp.Expr) -> int:
 
 
 class _Aggregates:
-    def __init__(self, columns: Columns, block: Block, analysis: Analysis) -> None:
+    def __init__(self, columns: Columns, block: Block) -> None:
         self._columns = columns
         self._block = block
-        self._analysis = analysis
         self.found: list[Aggregate] = []
         self._hidden: dict[Pieces, int] = {}
 
@@ -91,6 +95,11 @@ class _Aggregates:
         expression = one.unalias()
         op = self._op(expression)
         if not op:
+            if self._columns.tree.args.get("group") is None and expression.find(exp.Column) is not None:
+                raise CannotPlanError(
+                    "a column beside aggregates without GROUP BY, over several shards",
+                    "Add GROUP BY, or an aggregate.",
+                )
             return
         pieces = self._columns.pieces(item)
         if op == "avg":
@@ -160,7 +169,7 @@ class _Aggregates:
         if (
             isinstance(arguments, exp.Distinct)
             and op not in ("min", "max")
-            and not self._analysis.has_key(self._block, list(arguments.expressions))
+            and not has_key(self._block, list(arguments.expressions))
         ):
             raise CannotPlanError(f"{op.upper()}(DISTINCT ...) over several shards", BY_KEY)
         if expression.find(exp.Query) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from router.plan.blocks import Block
+from router.plan.block import Block
 from router.plan.names import SYSTEM_SCHEMAS, table_of, tables_in
 from router.plan.plans import Choice, Chooser, PlanError, Planned, Template
 from router.sql.lex import BIND, NAME, WORD, Lexed, Lexeme

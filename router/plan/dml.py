@@ -7,10 +7,13 @@ rows are counted over all shards (LIMIT) is refused on several.
 from __future__ import annotations
 
 from core.errors import not_supported
-from router.plan.blocks import Analysis, Block, CannotPlanError
+from router.plan.block import Block, CannotPlanError
+from router.plan.blocks import Analysis
 from router.plan.context import Statement, Tables, chooser_of
 from router.plan.names import table_of
 from router.plan.plans import Choice, Chooser, DmlPlan, Planned
+from router.plan.purity import is_shareable
+from router.sql.lex import WORD, Lexeme
 from router.sql.parse import exp
 from router.vschema import Table, TableType
 
@@ -32,6 +35,11 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
     if isinstance(tree, exp.Update):
         _check_assignments(tree, targets)
     if block.free:
+        if tree.args.get("limit") or not is_shareable(_behind_name(statement)):
+            raise not_supported(
+                "writing to a reference table with LIMIT, or with functions that give each shard another value",
+                "Compute the value first, and name the rows in WHERE.",
+            )
         return Planned(
             DmlPlan(Chooser(Choice.SCATTER, keyspace), tables.names), "write", ("reference tables",)
         )
@@ -50,11 +58,27 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
     return Planned(DmlPlan(chooser, tables.names), "write", (why,))
 
 
+def _behind_name(statement: Statement) -> list[Lexeme]:
+    """The statement without what stands before SET or WHERE: a table's name before a parenthesis is no function."""
+    lexemes = statement.lexemes
+    at = next(
+        (i for i, one in enumerate(lexemes) if one.kind is WORD and one.text in ("SET", "WHERE")),
+        len(lexemes),
+    )
+    return lexemes[at:]
+
+
 def _as_select(tree: exp.Update | exp.Delete) -> exp.Select:
     """The rows the statement works on, as a query for the analysis (it shares the statement's nodes)."""
     tree = tree.copy()
     select = exp.Select(expressions=[exp.Star()])
-    first = tree.this
+    using = tree.args.get("using")
+    if isinstance(using, list) and using:
+        # DELETE FROM targets USING tables
+        first, *others = using
+        tree.set("joins", [exp.Join(this=one) for one in others])
+    else:
+        first = tree.this
     joins = first.args.pop("joins", None) or []
     select.set("from_", exp.From(this=first))
     select.set("joins", [*joins, *(tree.args.get("joins") or [])])
@@ -71,9 +95,12 @@ def _as_select(tree: exp.Update | exp.Delete) -> exp.Select:
 def _targets(statement: Statement, tree: exp.Update | exp.Delete, block: Block) -> list[Table]:
     """The tables that are written; all of the FROM when that is not told."""
     by_alias = {source.alias: source.table for source in block.scope.sources if source.table is not None}
-    if isinstance(tree, exp.Delete) and tree.args.get("tables"):
+    named = (tree.args.get("tables") or []) if isinstance(tree, exp.Delete) else []
+    if isinstance(tree, exp.Delete) and isinstance(tree.args.get("using"), list) and tree.args["using"]:
+        named = [tree.this, *named]
+    if named:
         found = []
-        for node in tree.args["tables"]:
+        for node in named:
             table = by_alias.get(node.name) or table_of(node, statement.keyspace, statement.vschema)
             if table is not None:
                 found.append(table)

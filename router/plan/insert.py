@@ -52,7 +52,7 @@ def plan(statement: Statement) -> Planned:
     if word in ("SELECT", "WITH", "(", "TABLE"):
         return insert_select.plan(statement, table, _columns(head), head.at)
     if table.sharded and table.type is TableType.REFERENCE:
-        return _reference(statement, table)
+        return _reference(statement, table, head.at)
     if table.sharded and (table.primary is None or len(table.primary.columns) > 1):
         raise not_supported(
             f"INSERT into {table.keyspace}.{table.name}, whose sharding key is "
@@ -129,13 +129,13 @@ def _selects(lexemes: list[Lexeme]) -> bool:
     return any(lexeme.kind is WORD and lexeme.text in ("SELECT", "TABLE") for lexeme in lexemes)
 
 
-def _reference(statement: Statement, table: Table) -> Planned:
+def _reference(statement: Statement, table: Table, at: int) -> Planned:
     if table.source is not None:
         raise not_supported(
             f"writing to the copy {table.keyspace}.{table.name}",
             f"Write to its source {'.'.join(table.source)}.",
         )
-    if not is_shareable(statement.lexemes):
+    if not is_shareable(statement.lexemes[at:]):
         raise not_supported(
             "writing to a reference table with functions that give each shard another value",
             "Compute the value first, and write it as a literal.",

@@ -218,8 +218,8 @@ def _value(item: Item) -> tuple[bool, Bind | None]:
     """Whether an item is a literal, and its bind (None for NULL)."""
     if len(item) == 1 and item[0].kind is BIND:
         return True, Bind(item[0].bind)
-    if len(item) == 2 and item[0].text == "-" and item[1].kind is BIND:
-        return True, Bind(item[1].bind, True)
+    if len(item) == 2 and item[0].text in ("-", "+") and item[1].kind is BIND:
+        return True, Bind(item[1].bind, item[0].text == "-")
     return len(item) == 1 and item[0].kind is WORD and item[0].text == "NULL", None
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from core.errors import not_supported
-from router.plan.blocks import Analysis, Block, CannotPlanError, Key, same_vindex
+from router.plan.block import Block, CannotPlanError, Key, same_vindex
+from router.plan.blocks import Analysis
 from router.plan.context import Statement, chooser_of, tables_of
 from router.plan.equalities import value_of
+from router.plan.locality import key_in_order
 from router.plan.plans import Bind, Choice, Chooser, DmlPlan, Planned
 from router.sql.lex import WORD, Lexed
 from router.sql.parse import ParseError, exp, parse
@@ -81,8 +83,12 @@ def plan(statement: Statement, table: Table, columns: list[str], at: int) -> Pla
                 return Planned(DmlPlan(chooser_of(target, table.keyspace), names), "write", ("one value",))
             if constant is not None and block.values == (constant,) and same_vindex(block.vindex, primary):
                 return Planned(DmlPlan(chooser, names), "write", ("one value of the sharding column",))
+            if constant is not None and block.values is not None and same_vindex(block.vindex, primary):
+                both = Block(False, tuple(dict.fromkeys((constant, *block.values))), primary)
+                made = DmlPlan(chooser_of(both, table.keyspace), names, refusal)
+                return Planned(made, "write", ("only if all values lie on one shard", refusal[0]))
             ordered = block.anchor is not None and same_vindex(block.anchor.vindex, primary)
-            if ordered and analysis.key_in_order(block, items) and (block.plain or block.single):
+            if ordered and key_in_order(block, items) and (block.plain or block.single):
                 return Planned(DmlPlan(chooser, names), "write", ("rows stay on their shards",))
     return Planned(DmlPlan(Chooser(Choice.SCATTER, table.keyspace), names, refusal), "refused", (refusal[0],))
 

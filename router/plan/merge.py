@@ -7,19 +7,19 @@ from the tree. Invariant: the merge gives what one MySQL with all rows would giv
 from __future__ import annotations
 
 from router.plan.aggregates import plan_groups
-from router.plan.blocks import Analysis, Block, CannotPlanError, has_aggregates
+from router.plan.block import Block, CannotPlanError
 from router.plan.clauses import Clauses, split_select
 from router.plan.context import Statement, template, whole
+from router.plan.locality import groups_by_key, has_key, windows_by_key
 from router.plan.plans import Bind, Merge, Template
+from router.plan.shape import has_aggregates
 from router.plan.sorting import Columns, order_keys
 from router.sql.parse import bind_of, exp
 
 ONE_SHARD = "Give a value of the sharding column, so that one shard has all rows."
 
 
-def merge_of(
-    statement: Statement, tree: exp.Expr, block: Block, analysis: Analysis
-) -> tuple[Template | None, Merge]:
+def merge_of(statement: Statement, tree: exp.Expr, block: Block) -> tuple[Template | None, Merge]:
     """The shards' text (None: the original) and the merge. Raises CannotPlanError."""
     if not isinstance(tree, exp.Select):
         if block.plain:
@@ -34,18 +34,18 @@ def merge_of(
         if block.plain and not tree.args.get("order"):
             return None, Merge(visible=-1)
         raise CannotPlanError("a parenthesised SELECT over several shards", "Leave the parentheses out.")
-    if not analysis.windows_by_key(block, tree):
+    if not windows_by_key(block, tree):
         raise CannotPlanError(
             "window functions over several shards", "PARTITION BY the sharding column, or give a value of it."
         )
     aggregated = has_aggregates(tree)
-    if aggregated and analysis.groups_by_key(block, tree):
+    if aggregated and groups_by_key(block, tree):
         aggregated = False
     text = ShardText(statement, clauses, tree)
     columns = Columns(statement, tree, clauses, block, text.has_star)
     limit, offset = limits(tree)
     if aggregated:
-        group, aggregates = plan_groups(tree, columns, block, analysis)
+        group, aggregates = plan_groups(tree, columns, block)
         order = order_keys(columns, grouped=True)
         streamed = bool(group) and {key.column for key in order[: len(group)]} == {
             key.column for key in group
@@ -63,7 +63,7 @@ def merge_of(
             names=tuple(columns.names),
         )
         return text.build(columns), merge
-    distinct = bool(tree.args.get("distinct")) and not analysis.has_key(
+    distinct = bool(tree.args.get("distinct")) and not has_key(
         block, [item.unalias() for item in tree.expressions]
     )
     distinct_keys = columns.distinct_keys() if distinct else ()

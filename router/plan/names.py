@@ -51,6 +51,7 @@ class Source:
     declared: frozenset[str] = frozenset()
     complete: bool = False  # `declared` are all its columns
     hidden_key: tuple[Place, ...] = ()  # of a derived table: the key's columns inside it
+    one_shard: bool = False  # a derived table that is right on the one shard of its key, not on others
 
     def places(self, key: tuple[str, ...]) -> tuple[Place, ...]:
         return tuple((self.number, column) for column in key)
@@ -133,14 +134,41 @@ def table_source(number: int, alias: str, table: Table) -> Source:
 def tables_in(tree: exp.Expr) -> list[exp.Table]:
     """All tables a statement reads or writes, without its CTEs and DUAL, and without the targets of a DELETE, which
     are names of its FROM."""
-    ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
+    using = isinstance(tree, exp.Delete) and bool(tree.args.get("using"))
     return [
         table
         for table in tree.find_all(exp.Table)
         if isinstance(table.this, exp.Identifier)
+        and not (using and table is tree.this)
         and table.arg_key != "tables"
-        and not (not table.db and (table.name in ctes or table.name.lower() == "dual"))
+        and not (not table.db and table.name.lower() == "dual")
+        and cte_of(table) is None
     ]
+
+
+def cte_of(table: exp.Table) -> exp.CTE | None:
+    """The CTE that a name means, None for a table. A CTE sees those before it, and itself if WITH is RECURSIVE: in
+    `WITH t AS (SELECT ... FROM t)` the inner t is a table."""
+    if table.db:
+        return None
+    inside: exp.Expr = table
+    around = table.parent
+    current: exp.Expr | None = None
+    while around is not None:
+        if isinstance(inside, exp.CTE):
+            current = inside
+        with_ = around.args.get("with_")
+        if with_ is not None:
+            for cte in with_.expressions:
+                if inside is with_ and cte is current and not with_.args.get("recursive"):
+                    break
+                if cte.alias == table.name:
+                    assert isinstance(cte, exp.CTE)
+                    return cte
+                if inside is with_ and cte is current:
+                    break
+        inside, around = around, around.parent
+    return None
 
 
 def listed(names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.errors import SluiceError, not_supported
+from core.errors import SluiceError, fail, not_supported
 from router.plan import ddl, dml, insert, select, substitute
 from router.plan.context import (
     Statement,
@@ -23,7 +23,7 @@ from router.plan.plans import Choice, Chooser, DmlPlan, Planned, SelectPlan, Ses
 from router.plan.purity import is_locking, is_shareable, reserve_reason
 from router.sql.classify import Verb, classify
 from router.sql.dialect import Dialect
-from router.sql.lex import WORD, lex
+from router.sql.lex import WORD, lex, within
 from router.vschema import VSchema
 
 __all__ = ["plan"]
@@ -63,6 +63,15 @@ def _plan(
 ) -> Planned:
     lexed = lex(text, dialect)
     verb = classify(lexed.lexemes)
+    if not lexed.lexemes:
+        if not lexed.conditional:
+            raise fail("EMPTY_QUERY")
+        verb = classify(lex(within(lexed.conditional), dialect).lexemes)
+        if isinstance(verb, Verb):
+            raise not_supported(
+                "a statement that stands in an executable comment (/*! ... */)",
+                "Write it without the comment.",
+            )
     if not isinstance(verb, Verb):
         return Planned(SessionPlan(verb), "session")
     statement = Statement(lexed, keyspace, shard, vschema)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.errors import SluiceError
-from router.plan.blocks import Analysis, Block, CannotPlanError
+from router.plan.block import Block, CannotPlanError
+from router.plan.blocks import Analysis
 from router.plan.context import Statement, Tables, chooser_of
 from router.plan.merge import merge_of
 from router.plan.plans import Choice, Chooser, Merge, Planned, SelectPlan, Template
@@ -40,14 +40,21 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         return made(chooser, "route", why)
     several = "several values of the sharding column" if chooser.choice is Choice.IN else _why_all(block)
     if block.refusal is not None:
-        return made(chooser, "refused", several, block.refusal[0], refusal=block.refusal)
+        tier = "route" if chooser.choice is Choice.IN else "refused"
+        return made(
+            chooser,
+            tier,
+            f"{several}: only if they lie on one shard",
+            block.refusal[0],
+            refusal=block.refusal,
+        )
     into = any(lexeme.kind is WORD and lexeme.text == "INTO" for lexeme in lexemes)
     try:
         if into:
             raise CannotPlanError(
                 "SELECT ... INTO over several shards", "Read the rows and write them yourself."
             )
-        merged = merge_of(statement, tree, block, analysis)
+        merged = merge_of(statement, tree, block)
     except CannotPlanError as error:
         return made(chooser, "refused", several, error.refusal[0], refusal=error.refusal)
     return made(chooser, "merge", several, merged=merged)
@@ -60,6 +67,3 @@ def _why_all(block: Block) -> str:
         return f"all shards: vindex {block.vindex.name} is a lookup vindex, which cannot route yet"
     columns = ", ".join(block.vindex.columns)
     return f"all shards: no value for the sharding column ({columns})"
-
-
-__all__ = ["SluiceError", "plan"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from router.plan.blocks import Block, CannotPlanError
+from router.plan.block import Block, CannotPlanError
 from router.plan.clauses import Clauses, Item
 from router.plan.context import Statement, template
 from router.plan.plans import HIDDEN, OrderKey
@@ -24,7 +24,8 @@ _TEXT_TYPES: Final = frozenset(
 )
 _ENUM_TYPES: Final = frozenset(("ENUM", "SET"))
 _NUMBERS: Final = (
-    exp.Count, exp.Sum, exp.Avg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg, exp.Length, exp.Abs, exp.Extract,
+    exp.Count, exp.Sum, exp.Avg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg, exp.Length, exp.Abs,
+    exp.Extract, exp.Rand,
 )  # fmt: skip
 
 
@@ -153,8 +154,12 @@ def order_keys(columns: Columns, grouped: bool = False, distinct: bool = False) 
     keys: list[OrderKey] = []
     for item, ordered in zip(items, order.expressions, strict=True):
         expression = ordered.this
-        if isinstance(expression, exp.Null) or bind_of(expression) >= 0:
-            continue  # a constant orders nothing
+        if isinstance(expression, exp.Null):
+            continue  # orders nothing
+        if bind_of(expression) >= 0:
+            raise CannotPlanError(
+                "ORDER BY a constant over several shards", "Name a column, or its position."
+            )
         descending = bool(ordered.args.get("desc"))
         at = columns.item_of(expression)
         if at >= 0:
@@ -190,10 +195,15 @@ def _hidden_key(
     if expression.find(exp.Query) is not None:
         raise CannotPlanError("ORDER BY a subquery over several shards", "Select it, and order by its alias.")
     at = columns.add(pieces)
-    if not is_shareable(list(value)):
-        # RAND() would give the hidden column another value than the sort
+    if isinstance(expression, exp.Rand):
+        # the hidden column would have another value than the sort
         number = at - HIDDEN if at >= HIDDEN else at - columns.visible
         columns.replaced.append((value[0].start, value[-1].end, (columns.hidden_name(number),)))
+    elif not is_shareable(list(value)):
+        raise CannotPlanError(
+            "ORDER BY a function that gives each shard other values, over several shards",
+            "Select its value first.",
+        )
     return columns.key_of(at, pieces, expression, descending)
 
 

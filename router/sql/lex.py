@@ -140,6 +140,11 @@ def lex(text: str, dialect: Dialect = Dialect.DEFAULT) -> Lexed:
     return Lexed(text, lexemes, conditional)
 
 
+def within(conditional: str) -> str:
+    """The text that an executable comment holds."""
+    return re.sub(r"\A/\*M?!\d*|\*/\Z", "", conditional).strip()
+
+
 def syntax_error(text: str, at: int) -> Exception:
     """MySQL's 1064 near the place `at`."""
     line = text.count("\n", 0, at) + 1

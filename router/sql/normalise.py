@@ -76,7 +76,8 @@ _INTRODUCER: Final = re.compile(rb"(?<![\w$@.`\x80-\xff])(?:[xXbBnN]|_[A-Za-z0-9
 _MARGIN: Final = b" \t\r\n\f\v\0;"
 _WORD_OR_MARK: Final = re.compile(rb"[A-Za-z_$\x80-\xff][\w$\x80-\xff]*+|[^\s]").finditer
 _AFTER_POSITION: Final = re.compile(
-    rb"\s*+(?:\Z|[,);]|(?:asc|desc|limit|having|with|for|lock|union|into)\b)", re.I
+    rb"\s*+(?:\Z|[,);]|(?:asc|desc|order|limit|having|with|for|lock|union|into|window|except|intersect|rows|range|separator)\b)",
+    re.I,
 ).match
 _ENDS_LIST: Final = frozenset(
     b"limit having for lock union window into rows range separator on procedure except intersect select".split()
