@@ -207,6 +207,62 @@ _ROWS: Final = (
         "Make the query faster, or raise [tablet] query_timeout_s.",
     ),
     ErrorCode(
+        "NOT_THREAD_OWNER",
+        1095,
+        "HY000",
+        False,
+        "You are not owner of thread {id}",
+        "A user ends only sessions of its own.",
+    ),
+    ErrorCode(
+        "UNKNOWN_CHARSET",
+        1115,
+        "42000",
+        False,
+        "Unknown character set: '{charset}'",
+        "SHOW CHARACTER SET lists what the servers know.",
+    ),
+    ErrorCode(
+        "WRONG_ARGUMENTS",
+        1210,
+        "HY000",
+        False,
+        "Incorrect arguments to {what}",
+        "Give as many values as the statement has placeholders.",
+    ),
+    ErrorCode(
+        "WRONG_TYPE_FOR_VAR",
+        1232,
+        "42000",
+        False,
+        "Incorrect argument type to variable '{name}'",
+        "Give a value of the variable's type.",
+    ),
+    ErrorCode(
+        "COLLATION_CHARSET",
+        1253,
+        "42000",
+        False,
+        "COLLATION '{collation}' is not valid for CHARACTER SET '{charset}'",
+        "SHOW COLLATION lists the collations of each character set.",
+    ),
+    ErrorCode(
+        "NO_SUCH_SAVEPOINT",
+        1305,
+        "42000",
+        False,
+        "SAVEPOINT {name} does not exist",
+        "The savepoint was never set, or went with a rollback or the transaction.",
+    ),
+    ErrorCode(
+        "TRANSACTION_OPEN",
+        1568,
+        "25001",
+        False,
+        "Transaction characteristics can't be changed while a transaction is in progress",
+        "Send SET TRANSACTION before the transaction begins.",
+    ),
+    ErrorCode(
         "READ_ONLY_TRANSACTION",
         1792,
         "25006",
@@ -387,7 +443,7 @@ CODES: Final[dict[str, ErrorCode]] = _index(_ROWS)
 BY_NUMBER: Final[dict[int, ErrorCode]] = {row.number: row for row in _ROWS}
 
 
-def fail(name: str, **values: object) -> SluiceError:
+def fail(name: str, /, **values: object) -> SluiceError:
     """The exception for table row `name`, its text filled with `values`. KeyError if the row is unknown."""
     code = CODES[name]
     return SluiceError(code, code.text.format(**values))

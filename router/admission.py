@@ -75,6 +75,7 @@ class Admission:
         view = self._worker.view
         assert view is not None
         self.limits_queries = view.limits.limits_queries
+        self.gate.renew(view.limits)
         for number, held in list(self._connections.items()):
             connection = self._worker.connections.get(number)
             session = connection.session if connection is not None else None

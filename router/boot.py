@@ -77,7 +77,7 @@ def make_boot(config: Config, router: str, number: int) -> Boot:
         accounts=accounts,
         login=LoginSettings(server_version="Sluice", decoys=accounts.decoys, tls=True, rsa_key=lambda: key),
         tls=tls,
-        counters=SharedCounters(),
+        counters=SharedCounters(workers=workers),
     )
 
 

@@ -21,6 +21,7 @@ from core.config import Config, parse_address
 from core.forkserver import ForkServer
 from core.http import HttpServer, Response
 from core.limits import LimitTable
+from core.limits.table import Rules
 from core.rpc import messages as m
 from core.rpc.messages import Record
 from core.rpc.transport import Serving, make_context
@@ -154,8 +155,22 @@ class RouterMain:
             "pid": os.getpid(),
             "host": os.uname().nodename,
             "state": self.state,
-            "demand": {},
+            "demand": self._demand(),
         }
+
+    def _demand(self) -> dict[str, dict[str, int]]:
+        """What this router uses, and would use, of each limit: the leader divides limits among routers by it."""
+        demand: dict[str, dict[str, int]] = {}
+        for rule in self._rules():
+            wanted = self.boot.counters.total(rule.slot)
+            if rule.queue_slot:
+                wanted += self.boot.counters.total(rule.queue_slot)
+            demand.setdefault(str(rule.scope), {})[rule.key] = wanted
+        return demand
+
+    def _rules(self) -> Rules:
+        snapshot = self.topology.snapshot
+        return LimitTable.from_snapshot(snapshot["limits"]).rules if snapshot is not None else ()
 
     @property
     def state(self) -> str:
@@ -260,8 +275,6 @@ class RouterMain:
 
     def describe(self) -> dict[str, Any]:
         """Everything this router knows: itself, its workers, the tablets, the limits."""
-        snapshot = self.topology.snapshot
-        rules = LimitTable.from_snapshot(snapshot["limits"]).rules if snapshot is not None else ()
         return {
             "cluster": self.config.cluster.name,
             "router": {
@@ -290,7 +303,7 @@ class RouterMain:
                     "waiting": self.boot.counters.total(rule.queue_slot) if rule.queue_slot else 0,
                     "dry_run": rule.dry_run,
                 }
-                for rule in rules
+                for rule in self._rules()
             ],
         }
 

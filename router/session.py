@@ -77,6 +77,7 @@ class Session:
         "last_insert_id",
         "link",
         "more_results",
+        "named",
         "next_statement",
         "next_transaction",
         "owed_bytes",
@@ -123,6 +124,8 @@ class Session:
         self.tx: Transaction | None = None
         self.reserved: dict[Link, Held] | None = None
         self.statements: dict[int, PreparedStatement] | None = None
+        self.named: dict[str, bytes] | None = None
+        """Statements of text PREPARE: lower-case name -> text."""
         self.flags = m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0
         if caps & CLIENT_FOUND_ROWS:
             self.flags |= m.F_FOUND_ROWS
@@ -551,6 +554,7 @@ class Session:
                     link.free(held.handle)
             self.reserved = None
         self.statements = None
+        self.named = None
         if self.rules:
             self.leave_limits()
 

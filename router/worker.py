@@ -36,6 +36,7 @@ from router.session import Runner, Session
 from router.sql.normalise import normalise
 from router.statements import initial_charset_settings
 from router.stats import WorkerStats
+from router.variables.verified import Verified
 from router.view import ClusterView, build
 
 TICK_S: Final = 1.0
@@ -75,6 +76,7 @@ class Worker:
         self._next_ask = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.sequences = Sequences(self)
+        self.verified = Verified()
         self.run_as_binary = run_as_binary
         self.started_s = perf_counter()
         self._identity = f"{self.name}.{os.getpid()}"

@@ -22,7 +22,7 @@ from router.plan.plans import (
     SubstitutePlan,
 )
 from router.session import Runner, Session
-from router.view import ClusterView
+from router.view import SYSTEM_SCHEMAS, ClusterView
 
 
 class SessionRunner:
@@ -65,7 +65,8 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
         if plan.locking:
             flags |= m.F_WRITE
         one = chooser_one(plan.chooser, view, shard)
-        return RouteRunner(one, flags, plan.tables, SeveralShards(plan, view))
+        several = SeveralShards(plan, view)
+        return RouteRunner(one, flags, plan.tables, several, keyspace if keyspace in SYSTEM_SCHEMAS else "")
     if isinstance(plan, DmlPlan):
         return RouteRunner(
             chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, WriteSeveral(plan, view)

@@ -44,7 +44,7 @@ class InsertRunner:
             else:
                 session.forward(first, m.F_WRITE, plan.tables, sql, None)
             return
-        texts = [render(row.text, literals, (b"NULL",)) for row in plan.rows]
+        texts = [render(row.text, literals, (_given(row, literals),)) for row in plan.rows]
         session.start(write_on(session, self._grouped(links, texts, literals), plan.tables))
 
     async def _with_ids(self, session: Session, literals: Sequence[bytes]) -> None:
@@ -57,13 +57,11 @@ class InsertRunner:
         texts: list[bytes] = []
         for row, wants in zip(plan.rows, wanting, strict=True):
             generated = None
-            spot = b"NULL"
+            spot = _given(row, literals)
             if wants:
                 generated = number
                 spot = b"%d" % number
                 number += 1
-            elif row.sequence_value is not None:
-                spot = literals[row.sequence_value.index]
             links.append(self._link(row, literals, generated if plan.sequence_fills_vindex else None))
             texts.append(render(row.text, literals, (spot,)))
         work = self._grouped(links, texts, literals)
@@ -105,6 +103,14 @@ def _wants_id(row: InsertRow, literals: Sequence[bytes]) -> bool:
     if given is None:
         return True
     return _is_zero_or_null(given, literals)
+
+
+def _given(row: InsertRow, literals: Sequence[bytes]) -> bytes:
+    """The text of the auto_increment column's value, as the statement gives it."""
+    given = row.sequence_value
+    if given is None:
+        return b"NULL"
+    return b"-" + literals[given.index] if given.negative else literals[given.index]
 
 
 def _is_zero_or_null(given: Bind, literals: Sequence[bytes]) -> bool:

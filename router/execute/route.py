@@ -12,8 +12,8 @@ from router.execute.values import value_of
 from router.gateway import Link
 from router.plan.plans import Bind, Choice, Chooser
 from router.session import Session
-from router.view import ClusterView, KeyspaceView
-from router.vindexes.base import Value, Vindex, VindexError
+from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
+from router.vindexes.base import MultiColumnVindex, Value, Vindex, VindexError
 
 Choose = Callable[[Sequence[bytes]], Link | None]
 """The one link of a statement with these literals; None when it is not exactly one."""
@@ -34,7 +34,7 @@ def shard_of(keyspace: KeyspaceView, vindex: Vindex, value: Value) -> Link | Non
 
 def chooser_links(chooser: Chooser, view: ClusterView) -> Callable[[Sequence[bytes]], tuple[Link, ...]]:
     """All links of a statement. Empty: no row anywhere can match."""
-    if not chooser.keyspace:
+    if not chooser.keyspace or chooser.keyspace in SYSTEM_SCHEMAS:
         return lambda literals: (view.any_link(),)
     keyspace = view.keyspace(chooser.keyspace)
     if chooser.choice is Choice.SCATTER:
@@ -42,6 +42,8 @@ def chooser_links(chooser: Chooser, view: ClusterView) -> Callable[[Sequence[byt
         return lambda literals: links
     if chooser.choice in (Choice.UNSHARDED, Choice.ANY):
         return lambda literals: keyspace.links[:1]
+    if chooser.columns > 1:
+        return _of_tuples(keyspace, view, chooser)
     vindex = _vindex(view, chooser)
     values = chooser.values
 
@@ -60,11 +62,43 @@ def chooser_links(chooser: Chooser, view: ClusterView) -> Callable[[Sequence[byt
     return of_values
 
 
+def _of_tuples(
+    keyspace: KeyspaceView, view: ClusterView, chooser: Chooser
+) -> Callable[[Sequence[bytes]], tuple[Link, ...]]:
+    """As `chooser_links`, for a vindex over several columns."""
+    vindex = view.vschema.keyspaces[chooser.keyspace].vindexes[chooser.vindex]
+    assert isinstance(vindex, MultiColumnVindex)
+    width = chooser.columns
+    rows = [chooser.values[at : at + width] for at in range(0, len(chooser.values), width)]
+
+    def of_tuples(literals: Sequence[bytes]) -> tuple[Link, ...]:
+        shards: set[str] = set()
+        for row in rows:
+            if any(bind is None for bind in row):
+                continue
+            try:
+                values = [value_of(bind, literals) for bind in row if bind is not None]
+                if width == vindex.column_count:
+                    keyspace_id = vindex.row_keyspace_id(values)
+                    found: tuple[str, ...] = ()
+                    if keyspace_id is not None:
+                        found = (keyspace.shard_map.shard_for(keyspace_id),)
+                else:
+                    key_range = vindex.prefix(values)
+                    found = () if key_range is None else keyspace.shard_map.shards_in(key_range)
+            except (SluiceError, VindexError):
+                return keyspace.links
+            shards.update(found)
+        return tuple(link for link in keyspace.links if link.shard in shards)
+
+    return of_tuples
+
+
 def chooser_one(chooser: Chooser, view: ClusterView, shard: str = "") -> Choose:
     """The link where it is one; a statement that can match nothing goes to any shard, for its columns.
 
     `shard`: the one that the session targets, whatever the statement says."""
-    if not chooser.keyspace:
+    if not chooser.keyspace or chooser.keyspace in SYSTEM_SCHEMAS:
         return lambda literals: view.any_link()
     keyspace = view.keyspace(chooser.keyspace)
     if shard and shard in keyspace.by_shard:
@@ -77,7 +111,7 @@ def chooser_one(chooser: Chooser, view: ClusterView, shard: str = "") -> Choose:
         return lambda literals: view.any_link(keyspace.name)
     if chooser.choice is Choice.SCATTER:
         return lambda literals: None
-    if chooser.choice is Choice.EQUAL and len(chooser.values) == 1:
+    if chooser.choice is Choice.EQUAL and chooser.columns == 1 and len(chooser.values) == 1:
         bind = chooser.values[0]
         if bind is None:
             return lambda literals: keyspace.links[0]
@@ -125,7 +159,7 @@ def _vindex(view: ClusterView, chooser: Chooser) -> Vindex:
 class RouteRunner:
     """Runs on one shard when `choose` names one, else hands over to `several` (a runner for many shards)."""
 
-    __slots__ = ("_choose", "_flags", "_several", "_tables")
+    __slots__ = ("_choose", "_extra", "_flags", "_several", "_tables")
 
     def __init__(
         self,
@@ -133,7 +167,10 @@ class RouteRunner:
         flags: int,
         tables: tuple[str, ...] | None,
         several: Callable[[Session, bytes, Sequence[bytes], bytes | None], None],
+        database: str = "",
     ) -> None:
+        """`database`: the default database on the tablet, where it is not the keyspace's own."""
+        self._extra = {"database": database} if database else None
         self._choose = choose
         self._flags = flags
         self._tables = tables
@@ -144,7 +181,7 @@ class RouteRunner:
         if link is None:
             self._several(session, sql, literals, params)
         elif params is None:
-            session.forward(link, self._flags, self._tables, sql, None)
+            session.forward(link, self._flags, self._tables, sql, self._extra)
         else:
-            extra: dict[str, Any] = {"params": params}
+            extra: dict[str, Any] = {"params": params, **(self._extra or {})}
             session.forward(link, self._flags | m.F_PREPARED, self._tables, sql, extra)
