@@ -1,0 +1,69 @@
+"""Statements that the session itself handles: one file a behaviour, this table says which.
+
+Each handler ends in exactly one of session.ok, reply, error, forward, run_text or start, or raises SluiceError.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from router.plan.plans import Kind
+from router.session import Session
+from router.statements import (
+    explain,
+    kill,
+    prepare,
+    refused,
+    routines,
+    savepoints,
+    set,
+    show,
+    transactions,
+    use,
+)
+from router.statements.assign import login_charset as initial_charset_settings
+from router.statements.local import is_local, local_result, value_of_spot
+from router.variables.charsets import python_codec
+
+Handler = Callable[[Session, Kind, bytes], None]
+
+_HANDLERS: Final[dict[Kind, Handler]] = {
+    Kind.BEGIN: transactions.begin,
+    Kind.COMMIT: transactions.end,
+    Kind.ROLLBACK: transactions.end,
+    Kind.SAVEPOINT: savepoints.run,
+    Kind.ROLLBACK_TO: savepoints.run,
+    Kind.RELEASE_SAVEPOINT: savepoints.run,
+    Kind.SET: set.run,
+    Kind.USE: use.run,
+    Kind.SHOW: show.run,
+    Kind.KILL: kill.run,
+    Kind.EXPLAIN: explain.run,
+    Kind.LOCK_TABLES: refused.run,
+    Kind.UNLOCK_TABLES: routines.unlock,
+    Kind.PREPARE: prepare.prepare,
+    Kind.EXECUTE: prepare.execute,
+    Kind.DEALLOCATE: prepare.deallocate,
+    Kind.CALL: routines.call,
+    Kind.LOAD_DATA: refused.run,
+    Kind.DO: routines.do,
+    Kind.FLUSH: refused.run,
+    Kind.XA: refused.run,
+    Kind.OTHER: refused.other,
+}
+
+
+def run(session: Session, kind: Kind, sql: bytes) -> None:
+    """Handles one statement of the session's own. Raises SluiceError."""
+    if kind is not Kind.SHOW:
+        session.warnings = None
+    _HANDLERS[kind](session, kind, sql)
+
+
+__all__ = [
+    "initial_charset_settings",
+    "is_local",
+    "local_result",
+    "python_codec",
+    "run",
+    "value_of_spot",
+]

@@ -1,0 +1,142 @@
+"""Session state as values: literals put into statements, and SELECTs that the router answers alone.
+
+Types are MySQL's: ids and counts are BIGINT, variables BIGINT, DOUBLE or text, user variables what was put into them.
+What the router does not know stays in the statement as it was written, and a server says it.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from router.plan.plans import LocalColumn
+from router.session import Session
+from router.sql.literals import literal_value
+from router.statements.words import variable_name
+from router.variables import literals as lit
+from router.variables.charsets import ServerCharsets, result_codec
+from router.variables.reading import UNKNOWN_HERE, client_charset, read, results_charset, server_version
+from wire.columns import Column
+from wire.constants import (
+    BINARY_FLAG,
+    CHARSET_BINARY,
+    NOT_FIXED_DECIMALS,
+    TYPE_DOUBLE,
+    TYPE_LONGLONG,
+    TYPE_NEWDECIMAL,
+    TYPE_NULL,
+    TYPE_VAR_STRING,
+    UNSIGNED_FLAG,
+)
+from wire.results import binary_result, text_result
+from wire.rows import Cell
+
+_UNSIGNED: Final = BINARY_FLAG | UNSIGNED_FLAG
+
+
+def value_of_spot(session: Session, spot: tuple[str, str]) -> bytes:
+    """SQL text of a session-state spot of a SubstitutePlan; of a variable that only a server knows, `@@name`."""
+    kind, name = spot
+    if kind == "user_variable":
+        return (session.user_variables or {}).get(name.lower(), lit.NULL)
+    if kind == "variable":
+        scope, plain = variable_name(name)
+        value = read(session, scope, plain)
+        if value is UNKNOWN_HERE:
+            return b"@@" + name.encode("utf-8", "surrogateescape")
+        return lit.value_literal(value)  # type: ignore[arg-type]
+    if name == "database":
+        return lit.value_literal(session.keyspace or None)
+    return lit.value_literal(_function(session, name))
+
+
+def is_local(session: Session, columns: Sequence[LocalColumn]) -> bool:
+    """Whether the router knows every value of these columns, so that `local_result` may answer."""
+    for column in columns:
+        kind, name = column.value
+        if kind == "variable" and read(session, *variable_name(str(name))) is UNKNOWN_HERE:
+            return False
+    return True
+
+
+def local_result(session: Session, columns: Sequence[LocalColumn], literals: Sequence[bytes] = ()) -> bytes:
+    """The packets of a SELECT of session state only. `literals` are those of the statement. Needs `is_local`."""
+    values = [_value(session, column, literals) for column in columns]
+    return rows_result(
+        session, [_column(session, c.name, v) for c, v in zip(columns, values, strict=True)], [values]
+    )
+
+
+def rows_result(session: Session, columns: Sequence[Column], rows: Sequence[Sequence[lit.Value]]) -> bytes:
+    """A result set of the router's own, text in the client's character set."""
+    codec = result_codec(results_charset(session))
+    encoded = [[_cell(value, codec) for value in row] for row in rows]
+    make = binary_result if session.binary else text_result
+    return make(columns, encoded, session.caps, session.status)
+
+
+def text_columns(session: Session, *names: str) -> list[Column]:
+    """String columns of these names in the client's character set."""
+    return [_column(session, name, "") for name in names]
+
+
+def number_columns(session: Session, *names: str) -> list[Column]:
+    """BIGINT UNSIGNED columns of these names."""
+    return [_column(session, name, 0) for name in names]
+
+
+def _value(session: Session, column: LocalColumn, literals: Sequence[bytes]) -> lit.Value:
+    kind, name = column.value
+    if kind == "literal":
+        return literal_value(literals[int(name)], dialect=session.dialect)
+    if kind == "variable":
+        value = read(session, *variable_name(str(name)))
+        return None if value is UNKNOWN_HERE else value  # type: ignore[return-value]
+    if kind == "user_variable":
+        return lit.parsed((session.user_variables or {}).get(str(name).lower(), lit.NULL))
+    if name == "database":
+        return session.database_name() or None
+    return _function(session, str(name))
+
+
+def _function(session: Session, name: str) -> lit.Value:
+    if name == "last_insert_id":
+        return session.last_insert_id
+    if name == "row_count":
+        return session.affected_rows
+    if name == "found_rows":
+        return session.found_rows
+    if name == "connection_id":
+        return session.id
+    if name == "user":
+        return f"{session.user}@{session.connection.host}"
+    assert name == "version", name
+    return server_version(session)
+
+
+def _column(session: Session, name: str, value: lit.Value) -> Column:
+    raw = name.encode("utf-8", "surrogateescape")
+    if not raw.isascii():
+        text = raw.decode(result_codec(client_charset(session)), "replace")
+        raw = text.encode(result_codec(results_charset(session)), "replace")
+    if value is None:
+        return Column(raw, TYPE_NULL, CHARSET_BINARY, 0, BINARY_FLAG, 0)
+    if isinstance(value, int):
+        flags = _UNSIGNED if value >= 0 else BINARY_FLAG
+        return Column(raw, TYPE_LONGLONG, CHARSET_BINARY, 21, flags, 0)
+    if isinstance(value, float):
+        return Column(raw, TYPE_DOUBLE, CHARSET_BINARY, 23, BINARY_FLAG, NOT_FIXED_DECIMALS)
+    if isinstance(value, Decimal):
+        places = max(0, -int(value.as_tuple().exponent))
+        return Column(raw, TYPE_NEWDECIMAL, CHARSET_BINARY, 67, BINARY_FLAG, places)
+    if isinstance(value, bytes):
+        return Column(raw, TYPE_VAR_STRING, CHARSET_BINARY, max(len(value), 1), BINARY_FLAG)
+    charset = ServerCharsets(session.worker.server).id_of(results_charset(session))
+    return Column(raw, TYPE_VAR_STRING, charset, max(len(value) * 4, 1024))
+
+
+def _cell(value: lit.Value, codec: str) -> Cell | None:
+    if isinstance(value, str):
+        return value.encode(codec, "replace") if not value.isascii() or codec[:3] == "utf" else value.encode()
+    if isinstance(value, Decimal):
+        return str(value)
+    return value

@@ -1,0 +1,71 @@
+"""Statements that Sluice does not serve, each with what to do instead."""
+
+from typing import Final
+
+from core.errors import SluiceError, fail, not_supported
+from router.plan.plans import Kind
+from router.session import Session
+from router.statements.words import Words, unwrapped
+
+_KINDS: Final[dict[Kind, tuple[str, str]]] = {
+    Kind.LOCK_TABLES: ("LOCK TABLES", "Use a transaction with SELECT ... FOR UPDATE."),
+    Kind.LOAD_DATA: ("LOAD DATA", "Send the rows with INSERT; several rows a statement are split by shard."),
+    Kind.FLUSH: ("FLUSH", "It acts on one server: run it there."),
+    Kind.XA: ("XA statements", "Use transactions; SET transaction_mode = 'multi' spans shards."),
+}
+_WORDS: Final[dict[str, str]] = {
+    "HANDLER": "Use SELECT.",
+    "CHANGE": "Replication is the operator's: run it on the server.",
+    "START": "Replication is the operator's: run it on the server.",
+    "STOP": "Replication is the operator's: run it on the server.",
+    "RESET": "It acts on one server: run it there.",
+    "PURGE": "It acts on one server: run it there.",
+    "BINLOG": "It acts on one server: run it there.",
+    "INSTALL": "Plugins are the operator's: run it on the server.",
+    "UNINSTALL": "Plugins are the operator's: run it on the server.",
+    "SHUTDOWN": "Use clusterctl down.",
+    "RESTART": "It acts on one server: restart it there.",
+    "CLONE": "It acts on one server: run it there.",
+    "CACHE": "It acts on one server: run it there.",
+    "IMPORT": "Tablespaces are the operator's: run it on the server.",
+    "GET": "Diagnostics areas stay on one connection; use SHOW WARNINGS.",
+    "SIGNAL": "Use it inside a stored program.",
+    "RESIGNAL": "Use it inside a stored program.",
+}
+_PASSED: Final = frozenset(("HELP",))
+
+
+def run(session: Session, kind: Kind, sql: bytes) -> None:
+    """Raises 1235 naming the statement."""
+    del session, sql
+    construct, instead = _KINDS[kind]
+    raise not_supported(construct, instead)
+
+
+def other(session: Session, kind: Kind, sql: bytes) -> None:
+    """What no rule knows: text in an executable comment is run, HELP passes, all else is refused."""
+    del kind
+    inner = unwrapped(sql)
+    if inner is not sql:
+        session.run_text(inner)
+        return
+    words = Words(sql, session.dialect)
+    first = words.peek()
+    if first is None:
+        raise fail("EMPTY_QUERY")
+    if first.text in _PASSED:
+        session.forward(session.any_link(), 0, (), sql, None)
+        return
+    raise _refusal(words)
+
+
+def _refusal(words: Words) -> SluiceError:
+    first = words.peek()
+    assert first is not None
+    instead = _WORDS.get(first.text)
+    if instead is None:
+        error = words.error()
+        assert isinstance(error, SluiceError)
+        return error
+    second = words.peek(1)
+    return not_supported(f"{first.text} {second.text}" if second is not None else first.text, instead)

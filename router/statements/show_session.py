@@ -1,0 +1,111 @@
+"""SHOW PROCESSLIST, PINS, WARNINGS, ERRORS, COUNT(*) and GRANTS: what the router knows of its sessions.
+
+Warnings are those of statements that the router answered itself; those of the servers are counted in their answers
+and are not kept (docs/design.md lists the divergence).
+"""
+
+from typing import Any, Final
+
+from core.errors import not_supported
+from router.session import Session
+from router.statements.local import number_columns, rows_result, text_columns
+from router.statements.passing import view_of
+from router.statements.words import VARIABLE, Words
+from router.variables.literals import Value
+
+_INFO_CHARS: Final = 100
+
+
+def processlist(session: Session, words: Words, sql: bytes) -> None:
+    """SHOW [FULL] PROCESSLIST: the user's own sessions in all workers of this router."""
+    del sql
+    words.end()
+    full = any(one.text == "FULL" for one in words.lexemes)
+    session.start(_processlist(session, full))
+
+
+async def _processlist(session: Session, full: bool) -> None:
+    found: dict[str, Any] = await session.worker.ask("processlist", {})
+    rows = [row for answer in found.get("answers", []) for row in answer.get("rows", [])]
+    if not rows:
+        rows = [connection.describe() for connection in session.worker.connections.values()]
+    columns = [
+        *number_columns(session, "Id"),
+        *text_columns(session, "User", "Host", "db", "Command"),
+        *number_columns(session, "Time"),
+        *text_columns(session, "State", "Info"),
+    ]
+    kept: list[list[Value]] = []
+    for row in sorted(rows):
+        if row[1] == session.user:
+            shown = list(row)
+            if shown[7] is not None and not full:
+                shown[7] = shown[7][:_INFO_CHARS]
+            kept.append(shown)
+    session.reply(rows_result(session, columns, kept))
+
+
+def pins(session: Session, words: Words, sql: bytes) -> None:
+    """SHOW PINS: which shards hold a connection for this session, and why."""
+    del sql
+    words.end()
+    rows: list[list[Value]] = []
+    if session.tx is not None:
+        rows += [[f"{link.keyspace}/{link.shard}", "transaction"] for link in session.tx.held]
+    rows += [[f"{link.keyspace}/{link.shard}", "reserved"] for link in session.reserved or {}]
+    session.reply(rows_result(session, text_columns(session, "Shard", "Reason"), rows))
+
+
+def warnings(session: Session, words: Words, sql: bytes) -> None:
+    """SHOW WARNINGS | ERRORS [LIMIT [offset,] count]."""
+    del sql
+    errors = words.lexemes[words.at - 1].text == "ERRORS"
+    found = [one for one in session.warnings or () if not errors or one[0] == "Error"]
+    if words.takes("LIMIT"):
+        first = words.number()
+        found = found[first : first + words.number()] if words.takes_mark(",") else found[:first]
+    words.end()
+    columns = [
+        *text_columns(session, "Level"),
+        *number_columns(session, "Code"),
+        *text_columns(session, "Message"),
+    ]
+    session.reply(rows_result(session, columns, [list(one) for one in found]))
+
+
+def count(session: Session, words: Words, sql: bytes) -> None:
+    """SHOW COUNT(*) WARNINGS | ERRORS."""
+    del sql
+    for mark in "(*)":
+        if not words.takes_mark(mark):
+            raise words.error()
+    what = words.takes_one("WARNINGS", "ERRORS")
+    if not what:
+        raise words.error()
+    words.end()
+    levels = [level for level, _, _ in session.warnings or ()]
+    number = len(levels) if what == "WARNINGS" else levels.count("Error")
+    name = "@@session.warning_count" if what == "WARNINGS" else "@@session.error_count"
+    session.reply(rows_result(session, number_columns(session, name), [[number]]))
+
+
+def grants(session: Session, words: Words, sql: bytes) -> None:
+    """SHOW GRANTS [FOR the user itself]: every user of cluster.toml works in every keyspace."""
+    del sql
+    if words.takes("FOR") and not words.takes("CURRENT_USER"):
+        asked = words.name_or_text()
+        following = words.peek()
+        if following is not None and following.kind is VARIABLE:
+            words.at += 1
+        elif words.takes_mark("@"):
+            words.name_or_text()
+        if asked != session.user:
+            raise not_supported(
+                "SHOW GRANTS for another user", "Users are kept in cluster.toml, under [[users]]."
+            )
+    elif words.takes_mark("("):
+        words.takes_mark(")")
+    to = f"TO `{session.user}`@`%`"
+    rows: list[list[Value]] = [[f"GRANT USAGE ON *.* {to}"]]
+    rows += [[f"GRANT ALL PRIVILEGES ON `{name}`.* {to}"] for name in sorted(view_of(session).keyspaces)]
+    session.reply(rows_result(session, text_columns(session, f"Grants for {session.user}@%"), rows))

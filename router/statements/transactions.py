@@ -1,0 +1,188 @@
+"""BEGIN, COMMIT and ROLLBACK.
+
+Invariants:
+- BEGIN costs no round trip: each shard opens the transaction with the first statement it gets.
+- COMMIT and ROLLBACK with one shard held are one forwarded statement, without a task.
+- Nothing is answered with OK unless every shard held has answered OK; after a loss only ROLLBACK is.
+"""
+
+from dataclasses import dataclass
+
+from core.errors import SluiceError, not_supported
+from core.rpc import messages as m
+from router.plan.plans import Kind
+from router.session import Session
+from router.statements.passing import keyspace_view
+from router.statements.words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How COMMIT or ROLLBACK goes on: None where the statement does not say."""
+
+    chain: bool | None
+    release: bool | None
+
+
+def parse_begin(words: Words) -> tuple[str, bool]:
+    """The START TRANSACTION to send to shards, and whether it wants a consistent snapshot."""
+    if words.takes("BEGIN"):
+        words.takes("WORK")
+        words.end()
+        return "START TRANSACTION", False
+    words.expect("START", "TRANSACTION")
+    access = ""
+    snapshot = False
+    while words.peek() is not None:
+        if words.takes("READ", "ONLY") and not access:
+            access = "READ ONLY"
+        elif words.takes("READ", "WRITE") and not access:
+            access = "READ WRITE"
+        elif words.takes("WITH", "CONSISTENT", "SNAPSHOT") and not snapshot:
+            snapshot = True
+        else:
+            raise words.error()
+        if words.peek() is not None and not words.takes_mark(","):
+            raise words.error()
+    said = [*(["WITH CONSISTENT SNAPSHOT"] if snapshot else []), *([access] if access else [])]
+    return " ".join(["START TRANSACTION", ", ".join(said)]).strip(), snapshot
+
+
+def parse_ending(words: Words) -> Ending:
+    """What stands behind COMMIT or ROLLBACK."""
+    words.at += 1
+    words.takes("WORK")
+    chain: bool | None = None
+    release: bool | None = None
+    if words.takes("AND"):
+        chain = not words.takes("NO")
+        words.expect("CHAIN")
+    if words.takes("NO", "RELEASE"):
+        release = False
+    elif words.takes("RELEASE"):
+        release = True
+        if chain:
+            raise words.error()
+    words.end()
+    return Ending(chain, release)
+
+
+def begin(session: Session, kind: Kind, sql: bytes) -> None:
+    """BEGIN, START TRANSACTION: commits an open transaction first. Raises SluiceError."""
+    del kind
+    text, snapshot = parse_begin(Words(sql, session.dialect))
+    tx = session.tx
+    if tx is not None:
+        tx.check()
+    if snapshot and len(keyspace_view(session, "WITH CONSISTENT SNAPSHOT").links) > 1 and not session.shard:
+        raise not_supported(
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT over several shards",
+            "Select one shard first (USE keyspace:-80): snapshots of several are not taken at one moment.",
+        )
+    if (tx is not None and tx.held) or snapshot:
+        session.start(_begin(session, text, snapshot))
+        return
+    _open(session, text)
+    session.ok()
+
+
+def _open(session: Session, text: str) -> None:
+    session.tx = None
+    tx = session.open_transaction(explicit=True, begin=[text])
+    tx.read_only = "READ ONLY" in text
+
+
+async def _begin(session: Session, text: str, snapshot: bool) -> None:
+    await session.worker.calls.commit(session)
+    _open(session, text)
+    tx = session.tx
+    if snapshot and tx is not None:
+        try:
+            await session.worker.calls.join(session, tx, session.any_link())
+        except SluiceError:
+            session.transaction_over()
+            raise
+    session.ok()
+
+
+def end(session: Session, kind: Kind, sql: bytes) -> None:
+    """COMMIT, ROLLBACK. Raises SluiceError."""
+    ending = parse_ending(Words(sql, session.dialect))
+    completion = (session.variables or {}).get("completion_type", "")
+    chain = ending.chain if ending.chain is not None else completion == "'CHAIN'" and not ending.release
+    release = ending.release if ending.release is not None else completion == "'RELEASE'" and not ending.chain
+    tx = session.tx
+    if kind is Kind.COMMIT and tx is not None:
+        tx.check()
+    if tx is None or not tx.held:
+        _over(session, chain)
+        session.ok()
+        if release:
+            session.connection.close()
+    elif chain or release or len(tx.held) > 1 or session.rules or session.worker.admission.limits_queries:
+        session.start(_end(session, kind, chain, release))
+    else:
+        _forward_end(session, kind)
+
+
+def _forward_end(session: Session, kind: Kind) -> None:
+    """The hot way: one shard held. `on_result` sees that no transaction is open any more."""
+    tx = session.tx
+    assert tx is not None
+    (link,) = tx.held
+    if kind is Kind.ROLLBACK:
+        try:
+            tx.handle_on(link)
+        except SluiceError:  # the tablet is another: what was open there is rolled back
+            session.transaction_over()
+            session.ok()
+            return
+    flags = 0 if session.reserved and link in session.reserved else m.F_RELEASE
+    session.forward(link, flags, (), kind.value.upper().encode(), None)
+
+
+async def _end(session: Session, kind: Kind, chain: bool, release: bool) -> None:
+    if kind is Kind.COMMIT:
+        begin_again = session.tx.begin if session.tx is not None else None
+        await session.worker.calls.commit(session)
+        if chain and begin_again is not None:
+            session.open_transaction(explicit=True, begin=begin_again)
+    else:
+        await _rollback(session)
+        _over(session, chain)
+    session.ok()
+    if release:
+        session.connection.close()
+
+
+async def _rollback(session: Session) -> None:
+    """Rolls back every shard held. A shard that cannot answer has rolled back or will, with its connection."""
+    tx = session.tx
+    assert tx is not None
+    for link in list(tx.held):
+        try:
+            handle = tx.handle_on(link)
+        except SluiceError:
+            return
+        reserved = bool(session.reserved and link in session.reserved)
+        try:
+            answer = await session.worker.calls.execute(
+                link,
+                b"ROLLBACK",
+                flags=m.F_STATUS | (0 if reserved else m.F_RELEASE),
+                handle=handle,
+                user=session.user,
+                settings=session.settings_text,
+            )
+        except SluiceError:
+            tx.note(link, 0)
+            continue
+        tx.note(link, 0 if not reserved else answer.handle)
+
+
+def _over(session: Session, chain: bool) -> None:
+    """The transaction is over; with CHAIN the next one begins with the same characteristics."""
+    tx = session.tx
+    session.transaction_over()
+    if chain and tx is not None:
+        session.open_transaction(explicit=True, begin=tx.begin)

@@ -1,0 +1,34 @@
+"""USE: another default database: a keyspace, a shard of one (USE `ks:-80`), or one of MySQL's own schemas."""
+
+import re
+from typing import Final
+
+from router.plan.plans import Kind
+from router.session import Session
+from router.statements.words import unwrapped
+
+_NAME: Final = re.compile(
+    rb"\s*(?:/\*.*?\*/\s*)*USE\s*(?:`((?:[^`]|``)+)`|([^\s`;'\"]+))[\s;]*\Z", re.I | re.DOTALL
+)
+
+
+def parse(sql: bytes) -> str | None:
+    """The name in a USE, which need not be quoted even if it is `ks:-80`; None where there is none."""
+    found = _NAME.match(unwrapped(sql))
+    if found is None:
+        return None
+    quoted, plain = found.groups()
+    name: bytes = quoted.replace(b"``", b"`") if quoted is not None else plain
+    return name.decode("utf-8", "surrogateescape")
+
+
+def run(session: Session, kind: Kind, sql: bytes) -> None:
+    """Handles USE. Raises UNKNOWN_DATABASE, SYNTAX."""
+    del kind
+    name = parse(sql)
+    if name is None:
+        from router.statements.words import Words
+
+        raise Words(sql, session.dialect).error()
+    session.use(name)
+    session.ok()

@@ -1,0 +1,1 @@
+"""System variables: what becomes of each when a session sets it, and what reading it gives."""

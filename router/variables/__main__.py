@@ -1,0 +1,43 @@
+"""Writes docs/variables.md to standard output: `python -m router.variables > docs/variables.md`."""
+
+from router.variables.table import Class, known
+
+_HEADS = {
+    Class.ROUTER: "Kept in the router, which acts by them",
+    Class.IGNORED: "Accepted without effect, with a warning; reading gives back what was set",
+    Class.RESERVE: "Refused until sessions can reserve a connection (error 1235)",
+    Class.REFUSED: "Refused (error 1235, or 1238 where no reason stands)",
+}
+
+
+def markdown() -> str:
+    """`docs/variables.md` as text."""
+    rules = known()
+    lines = [
+        "# System variables",
+        "",
+        "Generated from `router/variables/table.py` by `python -m router.variables`. What `SET SESSION` does with",
+        "each variable that MySQL 9.7 or MariaDB 10.11 lets a session set. `SET GLOBAL` and `SET PERSIST` are",
+        "refused. A variable that is not listed is asked for on a tablet, and the server's answer is the client's.",
+        "A value equal to the server's default costs nothing and is accepted for all.",
+    ]
+    for kind, head in _HEADS.items():
+        lines += ["", f"## {head}", "", "| variable | why |", "| --- | --- |"]
+        lines += [
+            f"| `{name}` | {rule.reason or 'read only'} |"
+            for name, rule in sorted(rules.items())
+            if rule.kind is kind
+        ]
+    lines += [
+        "",
+        "## Settings: replayed on whichever connection runs the session's statements",
+        "",
+        "The value is checked on a tablet when it is set, once for each value and worker.",
+        "",
+    ]
+    lines += [f"- `{name}`" for name, rule in sorted(rules.items()) if rule.kind is Class.SETTING]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
