@@ -19,7 +19,7 @@ class SubstituteRunner:
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         del sql, params
         plan = self._plan
-        if plan.local is not None:
+        if plan.local is not None and statements.is_local(session, plan.local):
             session.reply(statements.local_result(session, plan.local, literals))
             return
         spots = [
