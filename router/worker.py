@@ -312,6 +312,7 @@ class Worker:
         return {
             **self.stats.report(),
             "pid": os.getpid(),
+            "uptime_s": perf_counter() - self.started_s,
             "state": m.DRAINING if self.draining else m.SERVING if self.view is not None else m.STARTING,
             "clients": len(self.connections) - len(self.half_open),
             "half_open": len(self.half_open),
