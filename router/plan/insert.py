@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from core.errors import fail, not_supported
+from core.errors import SluiceError, fail, not_supported
 from router.plan import insert_select
 from router.plan.context import Statement, encoded, template
 from router.plan.insert_rows import RowReader
@@ -66,6 +66,16 @@ def plan(statement: Statement) -> Planned:
     raise syntax_error(
         statement.text, lexemes[head.at].start if head.at < len(lexemes) else len(statement.text)
     )
+
+
+def written(statement: Statement) -> tuple[str, ...] | None:
+    """The table an INSERT writes, where it goes as it is; None when more may be read or written."""
+    if _selects(statement.lexemes):
+        return None
+    try:
+        return (_head(statement).table.name,)
+    except SluiceError:
+        return None
 
 
 def _head(statement: Statement) -> Head:

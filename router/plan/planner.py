@@ -20,7 +20,7 @@ from router.plan.context import (
 )
 from router.plan.names import SYSTEM_SCHEMAS, tables_in
 from router.plan.plans import Choice, Chooser, DmlPlan, Planned, SelectPlan, SessionPlan
-from router.plan.purity import is_locking, is_shareable, reserve_reason
+from router.plan.purity import is_locking, is_shareable, may_write, reserve_reason
 from router.sql.classify import Verb, classify
 from router.sql.dialect import Dialect
 from router.sql.lex import WORD, lex, within
@@ -109,6 +109,9 @@ def _one_keyspace(statement: Statement, verb: Verb) -> Planned | None:
 
 def _as_it_is(statement: Statement, verb: Verb, keyspace: str, why: str) -> Planned:
     chooser = Chooser(Choice.UNSHARDED, keyspace)
+    if verb is Verb.INSERT:
+        # thousands of rows are not for sqlglot
+        return Planned(DmlPlan(chooser, insert.written(statement)), "route", (why,))
     tree = statement.read()
     tables = _names(statement)
     if verb is Verb.SELECT:
@@ -119,7 +122,8 @@ def _as_it_is(statement: Statement, verb: Verb, keyspace: str, why: str) -> Plan
         shared = (
             tables is not None and not locking and is_shareable(lexemes) and not statement.lexed.conditional
         )
-        return Planned(SelectPlan(chooser, tables or (), shared, locking), "route", (why,))
+        writes = not shared and may_write(lexemes)
+        return Planned(SelectPlan(chooser, tables or (), shared, locking, writes=writes), "route", (why,))
     if verb is Verb.ADMIN:
         return Planned(SelectPlan(chooser, (), False), "route", (why,))
     return Planned(DmlPlan(chooser, tables), "route", (why,))
@@ -187,8 +191,9 @@ def _anywhere(statement: Statement, tables: Tables) -> Planned:
     if keyspace not in vschema.keyspaces and not (tables.system and keyspace):
         keyspace = next(iter(vschema.keyspaces), "")
     shared = not tables.system and is_shareable(statement.lexemes)
+    writes = not shared and may_write(statement.lexemes)
     why = "only MySQL's own schemas" if tables.system else "no table"
-    return Planned(SelectPlan(Chooser(Choice.ANY, keyspace), (), shared), "route", (why,))
+    return Planned(SelectPlan(Chooser(Choice.ANY, keyspace), (), shared, writes=writes), "route", (why,))
 
 
 def _passes_one_shard(statement: Statement, verb: Verb, construct: str, instead: str) -> Planned:

@@ -136,6 +136,7 @@ class SelectPlan:
     sql: Template | None = None
     merge: Merge | None = None
     refusal: tuple[str, str] | None = None
+    writes: bool = False  # calls a function that is not MySQL's own, which may write any table
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,17 @@ _PURE: Final = frozenset(
     DATETIME DOUBLE FLOAT REGEXP RLIKE COLLATE SET LATERAL IS RETURN OF END WITH RECURSIVE ROLLUP
     """.split()  # noqa: SIM905
 )
+# MySQL's and MariaDB's other functions: their results change, but they write no table.
+_IMPURE: Final = frozenset(
+    """
+    BENCHMARK CONNECTION_ID CURDATE CURRENT_DATE CURRENT_ROLE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER CURTIME
+    DATABASE DECODE_HISTOGRAM FORMAT_BYTES FORMAT_PICO_TIME FOUND_ROWS GET_LOCK GTID_SUBSET GTID_SUBTRACT ICU_VERSION
+    IS_FREE_LOCK IS_USED_LOCK JSON_INSERT JSON_MERGE JSON_MERGE_PATCH JSON_MERGE_PRESERVE JSON_PRETTY JSON_REMOVE
+    JSON_REPLACE JSON_SET JSON_TABLE LAST_INSERT_ID LOAD_FILE LOCALTIME LOCALTIMESTAMP NAME_CONST NOW RAND RANDOM_BYTES
+    RELEASE_ALL_LOCKS RELEASE_LOCK ROW_COUNT SCHEMA SESSION_USER SLEEP STATEMENT_DIGEST ST_DISTANCE SYSDATE SYSTEM_USER
+    UNIX_TIMESTAMP USER UTC_DATE UTC_TIME UTC_TIMESTAMP UUID UUID_SHORT VERSION
+    """.split()  # noqa: SIM905
+)
 _UNSHARED_WORDS: Final = frozenset(
     """
     CURRENT_USER CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIME LOCALTIMESTAMP UTC_DATE UTC_TIME UTC_TIMESTAMP
@@ -57,6 +68,19 @@ def is_shareable(lexemes: list[Lexeme]) -> bool:
             if before.kind is NAME and not _is_name(lexemes, at - 1):
                 return False
     return True
+
+
+def may_write(lexemes: list[Lexeme]) -> bool:
+    """Whether a read calls a function that may be a stored one, and so write."""
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.text != "(" or lexeme.kind is not MARK or not at or _is_name(lexemes, at - 1):
+            continue
+        before = lexemes[at - 1]
+        if before.kind is NAME or (
+            before.kind is WORD and before.text not in _PURE and before.text not in _IMPURE
+        ):
+            return True
+    return False
 
 
 def _is_name(lexemes: list[Lexeme], at: int) -> bool:

@@ -7,7 +7,7 @@ from router.plan.blocks import Analysis
 from router.plan.context import Statement, Tables, chooser_of
 from router.plan.merge import merge_of
 from router.plan.plans import Choice, Chooser, Merge, Planned, SelectPlan, Template
-from router.plan.purity import is_locking, is_shareable
+from router.plan.purity import is_locking, is_shareable, may_write
 from router.sql.lex import WORD
 from router.sql.parse import exp
 
@@ -18,6 +18,7 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
     locking = is_locking(lexemes)
     shared = not locking and is_shareable(lexemes)
     names = tables.names
+    writes = not shared and may_write(lexemes)
 
     def made(
         chooser: Chooser,
@@ -27,7 +28,7 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         merged: tuple[Template | None, Merge] | None = None,
     ) -> Planned:
         sql, merge = merged or (None, None)
-        return Planned(SelectPlan(chooser, names, shared, locking, sql, merge, refusal), tier, why)
+        return Planned(SelectPlan(chooser, names, shared, locking, sql, merge, refusal, writes), tier, why)
 
     analysis = Analysis(keyspace, statement.vschema)
     try:

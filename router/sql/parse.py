@@ -11,7 +11,6 @@ from typing import Final
 from sqlglot import errors, exp
 from sqlglot.dialects.mysql import MySQL
 
-from core.errors import SluiceError, fail
 from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexed, Lexeme
 
 __all__ = ["BIND_BASE", "ParseError", "bind_of", "canonical", "exp", "parse"]
@@ -105,8 +104,3 @@ def _parse(text: str) -> exp.Expr:
     if len(trees) != 1 or not isinstance(trees[0], exp.Expr) or isinstance(trees[0], exp.Command):
         raise ParseError("a statement that the planner cannot read")
     return trees[0]
-
-
-def syntax(error: ParseError) -> SluiceError:
-    """The client's error for a statement that had to be read."""
-    return fail("SYNTAX", message=f"You have an error in your SQL syntax: {error}")

@@ -55,7 +55,7 @@ def describe(made: Planned) -> dict[str, Any]:
         found["shards"] = chooser(value.chooser)
         found["tables"] = list(value.tables) if value.tables is not None else None
         if isinstance(value, SelectPlan):
-            flags = [flag for flag in ("consolidate", "locking") if getattr(value, flag)]
+            flags = [flag for flag in ("consolidate", "locking", "writes") if getattr(value, flag)]
             if flags:
                 found["flags"] = " ".join(flags)
             if value.sql is not None:
