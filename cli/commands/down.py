@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"nothing runs under {layout.data_dir}")
     if args.purge:
         purge(target)
+    elif layout.is_ours():
+        print(f"data is kept in {layout.data_dir}; clusterctl down{target.file_option} --purge deletes it")
     return DONE
 
 
@@ -45,9 +47,7 @@ def stop(target: Target) -> bool:
     ran = _stop_supervisor(target)
     left = orphans.stop(states.read(layout), layout, lambda text: print(text, flush=True))
     if ran or left:
-        print(
-            f"cluster {target.config.cluster.name} is stopped; data is kept in {layout.data_dir}", flush=True
-        )
+        print(f"cluster {target.config.cluster.name} is stopped", flush=True)
     return bool(ran or left)
 
 

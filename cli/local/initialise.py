@@ -48,6 +48,7 @@ def initialise(server: MysqlServer) -> None:
     """
     server.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     server.files.mkdir(mode=0o700, exist_ok=True)
+    server.tmp.mkdir(mode=0o700, exist_ok=True)
     if is_initialised(server):
         return
     fresh = server.home / "data.new"

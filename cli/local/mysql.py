@@ -53,6 +53,11 @@ class MysqlServer:
         return self.home / "files"
 
     @property
+    def tmp(self) -> Path:
+        """Its own: a starting server deletes every `#sql*` file in its tmpdir, whoever's that is."""
+        return self.home / "tmp"
+
+    @property
     def log(self) -> Path:
         return self.home / "mysqld.log"
 
@@ -72,7 +77,7 @@ class MysqlServer:
 
 def common_argv(server: MysqlServer) -> list[str]:
     """Options that initialising and running share."""
-    argv = [str(server.binary.path), "--no-defaults", f"--datadir={server.data}"]
+    argv = [str(server.binary.path), "--no-defaults", f"--datadir={server.data}", f"--tmpdir={server.tmp}"]
     if os.geteuid() == 0:
         argv.append("--user=root")  # as root, a server refuses to run unless told that it is meant
     return argv
