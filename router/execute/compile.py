@@ -62,11 +62,17 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
         return ErrorRunner(error)
     if isinstance(plan, SelectPlan):
         flags = m.F_CONSOLIDATE if plan.consolidate and not plan.locking else 0
-        if plan.locking:
+        if plan.locking or plan.writes:
             flags |= m.F_WRITE
         one = chooser_one(plan.chooser, view, shard)
         several = SeveralShards(plan, view)
-        return RouteRunner(one, flags, plan.tables, several, keyspace if keyspace in SYSTEM_SCHEMAS else "")
+        return RouteRunner(
+            one,
+            flags,
+            None if plan.writes else plan.tables,
+            several,
+            keyspace if keyspace in SYSTEM_SCHEMAS else "",
+        )
     if isinstance(plan, DmlPlan):
         return RouteRunner(
             chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, WriteSeveral(plan, view)
