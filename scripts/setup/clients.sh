@@ -21,7 +21,7 @@ ensure_mysqlclient_build() {
 }
 
 ensure_node_clients() {
-  local home=tests/clients/node stamp wanted command=install
+  local home=tests/clients/node stamp wanted command="install --no-package-lock"
   [ -f "$home/package.json" ] || return 0
   if ! on_path node || ! on_path npm; then
     doing node "installing nodejs and npm"
@@ -32,7 +32,7 @@ ensure_node_clients() {
   if ! grep -qxF "$wanted" "$stamp" 2> /dev/null; then
     doing node "installing the test client mysql2"
     if [ -f "$home/package-lock.json" ]; then command=ci; fi
-    quietly npm --prefix "$home" "$command" --no-audit --no-fund --loglevel=error || die "npm could not install mysql2"
+    quietly npm --prefix "$home" $command --no-audit --no-fund --loglevel=error || die "npm could not install mysql2"
     echo "$wanted" > "$stamp"
   fi
   have node "$(node --version), mysql2 in $home"
