@@ -62,7 +62,5 @@ class Epochs:
         """Whether none of `tables` is being written, nor was a write to them finished after `clock`."""
         if self._running_all or self._finished_all > clock:
             return False
-        for table in tables:
-            if table in self._running or self._finished.get(table, 0) > clock:
-                return False
-        return True
+        running, finished = self._running, self._finished
+        return not any(table in running or finished.get(table, 0) > clock for table in tables)

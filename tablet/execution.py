@@ -38,8 +38,10 @@ from tablet.epochs import Epochs
 from tablet.held import Expired, Handles, Held
 from tablet.killer import HARD_AFTER_S
 from tablet.pool import Pool
+from tablet.refusals import Refusals
+from tablet.request import CANCELLED, DONE, JOINED, NEW, QUEUED, TIMED_OUT, Request
 from tablet.settings import parse
-from tablet.statement import CANCELLED, DONE, JOINED, NEW, QUEUED, TIMED_OUT, Statement
+from tablet.statement import Statement
 from tablet.stats import Stats
 
 _FLAVOUR: Final = (
@@ -82,10 +84,20 @@ class Execution:
         self.epochs = Epochs()
         self.admin = admin
         database = dsn.database or keyspace
-        self.pool = Pool(loop, clock, config, dsn, database, self.where, admin, self.epochs, self.stats)
+        self.pool = Pool(
+            loop,
+            clock,
+            config,
+            dsn,
+            database,
+            Refusals(config, keyspace, shard),
+            admin,
+            self.epochs,
+            self.stats,
+        )
         self.handles = Handles(config, first=time.time_ns() >> 12 << 10)
         self.consolidator = Consolidator(self.epochs, enabled=config.consolidator == "on")
-        self.joined: dict[Statement, None] = {}
+        self.joined: dict[Any, None] = {}
         self.base_collation = ""
         self.draining = False
         self.stall_s = max(_IDLE_STALL_S, config.query_timeout_s)
@@ -162,7 +174,7 @@ class Execution:
 
     def _start(self, statement: Statement) -> None:
         if self.draining:
-            raise self.drain_error()
+            raise self.pool.refusals.draining()
         flags = statement.flags
         if flags & F_CONSOLIDATE and not flags & _NEVER_SHARED and self._joins(statement):
             return
@@ -232,7 +244,7 @@ class Execution:
 
         def answered(answer: Answer) -> None:
             if answer.lost:
-                statement.fail(self.pool.unavailable(0))
+                statement.fail(self.pool.unavailable())
                 return
             info = I_LAST | (I_ERR if answer.error else 0)
             statement.answer(info, answer.data)
@@ -244,10 +256,7 @@ class Execution:
     def _joins(self, statement: Statement) -> bool:
         """Whether the statement now waits for another's answer."""
         extra = statement.extra
-        if extra is not None and statement.flags & F_PREPARED:
-            params = extra.get("params")
-        else:
-            params = None
+        params = extra.get("params") if extra is not None and statement.flags & F_PREPARED else None
         key = (statement.sql, statement.profile, statement.user, statement.flags & _FLAVOUR, params)
         reason = self.consolidator.join(key, statement)
         if not reason:
@@ -280,7 +289,7 @@ class Execution:
                 joiner.flags &= ~F_CONSOLIDATE
             self._rerun(joiner)
 
-    def fly_without(self, statement: Statement) -> None:
+    def fly_without(self, statement: Request) -> None:
         """`statement` failed by itself: as a joiner it leaves, as the leader it leaves the others to themselves."""
         flight = statement.flight
         assert flight is not None
@@ -356,9 +365,6 @@ class Execution:
         for held in self.handles.all():
             if held.connection.is_lost and held.statement is None:
                 self.handles.remove(held, fail("TRANSACTION_LOST", reason="its connection to MySQL was lost"))
-
-    def drain_error(self) -> SluiceError:
-        return fail("DRAINING", what=f"the tablet of {self.where['keyspace']}/{self.where['shard']} stops")
 
     @property
     def busy(self) -> int:

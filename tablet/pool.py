@@ -9,41 +9,27 @@ Invariants
 """
 
 import asyncio
-import random
 from collections.abc import Callable
 from typing import Any, Final
 
 from core.clock import Clock
 from core.config import Dsn
 from core.config import Tablet as TabletConfig
-from core.errors import SluiceError, fail
+from core.errors import SluiceError
 from tablet import pool_plan
 from tablet.admin import AdminLane
-from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue, Refusal, Waiter
-from tablet.backend import BASE_STATE_SQL, Command, ConnectFailed, Connection, Profile, open_connection
+from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue
+from tablet.backend import ConnectFailed, Connection, Profile
+from tablet.cleaning import clean
 from tablet.closing import Closer
 from tablet.epochs import Epochs
+from tablet.opener import Opener
 from tablet.pool_plan import Act, View
+from tablet.refusals import Figures, Refusals
 from tablet.stats import Stats
-from wire.constants import COM_PING, COM_RESET_CONNECTION, SERVER_STATUS_IN_TRANS
-
-BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Pauses after refused connects, one after the other; the last one stays."""
 
 _LANES: Final = ((PLAIN, HOLD), (FOUND_ROWS, HOLD | FOUND_ROWS))
 _LANES_FULL: Final = ((PLAIN,), (FOUND_ROWS,))
-
-
-class Borrower(Waiter):
-    """A statement that wants a connection."""
-
-    profile: Profile
-
-    def granted(self, connection: Connection) -> None:
-        """It is yours now; give it back with `release` or `discard`."""
-
-    def refused(self, error: SluiceError) -> None:
-        """You will not get one."""
 
 
 class Pool:
@@ -56,29 +42,21 @@ class Pool:
         config: TabletConfig,
         dsn: Dsn,
         database: str,
-        where: dict[str, str],
+        refusals: Refusals,
         admin: AdminLane,
         epochs: Epochs,
         stats: Stats,
     ) -> None:
         self._loop = loop
-        self._clock = clock
         self._now: Callable[[], float] = clock.now_s
         self._config = config
-        self._dsn = dsn
-        self._where = where
+        self.refusals = refusals
         self._admin = admin
         self._epochs = epochs
         self._stats = stats
-        self._random = random.Random(dsn.socket or dsn.host)
         self._idle: dict[Profile, list[Connection]] = {}
         self._idle_by_flavour = [0, 0]
-        self._opening = [0, 0]
-        self._opens: set[asyncio.Task[None]] = set()
         self._making_room = 0  # connections closed for the sake of the other flavour
-        self._failures = 0
-        self._may_open_at_s = 0.0
-        self._last_refusal = ""
         self.database = database
         self.serving = False
         """MySQL is up as far as the admin lane knows."""
@@ -89,6 +67,18 @@ class Pool:
         self.used = 0
         self.connections: set[Connection] = set()
         self.closer = Closer(loop, clock, admin)
+        self._opener = Opener(
+            clock,
+            dsn,
+            database,
+            config.max_lifetime_s,
+            admin,
+            self.closer,
+            opened=self._opened,
+            failed=self._open_failed,
+            lost=self._lost,
+            freed=self._freed,
+        )
         queue_timeout_s = config.queue_timeout_ms / 1000
         self.queue = Queue(
             Limits(config.queue_size, target_s=queue_timeout_s / 2, interval_s=queue_timeout_s / 4)
@@ -97,7 +87,8 @@ class Pool:
     # -- lending
 
     def take(self, borrower: Any) -> Connection | None:
-        """A connection at once, or None: then `granted` or `refused` follows. SluiceError: refused now.
+        """A connection at once, or None: then `granted(connection)` or `refused(error)` of the borrower (a Waiter
+        with a `profile`) follows. SluiceError: refused now. Give it back with `release` or `discard`.
 
         The connection may have another profile, see `tablet/setup.py`.
         """
@@ -120,11 +111,9 @@ class Pool:
 
     def _take_slowly(self, borrower: Any) -> Connection | None:
         if self.stopping:
-            raise fail(
-                "DRAINING", what=f"the tablet of {self._where['keyspace']}/{self._where['shard']} stops"
-            )
+            raise self.refusals.draining()
         if not self.serving:
-            raise self.unavailable(0)
+            raise self.unavailable()
         now_s = self._now()
         if not borrower.lane & HOLD or self.held < self.hold_limit:
             act = pool_plan.choose(self._view(borrower, now_s))
@@ -136,7 +125,7 @@ class Pool:
             act = Act.WAIT
         refusal = self.queue.refusal(now_s)
         if refusal is not None:
-            raise self._refused(refusal, now_s)
+            raise self.refusals.at_the_door(refusal, self._figures())
         borrower.queued_s = now_s
         self.queue.add(borrower)
         if act is Act.OPEN:
@@ -153,9 +142,9 @@ class Pool:
             other=self._idle_by_flavour[flavour] - exact - clean,
             wrong_flavour=self._idle_by_flavour[1 - flavour],
             free_slots=self.capacity - self.used,
-            opening=sum(self._opening),
+            opening=sum(self._opener.in_flight),
             waiting=self.queue.waiting,
-            may_open=now_s >= self._may_open_at_s,
+            may_open=self._opener.may_open(now_s),
         )
 
     def _pick(self, borrower: Any, act: Act) -> Connection:
@@ -217,47 +206,14 @@ class Pool:
     def _release_unsure(self, connection: Connection) -> None:
         if connection.is_lost or connection.closing or connection.task is not None or self.stopping:
             self.discard(connection)
-        elif connection.dirty:
-            self._reset(connection)
         else:
-            connection.command(bytes((COM_PING,)), lambda command: self._verified(connection, command))
+            clean(connection, self.database, self._cleaned)
 
-    def _verified(self, connection: Connection, command: Command) -> None:
-        if not command.ok:
-            self.discard(connection)
-            return
-        connection.verify = False
-        connection.dirty = bool(command.scanner.status_flags & SERVER_STATUS_IN_TRANS)
-        self.release(connection)
-
-    def _reset(self, connection: Connection) -> None:
-        """COM_RESET_CONNECTION rolls back, drops temporary tables, locks, variables and prepared statements."""
-
-        def based(command: Command) -> None:
-            if not command.ok:
-                self.discard(connection)
-                return
-            connection.dirty = connection.verify = False
+    def _cleaned(self, connection: Connection, fit: bool) -> None:
+        if fit:
             self.release(connection)
-
-        def reset(command: Command) -> None:
-            if not command.ok:
-                self.discard(connection)
-                return
-            connection.prepared.clear()
-            connection.settings = ""
-            connection.database = self.database
-            connection.profile = ("", self.database, connection.found_rows)
-            base = f"{BASE_STATE_SQL}".encode()
-            connection.command(b"\x02" + self.database.encode(), lambda c: use(c, base))
-
-        def use(command: Command, base: bytes) -> None:
-            if not command.ok:
-                self.discard(connection)
-                return
-            connection.command(b"\x03" + base, based)
-
-        connection.command(bytes((COM_RESET_CONNECTION,)), reset)
+        else:
+            self.discard(connection)
 
     # -- serving those who wait
 
@@ -277,11 +233,15 @@ class Pool:
         queue = self.queue
         lanes = self._lanes(flavour)
         others = self._lanes(1 - flavour)
-        wanted = sum(queue.by_lane[lane] for lane in others) - self._opening[1 - flavour] - self._making_room
-        if wanted > 0 and self.used >= self.capacity and not self._idle_by_flavour[1 - flavour]:
-            if pool_plan.convert(queue.oldest_s(lanes), queue.oldest_s(others)):
-                self._making_room += 1
-                return self._close_idle_of(bool(flavour))
+        wanted = (
+            sum(queue.by_lane[lane] for lane in others)
+            - self._opener.in_flight[1 - flavour]
+            - self._making_room
+        )
+        short = wanted > 0 and self.used >= self.capacity and not self._idle_by_flavour[1 - flavour]
+        if short and pool_plan.convert(queue.oldest_s(lanes), queue.oldest_s(others)):
+            self._making_room += 1
+            return self._close_idle_of(bool(flavour))
         waiter: Any = queue.take(lanes, now_s)
         if waiter is None:
             return False
@@ -312,14 +272,14 @@ class Pool:
     # -- opening and closing
 
     def _open_missing(self) -> None:
-        if not self.serving or self.stopping or self._now() < self._may_open_at_s:
+        if not self.serving or self.stopping or not self._opener.may_open(self._now()):
             return
         by_lane = self.queue.by_lane
         while self.used < self.capacity:
             due = [
                 flavour
                 for flavour in (0, 1)
-                if sum(by_lane[lane] for lane in self._lanes(flavour)) > self._opening[flavour]
+                if sum(by_lane[lane] for lane in self._lanes(flavour)) > self._opener.in_flight[flavour]
             ]
             if not due:
                 return
@@ -328,30 +288,12 @@ class Pool:
             self._open(bool(due[0]))
 
     def _open(self, found_rows: bool) -> None:
-        if self.used >= self.capacity:
-            return
-        self.used += 1
-        self._opening[found_rows] += 1
-        task = self._loop.create_task(self._connect(found_rows))
-        self._opens.add(task)
-        task.add_done_callback(self._opens.discard)
+        if self.used < self.capacity:
+            self.used += 1
+            self._opener.open(found_rows)
 
-    async def _connect(self, found_rows: bool) -> None:
-        incarnation = self._admin.incarnation
-        try:
-            connection = await open_connection(self._dsn, self.database, found_rows, self._lost)
-        except ConnectFailed as error:
-            self._opening[found_rows] -= 1
-            self.closer.watch(error.thread_id, incarnation, self._freed)
-            self._open_failed(error)
-            return
-        self._opening[found_rows] -= 1
-        now_s = self._now()
-        connection.incarnation = incarnation
-        connection.born_s = connection.used_s = now_s
-        connection.retire_s = now_s + pool_plan.lifetime_s(self._config.max_lifetime_s, self._random.random())
+    def _opened(self, connection: Connection) -> None:
         self.connections.add(connection)
-        self._failures = 0
         self._stats.opens += 1
         if connection.is_lost:
             self._lost(connection)
@@ -359,15 +301,11 @@ class Pool:
             self.release(connection)
 
     def _open_failed(self, error: ConnectFailed) -> None:
-        pause_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
-        self._failures += 1
-        self._may_open_at_s = self._now() + pause_s
-        self._last_refusal = f"{error.reason} ({error.number})"
         self._stats.note_error(error.number, f"connect: {error.reason}")
-        if self._failures < len(BACKOFF_S) or self.connections:
-            self._loop.call_later(pause_s, self.pump)
-            return
-        self.refuse_all(fail("BACKEND_REFUSED", reason=self._last_refusal, **self._where))
+        if self._opener.hopeless and not self.connections:
+            self.refuse_all(self.refusals.backend_refused(self._opener.last_refusal))
+        else:
+            self._loop.call_later(self._opener.pause_s, self.pump)
 
     def _lost(self, connection: Connection) -> None:
         """Whatever the reason: the connection is gone; its place is free once the server agrees."""
@@ -399,7 +337,7 @@ class Pool:
     def sweep(self, now_s: float) -> None:
         """Expires waiters, ages and shrinks idle connections. Call it each 50 to 100 ms."""
         for waiter in self.queue.expired(now_s):
-            waiter.refused(self._timed_out(waiter, now_s))  # type: ignore[attr-defined]
+            waiter.refused(self.refusals.timed_out(waiter, now_s, self._figures()))  # type: ignore[attr-defined]
         if self.queue.waiting:
             self.pump()
         self.closer.sweep(now_s)
@@ -424,44 +362,18 @@ class Pool:
             self.queue.remove(waiter)
             waiter.refused(error)  # type: ignore[attr-defined]
 
-    def unavailable(self, waited_ms: int, reason: str = "") -> SluiceError:
-        reason = reason or self._stats.down_reason or "MySQL is not reachable"
-        return fail("TABLET_UNAVAILABLE", reason=reason, waited_ms=waited_ms, **self._where)
+    def unavailable(self, reason: str = "") -> SluiceError:
+        """The error for "not now"; `reason` defaults to what keeps MySQL away."""
+        return self.refusals.unavailable(reason or self._stats.down_reason or "MySQL is not reachable")
 
-    def _refused(self, refusal: Refusal, now_s: float) -> SluiceError:
-        if refusal is Refusal.FULL:
-            return fail(
-                "QUEUE_FULL",
-                waiting=self.queue.waiting,
-                limit=self._config.queue_size,
-                in_use=self.in_use,
-                pool_size=self._config.pool_size,
-                **self._where,
-            )
-        return fail(
-            "OVERLOADED",
-            waited_ms=int(self.queue.last_wait_s * 1000),
-            target_ms=self._config.queue_timeout_ms // 2,
+    def _figures(self) -> Figures:
+        return Figures(
             waiting=self.queue.waiting,
-            **self._where,
-        )
-
-    def _timed_out(self, waiter: Waiter, now_s: float) -> SluiceError:
-        waited_ms = int((now_s - waiter.queued_s) * 1000)
-        if waiter.lane & HOLD and self.held >= self.hold_limit:
-            return fail(
-                "RESERVED_FULL", held=self.held, limit=self.hold_limit, waited_ms=waited_ms, **self._where
-            )
-        if self._last_refusal and not self.connections:
-            return fail("BACKEND_REFUSED", reason=self._last_refusal, **self._where)
-        return fail(
-            "QUEUE_TIMEOUT",
-            waited_ms=waited_ms,
-            waiting=self.queue.waiting + 1,
             in_use=self.in_use,
-            pool_size=self._config.pool_size,
-            limit_ms=self._config.queue_timeout_ms,
-            **self._where,
+            held=self.held,
+            hold_limit=self.hold_limit,
+            last_wait_s=self.queue.last_wait_s,
+            last_refusal="" if self.connections else self._opener.last_refusal,
         )
 
     @property
@@ -477,12 +389,10 @@ class Pool:
         """MySQL went (`serving` False: nobody need wait any longer) or came back."""
         self.serving = serving
         if serving:
-            self._failures = 0
-            self._may_open_at_s = 0.0
-            self._last_refusal = ""
+            self._opener.reset()
             self.pump()
         else:
-            self.refuse_all(self.unavailable(0))
+            self.refuse_all(self.unavailable())
 
     async def stop(self, timeout_s: float) -> None:
         """Closes everything and waits until the server has let go, `timeout_s` at most."""
@@ -495,5 +405,5 @@ class Pool:
         for connection in list(self.connections):
             self.closer.close(connection)
         deadline_s = self._now() + timeout_s
-        while self.used and self._now() < deadline_s and self._admin.up:
+        while self.used and self._now() < deadline_s and self._admin.up:  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -167,10 +167,10 @@ class TabletProcess:
         self._service.set_state(DRAINING)
         self._publish()
         self._execution.draining = True
-        self._execution.pool.refuse_all(self._execution.drain_error())
+        self._execution.pool.refuse_all(self._execution.pool.refusals.draining())
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + DRAIN_S
-        while self._execution.busy and loop.time() < deadline_s:
+        while self._execution.busy and loop.time() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         await flushed(serving)
 

@@ -124,18 +124,14 @@ def _parses_differently(before: dict[str, str], new: str) -> bool:
 
 
 def _set(before: dict[str, str], after: dict[str, str], base_collation: str) -> str:
-    wanted: dict[str, str] = {}
-    for name in before:
-        if name not in after and name not in _CHARSETS and name != _COLLATION:
-            wanted[name] = "DEFAULT"
+    special = (*_CHARSETS, _COLLATION)
+    wanted = {name: "DEFAULT" for name in before if name not in after and name not in special}
     for name in _CHARSETS:
         if name in after:
             wanted[name] = after[name]
         elif name in before:
             wanted[name] = BASE_CHARSET
-    for name, value in after.items():
-        if name != _COLLATION:
-            wanted[name] = value
+    wanted.update({name: value for name, value in after.items() if name != _COLLATION})
     # Setting character_set_connection sets the collation to that charset's default, hence the order; and the
     # charset back at its base is not enough where the server's base collation is not its default.
     if _COLLATION in after:
@@ -144,11 +140,7 @@ def _set(before: dict[str, str], after: dict[str, str], base_collation: str) -> 
         _COLLATION in before or "character_set_connection" in before
     ):
         wanted[_COLLATION] = base_collation
-    changed = {
-        name: value
-        for name, value in wanted.items()
-        if before.get(name) != value or name in _CHARSETS or name == _COLLATION
-    }
+    changed = {name: value for name, value in wanted.items() if before.get(name) != value or name in special}
     if before == after or not changed:
         return ""
     return "SET " + ",".join(f"@@session.{name}={value}" for name, value in changed.items())

@@ -140,7 +140,7 @@ async def test_large_answers_are_not_shared_but_right(
     mysql_server.query("INSERT INTO big (v) VALUES (REPEAT('y', 4000))", database)
     for _ in range(10):
         mysql_server.query("INSERT INTO big (v) SELECT v FROM big", database)
-    for limit, shared in ((100, True), (1024, False)):
+    for limit, shared in ((40, True), (1024, False)):
         sql = f"SELECT id, v, SLEEP(0.1 * (id = 1)) FROM big ORDER BY id LIMIT {limit}"
         replies = await asyncio.gather(*(asker.run(sql, m.F_CONSOLIDATE, tables=["big"]) for _ in range(5)))
         assert {len(reply.rows) for reply in replies} == {limit}

@@ -1,0 +1,196 @@
+"""What follows MySQL's answer wherever it is not the plain one: errors, transactions, kills, lost connections.
+
+Invariants: a connection goes back to the pool only when its state is known or marked as not; the status flags told
+of a transaction are true after the statement, so after an ERR they are asked for; a killed statement's connection is
+closed, unless it is a transaction's and the KILL has been answered.
+"""
+
+from typing import Final
+
+from core.errors import fail
+from core.rpc.messages import F_RELEASE, F_WRITE, I_ERR, I_LAST, I_OK
+from tablet.backend import Command, Connection, Sink
+from tablet.request import DONE, ENDING, RUNNING, Request
+from wire.answers import SessionChanges
+from wire.constants import (
+    COM_PING,
+    SERVER_SESSION_STATE_CHANGED,
+    SERVER_STATUS_AUTOCOMMIT,
+    SERVER_STATUS_IN_TRANS,
+)
+from wire.scan import ERR, LOCAL_INFILE, OK
+
+_STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS
+_PLAIN_DML: Final = (b"select", b"insert", b"update", b"delete", b"replace", b"with", b"(select")
+_SINK: Final = Sink()
+
+
+class Ending(Request):
+    """The part of a statement's life after the answer."""
+
+    __slots__ = ()
+
+    def _end(self, out: bytes) -> None:
+        """All ends but the plain one."""
+        connection: Connection = self.connection
+        scanner = connection.scanner
+        self.state = ENDING
+        if self._paused_s:
+            self._resume()
+        if scanner.kind == LOCAL_INFILE:  # was not negotiated: this server cannot be trusted
+            connection.abort()
+            self.lost()
+            return
+        if self._token is not False:
+            self.execution.epochs.finish(self._token)
+            self._token = False
+        if scanner.session_changes:
+            self._note_changes(scanner.session_changes)
+        error = scanner.kind == ERR
+        self._info = I_LAST | (I_ERR if error else I_OK if scanner.kind == OK else 0)
+        self._out = out
+        self._status = scanner.status_flags
+        if error and self.stopped is None:
+            self.execution.stats.errors += 1
+            self.execution.stats.note_error(scanner.error_number, scanner.error_text)
+        if self.held is not None:
+            self._end_held()
+            return
+        if error:
+            connection.verify = True  # a procedure may have left a transaction open
+        elif scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT:
+            connection.dirty = True
+        if self.stopped is None:
+            self._reply(self._info, out, self._status)
+            self.execution.pool.release(connection)
+        else:
+            self._reply_stopped()
+            self.execution.pool.discard(connection)  # a KILL that is late could hit the next statement
+
+    def _note_changes(self, all_changes: tuple[SessionChanges, ...]) -> None:
+        connection: Connection = self.connection
+        for changes in all_changes:
+            if changes.schema is not None:
+                connection.database = changes.schema
+                connection.profile = (connection.settings, changes.schema, connection.found_rows)
+                if self.held is None:
+                    connection.dirty = True
+            if changes.system_variables or changes.state_changed or changes.unknown_types:
+                connection.dirty = True
+
+    def _end_held(self) -> None:
+        if self._kill is not None and not self._kill.answered:
+            return  # `_kill_answered` comes back
+        if self._kill is not None and self._kill.lost:
+            self._give_up()
+            return
+        if self._info & I_ERR or self._kill is not None:
+            # Does the transaction still stand (1213 ends it)? It also takes a kill that is still pending.
+            self.connection.command(bytes((COM_PING,)), self._pinged)
+        else:
+            self._settle_held()
+
+    def _kill_answered(self) -> None:
+        if self.state == ENDING and self.connection.task is None and self.held is not None:
+            self._end_held()
+
+    def _pinged(self, command: Command) -> None:
+        if command.lost_connection:
+            self.lost()
+            return
+        if command.error is not None:  # the kill hit the ping
+            self.connection.command(bytes((COM_PING,)), self._pinged)
+            return
+        self._status = command.scanner.status_flags
+        self._settle_held()
+
+    def _settle_held(self) -> None:
+        held = self.held
+        assert held is not None
+        execution = self.execution
+        status = held.status = self._status = self._status & ~SERVER_SESSION_STATE_CHANGED
+        if not status & SERVER_STATUS_IN_TRANS:
+            held.written = ()
+        if not (self.flags & F_RELEASE or held.free_wanted):
+            now_s = held.used_s = execution.now()
+            if not status & SERVER_STATUS_IN_TRANS:
+                held.since_s = now_s
+            held.statement = None
+            self.connection.statement = None
+            self._answer_held()
+            return
+        if status & SERVER_STATUS_IN_TRANS and not (held.reserved or self.connection.dirty):
+            self.connection.command(b"\x03ROLLBACK", self._rolled_back)
+        else:
+            self._give_back()
+
+    def _rolled_back(self, command: Command) -> None:
+        if not command.ok:
+            self.connection.dirty = True
+        else:
+            self._status = command.scanner.status_flags & ~SERVER_SESSION_STATE_CHANGED
+        self._give_back()
+
+    def _give_back(self) -> None:
+        held = self.held
+        assert held is not None
+        connection: Connection = self.connection
+        self.execution.handles.remove(held)
+        self.held = None
+        if held.reserved:
+            connection.dirty = True
+        self._answer_held()
+        self.execution.pool.release(connection)
+
+    def _answer_held(self) -> None:
+        if self.stopped is None:
+            self._reply(self._info, self._out, self._status)
+        else:
+            self._reply_stopped()
+
+    def _reply_stopped(self) -> None:
+        """The answer of a statement that was told to stop; if it was done before, that is the answer."""
+        unsent = not self._sent_bytes
+        if unsent and not (self.flags & F_WRITE and not self._info & I_ERR):
+            self.fail(self._stop_error())
+        elif self._info & I_ERR or unsent:
+            self._reply(self._info, self._out, self._status)
+        else:
+            self.fail(self._stop_error())  # parts were dropped: the answer is not whole
+
+    def _give_up(self) -> None:
+        """MySQL does not let go of it: the connection goes, and with it the transaction."""
+        connection: Connection = self.connection
+        if self.state == DONE:
+            return
+        if connection.task is not None:
+            connection.task = _SINK
+        if self._token is not False:
+            connection.token.append(self._token)
+            self._token = False
+        unknown = self.flags & F_WRITE and self.state == RUNNING
+        error = fail("CONNECTION_LOST", **self.execution.where) if unknown else self._stop_error()
+        self.fail_held(error)
+        self.execution.pool.discard(connection)
+
+    def lost(self) -> None:
+        """The connection is gone while the statement ran."""
+        connection: Connection = self.connection
+        if self._token is not False:
+            connection.token.append(self._token)
+            self._token = False
+        if self.state == DONE:
+            return
+        where = self.execution.where
+        if self.stopped is not None and not self.flags & F_WRITE:
+            error = self._stop_error()
+        elif self.held is not None and self.held.in_transaction and _is_plain_dml(self.sql):
+            error = fail("TRANSACTION_LOST", reason="its connection to MySQL was lost")
+        else:
+            error = fail("CONNECTION_LOST", **where)
+        self.fail_held(error)
+
+
+def _is_plain_dml(sql: bytes) -> bool:
+    """Whether losing its connection certainly undid it, being in a transaction: it is no COMMIT and no DDL."""
+    return sql[:32].lstrip().lower().startswith(_PLAIN_DML)

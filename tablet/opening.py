@@ -1,0 +1,146 @@
+"""What comes before a statement runs: the connection's profile, BEGIN, COM_STMT_PREPARE.
+
+Invariant: when a step fails the statement is not run; it is answered with that error, and the connection is reset
+before anybody else gets it.
+"""
+
+from core.errors import fail
+from core.rpc.messages import F_BEGIN, F_PREPARED, FAIL, I_ERR, I_LAST, PREPARED
+from tablet.backend import Command, Connection
+from tablet.ending import Ending
+from tablet.request import SETUP
+from tablet.setup import profile_steps, run_steps
+from wire.answers import err_packet
+from wire.constants import COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE
+from wire.packets import frame
+from wire.scan import PREPARE
+
+
+class Opening(Ending):
+    """The part of a statement's life before it runs."""
+
+    __slots__ = ()
+
+    def _send(self) -> None:
+        raise NotImplementedError
+
+    def set_up(self) -> None:
+        """Brings the connection to the statement's profile, opens what it asks for, then runs it."""
+        self.state = SETUP
+        connection: Connection = self.connection
+        steps = profile_steps(connection, self.profile, self.execution.base_collation)
+        changes = len(steps)
+        if self.flags & F_BEGIN and self.extra and self.extra.get("begin"):
+            query = bytes((COM_QUERY,))
+            begin = [part.strip() for part in self.extra["begin"].split(";") if part.strip()]
+            if not self.sql and begin:
+                self.sql = begin.pop().encode()
+            steps += [query + part.encode() for part in begin]
+
+        def ready(failed: Command | None) -> None:
+            if failed is not None:
+                self._setup_failed(failed)
+                return
+            if changes:
+                connection.settings, connection.database, _ = self.profile
+                connection.profile = self.profile
+            self._profiled()
+
+        if steps:
+            run_steps(connection, steps, ready)
+        else:
+            ready(None)
+
+    def _profiled(self) -> None:
+        connection: Connection = self.connection
+        if self.stopped is not None:
+            self._stopped_before_running()
+            return
+        if self.is_prepare:
+            connection.command(_prepare(self.sql), self._answer_prepare, PREPARE, 1 << 24)
+            return
+        if self.flags & F_PREPARED:
+            key = (self.sql, self.profile[0], self.profile[1])
+            if connection.prepared.get(key) is None:
+                connection.command(_prepare(self.sql), self._prepared, PREPARE, 1 << 24)
+                return
+        self._send()
+
+    def _prepared(self, command: Command) -> None:
+        if not command.ok:
+            self._setup_failed(command)
+            return
+        self._remember(command)
+        if self.stopped is not None:
+            self._stopped_before_running()
+        else:
+            self._send()
+
+    def _remember(self, command: Command) -> None:
+        connection: Connection = self.connection
+        key = (self.sql, self.profile[0], self.profile[1])
+        extra = connection.prepared.add(key, command.scanner.statement_id)
+        if extra is not None:  # COM_STMT_CLOSE has no answer
+            connection.transport.write(frame(bytes((COM_STMT_CLOSE,)) + extra.to_bytes(4, "little")))
+
+    def _answer_prepare(self, command: Command) -> None:
+        if not command.ok:
+            self._setup_failed(command)
+            return
+        self._remember(command)
+        scanner = command.scanner
+        self._finish()
+        self.peer.send((PREPARED, self.id, scanner.parameter_count, scanner.column_count, command.data))
+        self.execution.pool.release(self.connection)
+
+    def _setup_failed(self, command: Command) -> None:
+        connection: Connection = self.connection
+        held = self.held
+        if command.lost_connection:
+            if held is None or self.new_handle:
+                if held is not None:
+                    self.execution.handles.remove(held)
+                    self.held = None
+                self.fail(self.execution.pool.unavailable("the connection to MySQL was lost"))
+            else:
+                self.fail_held(fail("TRANSACTION_LOST", reason="its connection to MySQL was lost"))
+            return
+        assert command.error is not None
+        if held is not None and not self.new_handle:
+            self.connection.dirty = True
+            held.statement = None
+            connection.statement = None
+        elif held is not None:
+            self.execution.handles.remove(held)
+            self.held = None
+        number, sqlstate, text = command.error
+        if self.is_prepare:
+            self._finish()
+            self.peer.send((FAIL, self.id, number, sqlstate, text, 0))
+        else:
+            self._reply(I_LAST | I_ERR, err_packet(1, number, sqlstate, text), held.status if held else 0)
+        if held is None or self.new_handle:
+            self.execution.pool.release(connection)
+
+    def _stopped_before_running(self) -> None:
+        connection: Connection = self.connection
+        held = self.held
+        error = self._stop_error()
+        if held is not None and not self.new_handle:
+            held.statement = None
+            connection.statement = None
+            held.used_s = self.execution.now()
+            self.fail(error)
+            if held.free_wanted:
+                self.execution.free(held)
+            return
+        if held is not None:
+            self.execution.handles.remove(held)
+            self.held = None
+        connection.verify = True  # BEGIN may have run
+        self.fail(error)
+        self.execution.pool.release(connection)
+
+
+def _prepare(sql: bytes) -> bytes:
+    return bytes((COM_STMT_PREPARE,)) + sql

@@ -1,0 +1,211 @@
+"""A statement seen from outside: what was asked, and how it is answered, exactly once.
+
+Invariant: exactly one RESULT with I_LAST or one FAIL is sent, in `_reply` or `fail`; both end in DONE. The life
+in between is in `opening.py` (before it runs), `statement.py` (while it runs) and `ending.py` (after MySQL's answer).
+
+    state     waits for                                     left by
+    NEW       -                                             execution.start
+    QUEUED    a connection                                  granted, refused (pool); stop
+    JOINED    another statement's answer                    deliver, rerun (consolidator); stop
+    SETUP     SET, USE, BEGIN, COM_STMT_PREPARE             _send; stop takes effect when they are done
+    RUNNING   MySQL's answer, and CREDITs                   received; stop sends KILL QUERY
+    ENDING    KILL's answer, COM_PING, ROLLBACK             _reply
+    SHARED    CREDITs for an answer that is all here        credit
+    DONE      -
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from core.errors import SluiceError, fail
+from core.rpc.messages import F_BEGIN, F_RESERVE, F_STATUS, FAIL, I_SHARED, RESULT, WINDOW_BYTES
+from tablet.backend import Profile
+from tablet.consolidator import Flight
+from tablet.held import Held
+from tablet.killer import Kill
+from wire.constants import SERVER_STATUS_AUTOCOMMIT
+
+if TYPE_CHECKING:
+    from tablet.execution import Execution, Peer
+
+NEW: Final = 0
+QUEUED: Final = 1
+JOINED: Final = 2
+SETUP: Final = 3
+RUNNING: Final = 4
+ENDING: Final = 5
+SHARED: Final = 6
+DONE: Final = 7
+
+CANCELLED: Final = "CANCELLED"
+TIMED_OUT: Final = "TIMED_OUT"
+
+WITH_HANDLE: Final = F_STATUS | F_BEGIN | F_RESERVE
+
+
+class Request:
+    """One request and its answers. Filled in by `Execution`."""
+
+    __slots__ = (
+        "_backlog",
+        "_info",
+        "_kill",
+        "_out",
+        "_over",
+        "_paused_s",
+        "_sent_bytes",
+        "_status",
+        "_token",
+        "connection",
+        "credit_bytes",
+        "deadline_s",
+        "execution",
+        "expires_s",
+        "extra",
+        "flags",
+        "flight",
+        "held",
+        "id",
+        "is_prepare",
+        "lane",
+        "limit_s",
+        "new_handle",
+        "peer",
+        "profile",
+        "queued",
+        "queued_s",
+        "sql",
+        "started_s",
+        "state",
+        "stopped",
+        "tables",
+        "user",
+        "with_handle",
+    )
+
+    def __init__(
+        self,
+        execution: "Execution",
+        peer: "Peer",
+        id: int,
+        flags: int,
+        user: str,
+        profile: Profile,
+        tables: list[str] | None,
+        sql: bytes,
+        extra: dict[str, Any] | None,
+    ) -> None:
+        self.execution = execution
+        self.peer = peer
+        self.id = id
+        self.flags = flags
+        self.user = user
+        self.profile = profile
+        self.tables = tables
+        self.sql = sql
+        self.extra = extra
+        self.state = NEW
+        self.connection: Any = None
+        self.held: Held | None = None
+        self.flight: Flight | None = None
+        self.with_handle = flags & WITH_HANDLE != 0
+        self.new_handle = flags & (F_BEGIN | F_RESERVE) != 0
+        self.is_prepare = False
+        self.lane = 0
+        self.queued = False
+        self.queued_s = self.deadline_s = self.started_s = self.expires_s = self.limit_s = 0.0
+        self.stopped: str | None = None
+        self.credit_bytes = WINDOW_BYTES
+        self._sent_bytes = 0
+        self._paused_s = 0.0
+        self._kill: Kill | None = None
+        self._over: SluiceError | None = None
+        self._token: Any = False  # False: none, since None is one
+        self._backlog: deque[bytes] | None = None
+
+    def _finish(self) -> None:
+        self.state = DONE
+        self.peer.statements.pop(self.id, None)
+
+    def _reply(self, info: int, out: bytes, status: int) -> None:
+        flight = self.flight
+        execution = self.execution
+        self.state = DONE
+        peer = self.peer
+        peer.statements.pop(self.id, None)
+        stats = execution.stats
+        stats.bytes_out += len(out)
+        if self.started_s:
+            stats.query_time.add(execution.now() - self.started_s)
+        if self.with_handle:
+            held = self.held
+            peer.send((RESULT, self.id, info, out, held.handle if held is not None else 0, status))
+        else:
+            peer.send((RESULT, self.id, info, out))
+        if flight is not None:
+            execution.land(flight, out, info, status)
+
+    def answer(self, info: int, out: bytes) -> None:
+        """The whole answer of a statement that ran on the admin lane."""
+        if self.state != DONE:
+            self._reply(info, out, SERVER_STATUS_AUTOCOMMIT)
+
+    def fail(self, error: SluiceError) -> None:
+        """The tablet's own refusal or loss."""
+        if self.state == DONE:
+            return
+        execution = self.execution
+        self._finish()
+        execution.stats.errors += 1
+        execution.stats.note_error(error.number, error.message)
+        handle = self.held.handle if self.held is not None else 0
+        self.peer.send((FAIL, self.id, error.number, error.sqlstate, error.message, handle))
+        execution.joined.pop(self, None)
+        if self.flight is not None:
+            execution.fly_without(self)
+
+    def fail_held(self, error: SluiceError) -> None:
+        """The handle is gone, and this statement is told so."""
+        if self.held is not None:
+            self.execution.handles.remove(self.held)
+            self.held = None
+        self.fail(error)
+
+    def _stop_error(self) -> SluiceError:
+        if self._over is not None:
+            return self._over
+        if self.stopped is TIMED_OUT:
+            return fail("TIMED_OUT", limit_s=f"{self.limit_s:g}")
+        return fail("KILLED")
+
+    def deliver(self, chunks: list[bytes], info: int, status: int) -> None:
+        """From the consolidator: the whole answer."""
+        self.execution.joined.pop(self, None)
+        self._info = info | I_SHARED
+        self._status = status
+        self._backlog = deque(chunks)
+        self.state = SHARED
+        self._drain_backlog()
+
+    def _drain_backlog(self) -> None:
+        backlog = self._backlog
+        assert backlog is not None
+        with_handle = self.with_handle
+        while backlog and self._sent_bytes <= self.credit_bytes:
+            chunk = backlog.popleft()
+            if not backlog:
+                self._reply(self._info, chunk, self._status)
+                return
+            self._sent_bytes += len(chunk)
+            self.execution.stats.bytes_out += len(chunk)
+            self.peer.send(
+                (RESULT, self.id, I_SHARED, chunk, 0, 0)
+                if with_handle
+                else (RESULT, self.id, I_SHARED, chunk)
+            )
+
+    def _resume(self) -> None:
+        # a client that reads slowly is not a query that runs long
+        self.expires_s += self.execution.now() - self._paused_s
+        self._paused_s = 0.0
+        self.connection.transport.resume_reading()
