@@ -67,6 +67,9 @@ def build_parser() -> Parser:
     made["down"].add_argument("--purge", action="store_true", help="delete the data too")
     made["status"].add_argument("--json", action="store_true", help="for programs")
 
+    made["dashboard"].add_argument("--once", action="store_true", help="print one frame and end")
+    made["dashboard"].add_argument("--no-color", action="store_true", help="no colours (as with NO_COLOR)")
+
     vschema = made["vschema"].add_subparsers(
         dest="action", metavar="get|apply", required=True, parser_class=Parser
     )

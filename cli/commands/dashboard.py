@@ -7,10 +7,11 @@ from cli.target import Target, find
 
 
 def run(args: argparse.Namespace) -> int:
-    return show(find(args.file))
+    return show(find(args.file), once=args.once, no_color=args.no_color)
 
 
-def show(target: Target) -> int:
-    """Returns when the person leaves it."""
-    status: int = importlib.import_module("cli.dashboard").run(target)
+def show(target: Target, *, once: bool = False, no_color: bool = False) -> int:
+    """Returns when the person leaves it, or after one frame."""
+    dashboard = importlib.import_module("cli.dashboard")
+    status: int = dashboard.run(target, once=once, no_color=no_color)
     return status
