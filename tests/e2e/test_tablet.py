@@ -8,9 +8,10 @@ from zlib import crc32
 
 import pytest
 
-from cli.local import Flavour, create_database
+from cli.local import EtcdServer, Flavour, create_database
+from controlplane.topo.store import Store
 from core.rpc import messages as m
-from tests.kit.servers import RunningMysql
+from tests.kit.servers import Running, RunningMysql
 from tests.kit.tablet import Asker, TabletServer, running_tablet, until
 from wire.constants import (
     SERVER_STATUS_AUTOCOMMIT,
@@ -495,7 +496,44 @@ async def test_wrong_version_and_strangers_are_refused(tablet: TabletServer, ask
     assert (await asyncio.wait_for(stranger.welcome, 5))[0] == m.REFUSED
 
 
+async def test_several_results_and_flags_of_the_client(
+    asker: Asker, mysql_server: RunningMysql, database: str
+) -> None:
+    mysql_server.query("CREATE PROCEDURE two() BEGIN SELECT 1; SELECT 2; END", database)
+    reply = await asker.run("CALL two()", m.F_WRITE | m.F_STATUS)
+    assert reply.info == m.I_LAST
+    assert reply.status & SERVER_STATUS_AUTOCOMMIT
+    reply = await asker.run("SELECT 1", m.F_MORE_RESULTS | m.F_NO_AUTOCOMMIT)
+    assert int.from_bytes(reply.data[-2:], "little") & 0x0A == 8
+    reply = await asker.run("DO 1", m.F_MORE_RESULTS)
+    assert reply.data[7] & 8
+    assert (await asker.run("SELECT 1")).value == "1"
+
+
 Start = Callable[..., RunningMysql]
+
+
+async def test_registers_in_etcd(
+    etcd_server: Running[EtcdServer], mysql_server: RunningMysql, database: str, tmp_path: Path
+) -> None:
+    endpoint = f"127.0.0.1:{etcd_server.server.client_port}"
+    cluster = f"tablet-{crc32(database.encode())}"
+    store = Store.connect([endpoint], cluster)
+    async with running_tablet(
+        tmp_path / "t", dsn(mysql_server, database), pool_size=4, etcd=endpoint, cluster=cluster
+    ) as tablet:
+        asker = await tablet.asker()
+        await tablet.serving(asker)
+        async with asyncio.timeout(10):
+            record = None
+            while record is None or record.value["state"] != m.SERVING:
+                record = await store.get("tablets/tablet")
+        value = record.value
+        assert (value["keyspace"], value["shard"], value["type"]) == ("commerce", "-", "PRIMARY")
+        assert (value["endpoint"], value["pid"]) == (tablet.endpoint, tablet.process.pid)
+        assert value["server_version"]
+    assert await store.get("tablets/tablet") is None
+    await store.close()
 
 
 async def test_a_mysql_that_dies_and_comes_back(

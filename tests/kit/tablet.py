@@ -243,10 +243,12 @@ async def until(condition: Callable[[], Any], timeout_s: float = 10.0, what: str
         await asyncio.sleep(0.01)
 
 
-def start_tablet(directory: Path, dsn: str, *, name: str = "tablet", **tablet: Any) -> TabletServer:
-    """Starts a tablet of keyspace `commerce`, shard `-`, with these [tablet] settings."""
+def start_tablet(
+    directory: Path, dsn: str, *, name: str = "tablet", etcd: str = "", cluster: str = "demo", **tablet: Any
+) -> TabletServer:
+    """Starts a tablet of keyspace `commerce`, shard `-`, with these [tablet] settings; `etcd`: an endpoint."""
     directory.mkdir(parents=True, exist_ok=True)
-    lines = ["[[keyspaces]]", 'name = "commerce"', "[tablet]"]
+    lines = ["[cluster]", f'name = "{cluster}"', "[[keyspaces]]", 'name = "commerce"', "[tablet]"]
     for key, value in tablet.items():
         lines.append(f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}")
     config = directory / "cluster.toml"
@@ -261,6 +263,7 @@ def start_tablet(directory: Path, dsn: str, *, name: str = "tablet", **tablet: A
             [
                 *(sys.executable, "-m", "tablet", "-f", str(config), "--keyspace", "commerce"),
                 *("--shard", "-", "--listen", endpoint, "--dsn-file", str(dsn_file), "--alias", name),
+                *(("--etcd", etcd) if etcd else ()),
             ],
             stdout=out,
             stderr=out,
