@@ -221,6 +221,8 @@ class Connection(asyncio.Protocol):
         for action in actions:
             if isinstance(action, Send):
                 self.write(action.data)
+                if self._reader is not None:  # both sides count the same row of packets
+                    self._reader.expected = (self._reader.expected + 1) & 0xFF
             elif isinstance(action, Refused):
                 self.worker.stats.logins_refused += 1
                 self.write(action.data)
@@ -314,7 +316,7 @@ class Connection(asyncio.Protocol):
             secure=self._channel is not None,
         )
         rest = self._reader.take_rest() if self._reader is not None else b""
-        self._reader = PacketReader(MAX_LOGIN_BYTES, consecutive=True, expected=2)
+        self._reader = PacketReader(MAX_LOGIN_BYTES, consecutive=True, expected=1)
         self.worker.half_open[self] = self.worker.clock.now_s()
         self._act(self._login.change_user(payload, 0, self.caps))
         if rest:
