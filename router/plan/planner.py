@@ -19,11 +19,11 @@ from router.plan.context import (
     tables_of,
 )
 from router.plan.names import SYSTEM_SCHEMAS, tables_in
-from router.plan.plans import Choice, Chooser, DmlPlan, Planned, SelectPlan, SessionPlan
+from router.plan.plans import Choice, Chooser, DmlPlan, Kind, Planned, SelectPlan, SessionPlan
 from router.plan.purity import is_locking, is_shareable, may_write, reserve_reason
 from router.sql.classify import Verb, classify
 from router.sql.dialect import Dialect
-from router.sql.lex import WORD, lex, within
+from router.sql.lex import WORD, lex
 from router.vschema import VSchema
 
 __all__ = ["plan"]
@@ -66,12 +66,9 @@ def _plan(
     if not lexed.lexemes:
         if not lexed.conditional:
             raise fail("EMPTY_QUERY")
-        verb = classify(lex(within(lexed.conditional), dialect).lexemes)
-        if isinstance(verb, Verb):
-            raise not_supported(
-                "a statement that stands in an executable comment (/*! ... */)",
-                "Write it without the comment.",
-            )
+        return Planned(
+            SessionPlan(Kind.OTHER), "session"
+        )  # the session takes the marks off and runs what is inside
     if not isinstance(verb, Verb):
         return Planned(SessionPlan(verb), "session")
     statement = Statement(lexed, keyspace, shard, vschema)

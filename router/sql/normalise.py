@@ -128,7 +128,7 @@ def normalise(sql: bytes, dialect: Dialect = Dialect.DEFAULT) -> Normalised:
 def _is_margin(token: bytes) -> bool:
     """A comment that means nothing to MySQL or to Sluice."""
     return token[:1] in (b"#", b"-") or (
-        token[:2] == b"/*" and token[2:3] not in (b"!", b"+") and token[2:5] not in (b"vt+", b"M!")
+        token[:2] == b"/*" and token[2:3] not in (b"!", b"+") and token[2:5] != b"vt+" and token[2:4] != b"M!"
     )
 
 

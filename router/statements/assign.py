@@ -7,7 +7,7 @@ server is collected in `Changes.ask` and settled by `verify`.
 from dataclasses import dataclass, field
 from typing import Final
 
-from core.errors import fail, not_supported
+from core.errors import SluiceError, fail, not_supported
 from router.calls import TabletError
 from router.session import Session
 from router.sql.dialect import Dialect, dialect_of
@@ -25,7 +25,7 @@ from router.variables import charsets
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets
 from router.variables.reading import default_text, is_mariadb
-from router.variables.table import Class, rule_of
+from router.variables.table import HARMLESS, SESSION_ONLY, Class, known, rule_of
 from router.variables.types import typed
 
 _DEFAULT: Final = b"DEFAULT"
@@ -43,7 +43,7 @@ _OFF: Final = frozenset(("0", "OFF", "FALSE"))
 class Changes:
     """What a SET does besides the values it changed already. `ask`: settings a server must still judge."""
 
-    ask: dict[str, str | None] = field(default_factory=dict)
+    ask: dict[str, str] = field(default_factory=dict)
     warnings: list[tuple[str, int, str]] = field(default_factory=list)
     autocommit: bool | None = None
 
@@ -112,18 +112,20 @@ async def verify(session: Session, changes: Changes) -> None:
     if names == list(asked):
         judged = {name: literal for name, literal in judged.items() if name not in _CHARSETS}
     text = ",".join(f"{name}={judged[name]}" for name in sorted(judged))
-    columns = ",".join(f"@@session.{name}" for name in names) or "1"
+    defaults = [f"@@global.{name}" if _has_global(name) else "NULL" for name in names]
+    columns = ",".join([*(f"@@session.{name}" for name in names), *defaults]) or "1"
     answer = await ask_server(session, session.any_link(), b"SELECT " + columns.encode(), settings=text)
     if answer.failed:
         error = answer.error()
         raise TabletError(error.number, error.sqlstate, error.text, 0)
     rows = rows_of(answer)
-    for name, column, cell in zip(names, rows.columns, rows.rows[0], strict=False):
-        literal = asked[name]
-        kept = lit.cell_literal(column, cell).decode("utf-8", "surrogateescape")
-        if literal is not None:
-            session.worker.verified.put(name, literal, kept)
-        _take(session, name, literal or kept, kept, changes)
+    cells = rows.rows[0]
+    for at, (name, default) in enumerate(zip(names, cells[len(names) :], strict=False)):
+        kept = lit.cell_literal(rows.columns[at], cells[at]).decode("utf-8", "surrogateescape")
+        if default is not None and default == cells[at]:
+            kept = "DEFAULT"
+        session.worker.verified.put(name, asked[name], kept)
+        _take(session, name, asked[name], kept, changes)
 
 
 # ---- classes
@@ -157,12 +159,20 @@ def _ask(session: Session, name: str, text: str, changes: Changes) -> None:
 def _take(session: Session, name: str, asked: str, kept: str, changes: Changes) -> None:
     """The server keeps `kept` where `asked` was wanted."""
     cut = lit.parsed(asked.encode("utf-8", "surrogateescape")) if asked != "DEFAULT" else None
+    if kept == "DEFAULT":
+        session.set_setting(name, None)
+        _settle(session, name)
+        return
     held = lit.parsed(kept.encode("utf-8", "surrogateescape"))
     if isinstance(cut, int) and isinstance(held, int) and cut != held:
         changes.warnings.append(("Warning", 1292, f"Truncated incorrect {name} value: '{cut}'"))
     default = asked == "DEFAULT" or _is_default(session, name, kept.encode("utf-8", "surrogateescape"))
     session.set_setting(name, None if default else kept)
     _settle(session, name)
+
+
+def _has_global(name: str) -> bool:
+    return name in known() and name not in SESSION_ONLY
 
 
 def _settle(session: Session, name: str) -> None:
@@ -175,6 +185,11 @@ def _settle(session: Session, name: str) -> None:
 
 def _is_default(session: Session, name: str, literal: bytes) -> bool:
     """Whether the value is what every server has anyway."""
+    if name in HARMLESS:
+        try:
+            return _boolean(name, literal) == bool(HARMLESS[name])
+        except SluiceError:
+            return False
     text = default_text(session, name)
     if text is None or name in ("timestamp", "rand_seed1", "rand_seed2", "insert_id"):
         return False

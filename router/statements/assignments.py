@@ -83,7 +83,7 @@ def parse(words: Words) -> list[Assignment]:
 def _refuse_other_sets(words: Words) -> None:
     second = words.peek(1)
     assigns = second is not None and second.text in ("=", ":=", ".")
-    if assigns:
+    if assigns and not words.sees("PASSWORD"):
         return
     if words.sees("PASSWORD"):
         raise not_supported("SET PASSWORD", "Passwords are kept in cluster.toml, under [[users]].")

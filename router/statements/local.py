@@ -87,7 +87,7 @@ def number_columns(session: Session, *names: str) -> list[Column]:
 def _value(session: Session, column: LocalColumn, literals: Sequence[bytes]) -> lit.Value:
     kind, name = column.value
     if kind == "literal":
-        return literal_value(literals[int(name)], dialect=session.dialect)
+        return _literal(session, literals[int(name)])
     if kind == "variable":
         value = read(session, *variable_name(str(name)))
         return None if value is UNKNOWN_HERE else value  # type: ignore[return-value]
@@ -96,6 +96,14 @@ def _value(session: Session, column: LocalColumn, literals: Sequence[bytes]) -> 
     if name == "database":
         return session.database_name() or None
     return _function(session, str(name))
+
+
+def _literal(session: Session, literal: bytes) -> lit.Value:
+    charset = client_charset(session)
+    value = literal_value(literal, charset, session.dialect)
+    if isinstance(value, bytes) and literal[:1] in (b"'", b'"'):
+        return value.decode(result_codec(charset), "replace")
+    return value
 
 
 def _function(session: Session, name: str) -> lit.Value:

@@ -5,7 +5,8 @@ from typing import Final
 from core.errors import SluiceError, fail, not_supported
 from router.plan.plans import Kind
 from router.session import Session
-from router.statements.words import Words, unwrapped
+from router.statements.words import Words, is_executed, unwrapped
+from router.variables.reading import server_version
 
 _KINDS: Final[dict[Kind, tuple[str, str]]] = {
     Kind.LOCK_TABLES: ("LOCK TABLES", "Use a transaction with SELECT ... FOR UPDATE."),
@@ -45,13 +46,16 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
 def other(session: Session, kind: Kind, sql: bytes) -> None:
     """What no rule knows: text in an executable comment is run, HELP passes, all else is refused."""
     del kind
-    inner = unwrapped(sql)
-    if inner is not sql:
-        session.run_text(inner)
+    if is_executed(sql, server_version(session)):
+        session.run_text(unwrapped(sql))
         return
-    words = Words(sql, session.dialect)
+    words = Words(sql, session.dialect, unwrap=False)
     first = words.peek()
     if first is None:
+        if sql.count(b"*/") > 1 and b"!" in sql:
+            raise not_supported(
+                "several executable comments as a statement", "Write it without the comments."
+            )
         raise fail("EMPTY_QUERY")
     if first.text in _PASSED:
         session.forward(session.any_link(), 0, (), sql, None)
@@ -68,4 +72,6 @@ def _refusal(words: Words) -> SluiceError:
         assert isinstance(error, SluiceError)
         return error
     second = words.peek(1)
-    return not_supported(f"{first.text} {second.text}" if second is not None else first.text, instead)
+    return not_supported(
+        first.text if second is None else f"{first.text} {second.raw or second.text}", instead
+    )

@@ -184,5 +184,5 @@ def _over(session: Session, chain: bool) -> None:
     """The transaction is over; with CHAIN the next one begins with the same characteristics."""
     tx = session.tx
     session.transaction_over()
-    if chain and tx is not None:
-        session.open_transaction(explicit=True, begin=tx.begin)
+    if chain:
+        session.open_transaction(explicit=True, begin=tx.begin if tx is not None else None)

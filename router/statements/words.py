@@ -13,13 +13,36 @@ from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexeme, lex
 from router.sql.literals import literal_value
 from router.sql.normalise import normalise
 
-_WHOLE_COMMENT: Final = re.compile(rb"\s*/\*M?!\d{0,6}\s(.*?)\*/[\s;]*\Z", re.DOTALL)
+_WHOLE_COMMENT: Final = re.compile(rb"\s*/\*(M?)!(\d{5,6}(?!\d))?(.*?)\*/[\s;]*\Z", re.DOTALL)
 
 
 def unwrapped(sql: bytes) -> bytes:
     """The statement inside an executable comment that is the whole text; else `sql`."""
     found = _WHOLE_COMMENT.match(sql)
-    return found.group(1) if found is not None and b"*/" not in found.group(1) else sql
+    return found.group(3) if found is not None and b"*/" not in found.group(3) else sql
+
+
+def is_executed(sql: bytes, server_version: str) -> bool:
+    """Whether the server would run what stands in the executable comment that is the whole text.
+
+    Not where the comment wants a newer server, or MariaDB; MariaDB leaves out those for MySQL from 5.7 to 9.9.
+    """
+    found = _WHOLE_COMMENT.match(sql)
+    if found is None or b"*/" in found.group(3):
+        return False
+    mariadb = "mariadb" in server_version.lower()
+    if found.group(1) and not mariadb:
+        return False
+    if found.group(2) is None:
+        return True
+    wanted = int(found.group(2))
+    if mariadb and not found.group(1) and 50700 <= wanted <= 99999:
+        return False
+    parts = re.findall(r"\d+", server_version)[:3]
+    have = 0
+    for part in [*parts, "0", "0", "0"][:3]:
+        have = have * 100 + int(part)
+    return wanted <= have
 
 
 class Words:
@@ -27,8 +50,8 @@ class Words:
 
     __slots__ = ("at", "dialect", "lexemes", "literals", "text")
 
-    def __init__(self, sql: bytes, dialect: Dialect = Dialect.DEFAULT) -> None:
-        normalised = normalise(unwrapped(sql), dialect)
+    def __init__(self, sql: bytes, dialect: Dialect = Dialect.DEFAULT, *, unwrap: bool = True) -> None:
+        normalised = normalise(unwrapped(sql) if unwrap else sql, dialect)
         self.text = normalised.key.decode("utf-8", "surrogateescape")
         self.literals = normalised.literals
         self.lexemes = lex(self.text, dialect).lexemes
@@ -168,6 +191,6 @@ def user_variable_name(text: str) -> str:
 
 
 __all__ = [
-    "BIND", "MARK", "NAME", "NUMBER", "VARIABLE", "WORD", "Lexeme", "Words", "unwrapped",
+    "BIND", "MARK", "NAME", "NUMBER", "VARIABLE", "WORD", "Lexeme", "Words", "is_executed", "unwrapped",
     "user_variable_name", "variable_name",
 ]  # fmt: skip

@@ -239,6 +239,20 @@ _RULES: Final[dict[str, Rule]] = {
 }
 
 
+HARMLESS: Final = {"sql_auto_is_null": 0, "profiling": 0, "sql_log_bin": 1, "sql_log_off": 0, "old": 0}
+"""Values of refused variables that ask for what is so anyway, also where the server's default is not known."""
+
+SESSION_ONLY: Final = frozenset(
+    (
+        "show_create_table_skip_secondary_engine",
+        "timestamp",
+        "transaction_allow_batching",
+        "use_secondary_engine",
+    )
+)
+"""Settings without a global value, hence without a default to compare with."""
+
+
 def rule_of(name: str) -> Rule:
     """The rule of a variable by its lower-case name; one that the table does not have is a SETTING."""
     return _RULES.get(name, SETTING)
