@@ -72,6 +72,8 @@ unpack_mysql() {
     -o "Dir::Etc::Preferences=/dev/null" -o "Dir::Etc::PreferencesParts=$fetch/empty"
     -o "Dir::State=$fetch/state" -o "Dir::State::status=$fetch/state/status" -o "Dir::Cache=$fetch/cache"
     -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User= -o APT::Get::AllowUnauthenticated=false
+    # a mirror may lag behind its own dates; signatures are checked all the same
+    -o Acquire::Check-Valid-Until=false
     -o Acquire::Languages=none -o Acquire::Retries=3 -o Binary::apt-get::APT::Keep-Downloaded-Packages=true
     -o APT::Keep-Downloaded-Packages=true)
   quietly "${apt[@]}" update || return 1
