@@ -21,6 +21,8 @@ PROBE_EVERY_S: Final = 1.0
 PROBE_TIMEOUT_S: Final = 5.0
 """A MySQL that does not answer its status for that long counts as down."""
 RETRY_S: Final = 0.25
+AGAIN_S: Final = 0.05
+"""After a loss: time for the server to let go of the old one, which is in the cap as well."""
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 
 _STATUS_SQL: Final = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected', 'Uptime')"
@@ -167,7 +169,7 @@ class AdminLane:
             if not self._gone.is_set():
                 connection.abort()
                 await self._gone.wait()
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(AGAIN_S)
 
     async def _greet(self) -> bool:
         """Learns who the server is; True if the lane is up now."""
@@ -214,6 +216,7 @@ class AdminLane:
         if self._busy_since_s is not None:
             if self._clock.now_s() - self._busy_since_s > PROBE_TIMEOUT_S and self._connection is not None:
                 self._connection.abort()
+                self._on_down(2013, f"MySQL did not answer for {PROBE_TIMEOUT_S:g} s")
             return
         self.run(_STATUS_SQL, lambda answer: None if answer.lost else _ignore(self._take_status(answer.rows)))
 
@@ -224,10 +227,7 @@ class AdminLane:
         self._busy_since_s = None
         self._gone.set()
         jobs, self._jobs = self._jobs, deque()
-        if self.up:
-            self.up = False
-            if not self._stopped:
-                self._on_down(2013, "MySQL closed the tablet's own connection")
+        self.up = False  # somebody may just have killed it: whether MySQL is down, the next login shows
         for job in jobs:
             job.then(_lost())
 

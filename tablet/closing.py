@@ -37,7 +37,7 @@ class Closer:
         self._clock = clock
         self._admin = admin
         self._open: dict[Connection, float] = {}  # told to close, not yet lost: since when
-        self._looking: dict[int, tuple[int, Released]] = {}  # thread id: incarnation, then
+        self._looking: dict[tuple[int, int], Released] = {}  # by thread id and incarnation
         self._look_due = False
         self._killed: set[Connection] = set()
         self.pending = 0
@@ -65,7 +65,7 @@ class Closer:
         if thread_id is None:
             self._loop.call_later(CONNECT_TIMEOUT_S if self._admin.up else SETTLE_S, self._release, then)
             return
-        self._looking[thread_id] = (incarnation, then)
+        self._looking[(thread_id, incarnation)] = then
         self._schedule(FIRST_LOOK_S)
 
     def sweep(self, now_s: float) -> None:
@@ -100,21 +100,21 @@ class Closer:
         if not self._admin.up:
             self._schedule(LOOK_EVERY_S)
             return
-        for thread_id, (incarnation, then) in list(self._looking.items()):
-            if incarnation < self._admin.incarnation:
-                del self._looking[thread_id]
+        for key, then in list(self._looking.items()):
+            if key[1] < self._admin.incarnation:
+                del self._looking[key]
                 self._release(then)
         asked = list(self._looking)
         if not asked:
             return
-        numbers = ",".join(map(str, asked))
+        numbers = ",".join(str(thread_id) for thread_id, _ in asked)
 
         def answered(answer: Answer) -> None:
             if not answer.lost and answer.error is None:
                 there = {int(row[0] or 0) for row in answer.rows}
-                for thread_id in asked:
-                    if thread_id not in there and thread_id in self._looking:
-                        _, then = self._looking.pop(thread_id)
+                for key in asked:
+                    if key[0] not in there and key in self._looking:
+                        then = self._looking.pop(key)
                         self._loop.call_later(SETTLE_S, self._release, then)
             self._schedule(LOOK_EVERY_S)
 

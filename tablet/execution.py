@@ -39,7 +39,7 @@ from tablet.held import Expired, Handles, Held
 from tablet.killer import HARD_AFTER_S
 from tablet.pool import Pool
 from tablet.refusals import Refusals
-from tablet.request import CANCELLED, DONE, JOINED, NEW, QUEUED, TIMED_OUT, Request
+from tablet.request import CANCELLED, DONE, JOINED, NEW, QUEUED, TIMED_OUT, Request, deadline_passed
 from tablet.settings import parse
 from tablet.statement import Statement
 from tablet.stats import Stats
@@ -190,7 +190,7 @@ class Execution:
         if statement.limit_s < deadline_s:
             deadline_s = statement.limit_s
             if deadline_s <= now_s:
-                raise fail("TIMED_OUT", limit_s="the request's deadline had passed")
+                raise deadline_passed()
         statement.deadline_s = deadline_s
         statement.state = QUEUED
         connection = self.pool.take(statement)
@@ -217,13 +217,13 @@ class Execution:
         held = self.handles.get(handle, statement.peer)
         if held.statement is not None:
             raise fail("UNKNOWN_ERROR", message=f"handle {handle} runs a statement already")
-        if held.connection.found_rows != statement.profile[2]:
-            raise fail("UNKNOWN_ERROR", message=f"handle {handle} was opened with another FOUND_ROWS flag")
         statement.held = held
         held.statement = statement
         connection = held.connection
         connection.statement = statement
         statement.connection = connection
+        if connection.found_rows != statement.profile[2]:  # was chosen once for all, when the handle was made
+            statement.profile = (*statement.profile[:2], connection.found_rows)
         self.begin_clock(statement)
         try:
             statement.resume_handle()

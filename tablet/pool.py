@@ -115,7 +115,9 @@ class Pool:
         if not self.serving:
             raise self.unavailable()
         now_s = self._now()
-        if not borrower.lane & HOLD or self.held < self.hold_limit:
+        if not self.idle and self.used >= self.capacity:
+            act = Act.WAIT
+        elif not borrower.lane & HOLD or self.held < self.hold_limit:
             act = pool_plan.choose(self._view(borrower, now_s))
             if act in (Act.USE_CLEAN, Act.CHANGE):
                 return self._lend(self._pick(borrower, act), borrower)
@@ -136,16 +138,12 @@ class Pool:
         flavour = int(borrower.profile[2])
         exact = len(self._idle.get(borrower.profile, ()))
         clean = len(self._idle.get(("", self.database, borrower.profile[2]), ()))
-        return View(
-            exact=exact,
-            clean=clean,
-            other=self._idle_by_flavour[flavour] - exact - clean,
-            wrong_flavour=self._idle_by_flavour[1 - flavour],
-            free_slots=self.capacity - self.used,
-            opening=sum(self._opener.in_flight),
-            waiting=self.queue.waiting,
-            may_open=self._opener.may_open(now_s),
-        )
+        other = self._idle_by_flavour[flavour] - exact - clean
+        free = self.capacity - self.used
+        opening = sum(self._opener.in_flight)
+        may_open = self._opener.may_open(now_s)
+        wrong = self._idle_by_flavour[1 - flavour]
+        return View(exact, clean, other, wrong, free, opening, self.queue.waiting, may_open)
 
     def _pick(self, borrower: Any, act: Act) -> Connection:
         """An idle connection of the right flavour: clean, or the one that is cheapest to change."""
@@ -367,14 +365,9 @@ class Pool:
         return self.refusals.unavailable(reason or self._stats.down_reason or "MySQL is not reachable")
 
     def _figures(self) -> Figures:
-        return Figures(
-            waiting=self.queue.waiting,
-            in_use=self.in_use,
-            held=self.held,
-            hold_limit=self.hold_limit,
-            last_wait_s=self.queue.last_wait_s,
-            last_refusal="" if self.connections else self._opener.last_refusal,
-        )
+        refused = "" if self.connections else self._opener.last_refusal
+        queue = self.queue
+        return Figures(queue.waiting, self.in_use, self.held, self.hold_limit, queue.last_wait_s, refused)
 
     @property
     def idle(self) -> int:

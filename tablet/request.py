@@ -17,7 +17,7 @@ in between is in `opening.py` (before it runs), `statement.py` (while it runs) a
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from core.errors import SluiceError, fail
+from core.errors import CODES, SluiceError, fail
 from core.rpc.messages import F_BEGIN, F_RESERVE, F_STATUS, FAIL, I_SHARED, RESULT, WINDOW_BYTES
 from tablet.backend import Profile
 from tablet.consolidator import Flight
@@ -41,6 +41,13 @@ CANCELLED: Final = "CANCELLED"
 TIMED_OUT: Final = "TIMED_OUT"
 
 WITH_HANDLE: Final = F_STATUS | F_BEGIN | F_RESERVE
+
+
+def deadline_passed() -> SluiceError:
+    """Its time was over before it had a connection."""
+    return SluiceError(
+        CODES["TIMED_OUT"], "Query execution was interrupted: its deadline passed while it waited"
+    )
 
 
 class Request:
@@ -175,6 +182,8 @@ class Request:
         if self._over is not None:
             return self._over
         if self.stopped is TIMED_OUT:
+            if not self.started_s:
+                return deadline_passed()
             return fail("TIMED_OUT", limit_s=f"{self.limit_s:g}")
         return fail("KILLED")
 

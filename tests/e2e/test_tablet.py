@@ -496,6 +496,15 @@ async def test_wrong_version_and_strangers_are_refused(tablet: TabletServer, ask
     assert (await asyncio.wait_for(stranger.welcome, 5))[0] == m.REFUSED
 
 
+async def test_the_admin_lane_comes_back_unnoticed(asker: Asker, mysql_server: RunningMysql) -> None:
+    answer = await asker.run("SELECT CONNECTION_ID()", m.F_ADMIN)
+    mysql_server.query(f"KILL {answer.value}")
+    assert (await asker.run("SELECT 1")).value == "1"
+    await asyncio.sleep(0.3)
+    assert m.NOT_SERVING not in asker.states
+    assert (await asker.run("SELECT CONNECTION_ID()", m.F_ADMIN)).value != answer.value
+
+
 async def test_several_results_and_flags_of_the_client(
     asker: Asker, mysql_server: RunningMysql, database: str
 ) -> None:
