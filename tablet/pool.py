@@ -163,7 +163,6 @@ class Pool:
         return best.pop(0)
 
     # -- giving back
-
     def release(self, connection: Connection) -> None:
         """Takes back a connection without a command under way; it is reset first where it must be."""
         if connection.dirty or connection.verify or connection.closing:
@@ -281,9 +280,8 @@ class Pool:
             ]
             if not due:
                 return
-            if len(due) == 2:  # whoever waits longest says of which flavour
-                due.sort(key=lambda flavour: self.queue.oldest_s(self._lanes(flavour)) or 0.0)
-            self._open(bool(due[0]))
+            # whoever waits longest says of which flavour
+            self._open(bool(min(due, key=lambda flavour: self.queue.oldest_s(self._lanes(flavour)) or 0.0)))
 
     def _open(self, found_rows: bool) -> None:
         if self.used < self.capacity:
