@@ -217,6 +217,8 @@ class Execution:
         held = self.handles.get(handle, statement.peer)
         if held.statement is not None:
             raise fail("UNKNOWN_ERROR", message=f"handle {handle} runs a statement already")
+        if statement.flags & F_RESERVE:
+            held.reserved = True  # a transaction's connection that the session keeps beyond it
         statement.held = held
         held.statement = statement
         connection = held.connection
