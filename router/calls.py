@@ -169,16 +169,20 @@ class Calls:
             tx = session.open_transaction(explicit=False)
         reserved = session.reserved.get(link) if session.reserved else None
         if tx is None:
-            return await self.execute(
+            handle = session.reserved_handle(link)
+            answer = await self.execute(
                 link,
                 sql,
-                flags=flags | m.F_STATUS if reserved else flags,
-                handle=reserved.handle if reserved else 0,
+                flags=flags | m.F_STATUS if handle else flags,
+                handle=handle,
                 user=session.user,
                 settings=session.settings_text,
                 tables=tables,
                 extra=extra,
             )
+            if handle and not answer.handle:
+                session.lose_reserved(link)
+            return answer
         tx.check()
         flags |= m.F_STATUS
         if not session.autocommit:

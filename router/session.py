@@ -16,12 +16,13 @@ from collections.abc import Coroutine, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from core.errors import SluiceError, fail
+from core.errors import SluiceError, fail, not_supported
 from core.limits.table import Rules
 from core.rpc import messages as m
 from router.gateway import Link, is_retryable
+from router.reservation import Reservation
 from router.sql.dialect import Dialect
-from router.transaction import Held, Transaction
+from router.transaction import Transaction
 from wire.answers import err_packet, ok_packet
 from wire.constants import (
     CLIENT_DEPRECATE_EOF,
@@ -122,7 +123,7 @@ class Session:
         self.next_transaction: list[str] | None = None
         """Characteristics for the next transaction only (SET TRANSACTION)."""
         self.tx: Transaction | None = None
-        self.reserved: dict[Link, Held] | None = None
+        self.reserved: dict[Link, Reservation] | None = None
         self.statements: dict[int, PreparedStatement] | None = None
         self.named: dict[str, bytes] | None = None
         """Statements of text PREPARE: lower-case name -> text."""
@@ -235,7 +236,7 @@ class Session:
         if self.tx is not None or self.reserved is not None:
             self._note_held(handle, status)
         if info & _I_OK:
-            self._note_ok(data)
+            self.note_ok(data)
         else:
             self.affected_rows = -1
         connection.write(data)
@@ -337,14 +338,7 @@ class Session:
         if not self.autocommit:
             flags |= m.F_NO_AUTOCOMMIT
         if tx is None:
-            held = self.reserved.get(link) if self.reserved else None
-            handle = 0
-            if held is not None:
-                handle = held.handle
-                if held.incarnation != link.incarnation:
-                    assert self.reserved is not None
-                    del self.reserved[link]
-                    raise fail("CONNECTION_LOST", keyspace=link.keyspace, shard=link.shard)
+            handle = self.reserved_handle(link)
             self.request = link.execute(
                 self, flags, handle, self.user, self.settings_text, tables, sql, extra
             )
@@ -362,6 +356,11 @@ class Session:
 
     def check_joining(self, tx: Transaction, link: Link) -> None:
         """Raises CROSS_SHARD_TRANSACTION where mode single keeps `tx` off one more shard."""
+        if tx.held and self.reserved:
+            raise not_supported(
+                "a transaction over several shards in a session that holds a reserved connection",
+                "SHOW PINS says what holds it; end that first.",
+            )
         if tx.held and self.worker.transaction_mode(self) == "single":
             first = next(iter(tx.held))
             raise fail(
@@ -389,6 +388,8 @@ class Session:
         link = self.link
         assert link is not None
         tx = self.tx
+        if not handle:
+            self.lose_reserved(link)
         if tx is None:
             return
         tx.note(link, handle)
@@ -402,8 +403,8 @@ class Session:
             tx.note(link, handle)
             if was_there and not handle:
                 tx.lose(text)
-        elif self.reserved and link in self.reserved and not handle:
-            del self.reserved[link]
+        elif not handle:
+            self.lose_reserved(link)
         if number in _LOST_NUMBERS:
             self.worker.log.info("session %d (%s): %s", self.id, self.user, text)
 
@@ -421,9 +422,42 @@ class Session:
         """The transaction ended: gives back what it still holds (rolled back where it was still open)."""
         tx, self.tx = self.tx, None
         if tx is not None:
+            if self.reserved:
+                for link in self.reserved:
+                    tx.held.pop(link, None)  # not the transaction's to give back
             tx.free()
 
-    def _note_ok(self, data: bytes) -> None:
+    def reserved_handle(self, link: Link) -> int:
+        """The handle of the connection reserved on `link`, 0 where there is none. Raises CONNECTION_LOST once."""
+        reserved = self.reserved.get(link) if self.reserved else None
+        if reserved is None:
+            return 0
+        if reserved.incarnation != link.incarnation:
+            self.lose_reserved(link)
+            raise fail("CONNECTION_LOST", keyspace=link.keyspace, shard=link.shard)
+        return reserved.handle
+
+    def lose_reserved(self, link: Link) -> None:
+        """The connection reserved on `link` is gone, with everything that lived in it."""
+        if self.reserved:
+            self.reserved.pop(link, None)
+            if not self.reserved:
+                self.reserved = None
+
+    def release_unpinned(self, link: Link) -> None:
+        """Gives a reserved connection back when nothing pins it any more; an open transaction goes on with it."""
+        reserved = self.reserved.get(link) if self.reserved else None
+        if reserved is None or reserved.pins:
+            return
+        assert self.reserved is not None
+        del self.reserved[link]
+        if not self.reserved:
+            self.reserved = None
+        if self.tx is None or link not in self.tx.held:
+            link.free(reserved.handle)
+
+    def note_ok(self, data: bytes) -> None:
+        """Remembers what ROW_COUNT() and LAST_INSERT_ID() say after an answer that is one OK packet."""
         if data[4] == 0xFF:
             self.affected_rows = -1
             return
@@ -549,9 +583,9 @@ class Session:
         if self.tx is not None:
             self.transaction_over()
         if self.reserved:
-            for link, held in self.reserved.items():
-                if held.incarnation == link.incarnation:
-                    link.free(held.handle)
+            for link, reserved in self.reserved.items():
+                if reserved.incarnation == link.incarnation:
+                    link.free(reserved.handle)
             self.reserved = None
         self.statements = None
         self.named = None

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from core.errors import ErrorCode, SluiceError, not_supported
+from core.errors import ErrorCode, SluiceError
 from core.rpc import messages as m
 from router import statements
 from router.execute.insert import InsertRunner
+from router.execute.reserve import ReserveRunner
 from router.execute.route import RouteRunner, chooser_one
 from router.execute.several import SeveralShards
 from router.execute.substitute import SubstituteRunner
@@ -55,11 +56,9 @@ class ErrorRunner:
 def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str) -> Runner:
     """The runner of a plan made for sessions whose default is `keyspace` (and `shard`, when they target one)."""
     plan = planned.plan
-    if planned.reserve:
-        error = not_supported(
-            f"{planned.reserve} through a shared connection", "This version reserves no connections yet."
-        )
-        return ErrorRunner(error)
+    if planned.reserve and isinstance(plan, SelectPlan | DmlPlan):
+        flags = m.F_WRITE if isinstance(plan, DmlPlan) or plan.writes or plan.locking else 0
+        return ReserveRunner(chooser_one(plan.chooser, view, shard), flags, plan.tables, planned.reserve)
     if isinstance(plan, SelectPlan):
         flags = m.F_CONSOLIDATE if plan.consolidate and not plan.locking else 0
         if plan.locking or plan.writes:

@@ -58,7 +58,7 @@ class Scatter:
         session = self.session
         tx = session.tx
         for index, link in enumerate(self.links):
-            handle = tx.handle_on(link) if tx is not None else 0
+            handle = tx.handle_on(link) if tx is not None else session.reserved_handle(link)
             self.requests[index] = link.execute(
                 _Shard(self, index),
                 flags | (m.F_STATUS if handle else 0),
@@ -157,7 +157,7 @@ class SeveralShards:
         if session.worker.admission.limits_queries:
             shards = tuple(link.shard for link in links)
             await session.worker.admission.enter(session, links[0].keyspace, shards)
-        if session.tx is None and (not session.autocommit or session.reserved):
+        if session.tx is None and not session.autocommit:
             session.open_transaction(explicit=False)
         tx = session.tx
         if tx is not None:

@@ -1,0 +1,189 @@
+"""Statements that leave something in their connection: on a reserved one, or bracketed by what saves the session.
+
+Two ways, by what is left behind (`Planned.reserve`):
+- PINS: named locks and temporary tables live on: the session keeps the connection until they end.
+- BRACKETS: user variables, FOUND_ROWS(), LAST_INSERT_ID(value): a connection is taken for this statement only; the
+  variables that it names are set before, read back after, and then live in the router. Nothing stays pinned.
+"""
+
+from collections.abc import Sequence
+from time import time
+from typing import Final
+
+from core.errors import fail, not_supported
+from core.rpc import messages as m
+from router.calls import Answer, TabletError
+from router.engine.merge import MergeRun
+from router.engine.output import ClientFlavour
+from router.execute.route import Choose
+from router.gateway import Link
+from router.prepared import bound_text
+from router.reservation import Reservation
+from router.session import Session
+from router.sql.lex import VARIABLE, lex
+from router.sql.normalise import normalise
+from router.statements.result import rows_of
+from router.variables.literals import cell_literal
+
+PINS: Final = frozenset(
+    ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "a temporary table")
+)
+_ONLY_ASKS: Final = frozenset(("RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK"))
+
+
+class ReserveRunner:
+    """Runs a statement whose plan says `reserve`; on one shard only."""
+
+    __slots__ = ("_choose", "_flags", "_reason", "_tables")
+
+    def __init__(self, choose: Choose, flags: int, tables: tuple[str, ...] | None, reason: str) -> None:
+        self._choose = choose
+        self._flags = flags
+        self._tables = tables
+        self._reason = reason
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        link = self._choose(literals)
+        if link is None:
+            raise not_supported(
+                f"{self._reason} over several shards", "Select one shard first: USE keyspace:-80."
+            )
+        text = bound_text(sql, literals) if params is not None else sql
+        if self._reason not in PINS:
+            session.start(self._bracketed(session, link, text))
+            return
+        if self._reason in _ONLY_ASKS and not (session.reserved and link in session.reserved):
+            session.forward(link, self._flags, self._tables, text, None)
+            return
+        session.start(run_pinned(session, link, text, self._flags, self._tables))
+
+    async def _bracketed(self, session: Session, link: Link, text: bytes) -> None:
+        calls = session.worker.calls
+        names = _variables(text, session)
+        known = session.user_variables or {}
+        await reserve(session, link)
+        if names:
+            setting = ", ".join(
+                f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
+            )
+            await _must(session, link, f"SET {setting}".encode())
+        answer = await calls.in_session(
+            session, link, text, flags=self._flags | _flavour(session), tables=self._tables
+        )
+        if not answer.failed:
+            await self._read_back(session, link, names, answer)
+        session.release_unpinned(link)
+        _reply(session, answer)
+
+    async def _read_back(self, session: Session, link: Link, names: dict[str, str], answer: Answer) -> None:
+        wanted = list(names.values())
+        if self._reason == "SQL_CALC_FOUND_ROWS":
+            wanted.append("FOUND_ROWS()")
+        elif self._reason == "LAST_INSERT_ID(value)":
+            wanted.append("LAST_INSERT_ID()")
+        if not wanted:
+            return
+        # FOUND_ROWS() first: it is about the statement before, not about this SELECT's own columns
+        after = await _must(session, link, f"SELECT {', '.join(reversed(wanted))}".encode())
+        rows = rows_of(after)
+        cells = dict(zip(reversed(wanted), zip(rows.columns, rows.rows[0], strict=True), strict=True))
+        variables = dict(session.user_variables or {})
+        for name, spelt in names.items():
+            variables[name] = cell_literal(*cells[spelt])
+        if names:
+            session.user_variables = variables
+        if "FOUND_ROWS()" in cells:
+            session.found_rows = int(cells["FOUND_ROWS()"][1] or 0)
+        if "LAST_INSERT_ID()" in cells and not answer.info & m.I_OK:
+            session.last_insert_id = int(cells["LAST_INSERT_ID()"][1] or 0)
+
+
+async def run_pinned(
+    session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None
+) -> None:
+    """Runs a statement on the connection reserved on `link` and answers; the connection stays reserved as long as
+    the statement, or one before, pins it. Raises SluiceError."""
+    await reserve(session, link)
+    answer = await session.worker.calls.in_session(
+        session, link, text, flags=flags | _flavour(session), tables=tables
+    )
+    reserved = session.reserved.get(link) if session.reserved else None
+    if reserved is not None:
+        if not answer.failed:
+            reserved.note(text, time())
+        session.release_unpinned(link)
+    _reply(session, answer)
+
+
+async def reserve(session: Session, link: Link) -> Reservation:
+    """Makes sure that the session holds a connection of `link` which outlives its transaction. Raises SluiceError."""
+    if session.reserved is None:
+        session.reserved = {}
+    found = session.reserved.get(link)
+    if found is not None:
+        if found.incarnation == link.incarnation:
+            return found
+        del session.reserved[link]
+        raise fail("CONNECTION_LOST", keyspace=link.keyspace, shard=link.shard)
+    tx = session.tx
+    handle = tx.handle_on(link) if tx is not None else 0
+    try:
+        answer = await session.worker.calls.execute(
+            link,
+            b"DO 0",
+            flags=m.F_RESERVE | m.F_STATUS,
+            handle=handle,
+            user=session.user,
+            settings=session.settings_text,
+        )
+    except TabletError:
+        if not session.reserved:
+            session.reserved = None
+        raise
+    made = session.reserved[link] = Reservation(answer.handle, link.incarnation)
+    return made
+
+
+async def _must(session: Session, link: Link, sql: bytes) -> Answer:
+    """A statement around the client's own that has to succeed. Raises SluiceError."""
+    answer = await session.worker.calls.in_session(session, link, sql)
+    if answer.failed:
+        error = answer.error()
+        session.release_unpinned(link)
+        raise TabletError(error.number, error.sqlstate, error.text, 0)
+    return answer
+
+
+def _flavour(session: Session) -> int:
+    """The client's flavour of packets; rows that must become binary are asked for in the classic one."""
+    return session.flags & ~m.F_DEPRECATE_EOF if session.binary else session.flags
+
+
+def _variables(text: bytes, session: Session) -> dict[str, str]:
+    """The user variables that a statement names: lower-case name -> as written."""
+    found: dict[str, str] = {}
+    key = normalise(text, session.dialect).key.decode("utf-8", "surrogateescape")
+    for lexeme in lex(key, session.dialect).lexemes:
+        spelt = lexeme.text
+        if lexeme.kind == VARIABLE and not spelt.startswith("@@") and len(spelt) > 1:
+            name = spelt[1:]
+            if name[:1] in ("'", '"', "`"):
+                name = name[1:-1]
+            found.setdefault(name.lower(), spelt)
+    return found
+
+
+def _reply(session: Session, answer: Answer) -> None:
+    """The answer of a whole statement for the client, whatever it is."""
+    if answer.info & m.I_OK and not answer.failed:
+        session.note_ok(answer.data)
+    if not session.binary or answer.info & (m.I_OK | m.I_ERR):
+        session.reply(answer.data)
+        return
+    client = ClientFlavour(
+        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF), binary=True, status=session.status
+    )
+    run = MergeRun(None, 1, client, 1 << 62)
+    for packets in run.feed(0, answer.data, True):
+        session.connection.write(bytes(packets))
+    session.finish()
