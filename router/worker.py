@@ -228,8 +228,10 @@ class Worker:
         answer: dict[str, Any] = {}
         if what == "kill":
             connection = self.connections.get(values["id"])
-            answer["found"] = connection is not None
-            if connection is not None:
+            session = connection.session if connection is not None else None
+            answer["found"] = session is not None
+            answer["refused"] = session is not None and session.user != values["user"]
+            if connection is not None and session is not None and not answer["refused"]:
                 connection.kill(query_only=values["query_only"])
         elif what == "processlist":
             answer["rows"] = [c.describe() for c in self.connections.values()]
