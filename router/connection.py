@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         "charset",
         "host",
         "id",
+        "nonce",
         "session",
         "since_s",
         "state",
@@ -97,6 +98,7 @@ class Connection(asyncio.Protocol):
         self.state = LOGIN
         self.caps = 0
         self.charset = 0
+        self.nonce = b""
         self.session: Session | None = None
         self.write_paused = False
         self.since_s = 0
@@ -287,6 +289,8 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self.session = session
+        if self._login is not None:
+            self.nonce = self._login.nonce
         self._login = None
         reader = self._reader
         rest = reader.take_rest() if reader is not None else b""
@@ -318,7 +322,7 @@ class Connection(asyncio.Protocol):
         rest = self._reader.take_rest() if self._reader is not None else b""
         self._reader = PacketReader(MAX_LOGIN_BYTES, consecutive=True, expected=1)
         self.worker.half_open[self] = self.worker.clock.now_s()
-        self._act(self._login.change_user(payload, 0, self.caps))
+        self._act(self._login.change_user(payload, 0, self.caps, self.nonce))
         if rest:
             self._receive(rest)
 

@@ -185,12 +185,18 @@ class Login:
         )
         return self._framed(payload)
 
-    def change_user(self, payload: bytes, sequence: int, caps: int) -> list[Action]:
-        """Begins anew with a COM_CHANGE_USER of a client that logged in with `caps`.
+    @property
+    def nonce(self) -> bytes:
+        """The last one sent: `change_user` wants it."""
+        return self._nonce
 
-        It is always answered with an auth switch: the proof it brings was made for a nonce which a session does
-        not keep. A refusal ends the session, as in MySQL.
+    def change_user(self, payload: bytes, sequence: int, caps: int, nonce: bytes) -> list[Action]:
+        """Begins anew with a COM_CHANGE_USER of a client that logged in with `caps`; `nonce` is that login's.
+
+        It is always answered with an auth switch, which repeats the nonce: libmariadb proves the password for the
+        one it knows, whatever the switch says, and MySQL too takes it. A refusal ends the session, as in MySQL.
         """
+        self._nonce = nonce
         self._sequence = (sequence + 1) & 0xFF
         self._caps = caps
         return self._guarded(Login._on_change_user, payload)
@@ -292,8 +298,9 @@ class Login:
                 "08004",
                 "Client does not support authentication protocol requested by server; consider upgrading MySQL client",
             )
+        if self.state is not State.NEW:
+            self._new_nonce()
         self._to(State.SWITCHED)
-        self._new_nonce()
         self._send(auth_switch_request(self._plugin, self._nonce))
 
     def _check(self, response: bytes) -> None:

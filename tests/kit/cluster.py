@@ -143,6 +143,12 @@ class Cluster:
             "autocommit": True,
         }
 
+    def direct_tcp(self, shard: str) -> dict[str, Any]:
+        """As `connect_kwargs`, but to `shard`'s own MySQL: the same user, for clients that must be compared."""
+        keyspace, _, name = shard.partition("/")
+        port = int(self._find("mysqld", keyspace, name).address.rpartition(":")[2])
+        return self.connect_kwargs(port=port, database=keyspace)
+
     def query_direct(self, shard: str, sql: str, args: Any = None) -> list[tuple[Any, ...]]:
         """The rows of one statement on the shard's MySQL itself."""
         with pymysql.connect(**self.direct(shard)) as cnx, cnx.cursor() as cursor:

@@ -98,7 +98,7 @@ class Client:
         return self.talk(lambda: self.login.receive(payload, sequence))
 
     def change_user(self, caps: int) -> Authenticated | Refused:
-        """COM_CHANGE_USER with a proof for another nonce, as a client that trusts the old one sends it."""
+        """COM_CHANGE_USER with a proof that is wrong; the one that counts answers the switch."""
         self._reader = PacketReader(consecutive=True, expected=1)
         payload = (
             b"\x11"
@@ -111,7 +111,7 @@ class Client:
             + self.plugin.encode()
             + b"\0"
         )
-        return self.talk(lambda: self.login.change_user(payload, 0, caps))
+        return self.talk(lambda: self.login.change_user(payload, 0, caps, bytes(range(1, 21))))
 
     def talk(self, step: Callable[[], list[Action]]) -> Authenticated | Refused:
         actions = step()

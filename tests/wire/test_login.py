@@ -221,6 +221,7 @@ def test_change_user() -> None:
         verdict = client.change_user(CAPS & ~CLIENT_CONNECT_ATTRS)
         assert isinstance(verdict, Authenticated) == right
         assert client.seen[0][0] == 0xFE
+        assert client.seen[0].endswith(bytes(range(1, 21)) + b"\0")  # libmariadb goes by the nonce it knows
         if isinstance(verdict, Authenticated):
             assert (verdict.database, verdict.charset) == ("db", 255)
 

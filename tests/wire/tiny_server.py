@@ -147,10 +147,13 @@ class Connection:
             if payload[0] == COM_QUIT:
                 return None
             if payload[0] == COM_CHANGE_USER:
+                nonce = self.login.nonce
                 self.login = self.server._make_login()
                 self.login.secure = self.channel is not None
                 self.reader.consecutive, self.reader.expected = True, (sequence + 1) & 0xFF
-                return self.authenticate(partial(self.login.change_user, payload, sequence, verdict.caps))
+                return self.authenticate(
+                    partial(self.login.change_user, payload, sequence, verdict.caps, nonce)
+                )
             try:
                 answer = self.answer(payload, verdict)
             except WireError as error:
