@@ -92,7 +92,9 @@ def other(session: Session, one: Assignment, changes: Changes) -> None:
 
 
 def login_charset(session: Session, collation_id: int) -> None:
-    """Settings that follow from the collation a client announced at login; unknown ones leave the server's default."""
+    """A session's first settings, from the collation a client announced at login; one that the server does not have
+    leaves the server's default. The lexical rules are those of the server's own sql_mode."""
+    _settle(session, "sql_mode")
     server = ServerCharsets(session.worker.server)
     collation = server.by_id(collation_id)
     charset = charsets.charset_of(collation) if collation else ""

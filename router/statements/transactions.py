@@ -169,7 +169,7 @@ async def _rollback(session: Session) -> None:
             answer = await session.worker.calls.execute(
                 link,
                 b"ROLLBACK",
-                flags=m.F_STATUS | (0 if reserved else m.F_RELEASE),
+                flags=m.F_STATUS | session.flags & m.F_FOUND_ROWS | (0 if reserved else m.F_RELEASE),
                 handle=handle,
                 user=session.user,
                 settings=session.settings_text,
