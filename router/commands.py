@@ -115,7 +115,7 @@ def _change_user(session: Session, payload: bytes) -> None:
 
 
 def _set_option(session: Session, payload: bytes) -> None:
-    wire_commands.parse_set_option(payload)
+    session.multi_statements = wire_commands.parse_set_option(payload)
     if session.caps & c.CLIENT_DEPRECATE_EOF:
         session.reply(ok_packet(1, status=session.status, caps=session.caps))
     else:

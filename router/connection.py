@@ -190,10 +190,12 @@ class Connection(asyncio.Protocol):
 
     def done(self) -> None:
         """The command is answered: the next one may come."""
-        if self.state != BUSY:
+        session = self.session
+        if self.state != BUSY or (
+            session is not None and session.several is not None and session.several.goes_on()
+        ):
             return
         self.state = READY
-        session = self.session
         if session is not None:
             session.binary = False
             if session.rules:

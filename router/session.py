@@ -27,6 +27,7 @@ from wire.answers import err_packet, ok_packet
 from wire.constants import (
     CLIENT_DEPRECATE_EOF,
     CLIENT_FOUND_ROWS,
+    CLIENT_MULTI_STATEMENTS,
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
 )
@@ -34,6 +35,7 @@ from wire.packets import read_lenenc_int
 
 if TYPE_CHECKING:
     from router.connection import Connection
+    from router.execute.multi import Several
     from router.prepared import PreparedStatement
     from router.worker import Worker
 
@@ -77,7 +79,7 @@ class Session:
         "keyspace",
         "last_insert_id",
         "link",
-        "more_results",
+        "multi_statements",
         "named",
         "next_statement",
         "next_transaction",
@@ -90,6 +92,7 @@ class Session:
         "sent_bytes",
         "settings",
         "settings_text",
+        "several",
         "shard",
         "source",
         "started_s",
@@ -130,6 +133,7 @@ class Session:
         self.flags = m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0
         if caps & CLIENT_FOUND_ROWS:
             self.flags |= m.F_FOUND_ROWS
+        self.multi_statements = bool(caps & CLIENT_MULTI_STATEMENTS)
         self.last_insert_id = 0
         self.affected_rows = -1
         self.found_rows = 0
@@ -156,7 +160,8 @@ class Session:
         self.owed_bytes = 0
         self.sent_bytes = 0
         self.statement = b""
-        self.more_results = False
+        self.several: Several | None = None
+        """The statements of one COM_QUERY, of which this one is one."""
         self.resend: tuple[int, tuple[str, ...] | None, bytes, dict[str, Any] | None] | None = None
 
     # ---- status
@@ -180,8 +185,19 @@ class Session:
         try:
             if self.codec is not None:
                 sql = transcode(sql, self.codec)
+            if self.multi_statements and b";" in sql and self.worker.run_several(self, sql):
+                return
             runner, literals = self.worker.plan_of(self, sql)
             runner.run(self, sql, literals, None)
+        except SluiceError as error:
+            self.error(error.number, error.sqlstate, error.message)
+
+    def run_one(self, sql: bytes) -> None:
+        """Runs the next of several statements of one COM_QUERY."""
+        self.started_s = perf_counter()
+        self.statement = sql
+        try:
+            self.run_text(sql)
         except SluiceError as error:
             self.error(error.number, error.sqlstate, error.message)
 

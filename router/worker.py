@@ -26,6 +26,7 @@ from router.boot import Boot
 from router.calls import Calls
 from router.connection import Connection
 from router.execute.compile import compile_plan
+from router.execute.multi import run_several
 from router.execute.sequence import Sequences
 from router.execute.several import run_as_binary
 from router.gateway import Link
@@ -36,6 +37,7 @@ from router.session import Runner, Session
 from router.sql.normalise import normalise
 from router.statements import initial_charset_settings
 from router.stats import WorkerStats
+from router.variables.learn import learn
 from router.variables.verified import Verified
 from router.view import ClusterView, build
 
@@ -78,6 +80,7 @@ class Worker:
         self.sequences = Sequences(self)
         self.verified = Verified()
         self.run_as_binary = run_as_binary
+        self.run_several = run_several
         self.started_s = perf_counter()
         self._identity = f"{self.name}.{os.getpid()}"
         self._stopped = asyncio.Event()
@@ -256,6 +259,7 @@ class Worker:
     def _on_server(self, link: Link) -> None:
         if not self.server or link.server.get("version") == self.server.get("version"):
             self.server = link.server
+        self.spawn(learn(self, link))
 
     def _dial(self, link: Link) -> Dealer:
         identity = f"{self._identity}.{link.keyspace}.{link.shard}.{link.incarnation}"

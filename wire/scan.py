@@ -157,6 +157,11 @@ class ResultScanner:
     def done(self) -> bool:
         return self._phase == _DONE
 
+    @property
+    def next_client_sequence(self) -> int:
+        """The sequence id of the packet that would follow for the client."""
+        return (self._base >> 24) - self._shift & 0xFF
+
     def resume_after_infile(self, first_sequence: int, client_first_sequence: int) -> None:
         """Expects the answer to the file sent after LOCAL_INFILE, with the sequence ids it begins with."""
         if self.kind != LOCAL_INFILE or self._phase != _DONE:
