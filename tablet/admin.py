@@ -8,7 +8,7 @@ down: nobody opens connections, and the lane tries again until it is back.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from core.clock import Clock
@@ -27,6 +27,12 @@ MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 
 _STATUS_SQL: Final = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected', 'Uptime')"
 _SERVER_SQL: Final = "SELECT @@version, @@version_comment, @@max_connections, @@collation_connection"
+_VARIABLES_SQL: Final = "SHOW SESSION VARIABLES"
+_COLLATIONS_SQL: Final = {
+    "mysql": "SELECT id, collation_name, character_set_name FROM information_schema.collations",
+    "mariadb": "SELECT id, full_collation_name, character_set_name"
+    " FROM information_schema.collation_character_set_applicability",
+}
 
 Rows = list[list[bytes | None]]
 
@@ -40,6 +46,10 @@ class ServerInfo:
     max_connections: int
     collation: str
     """What `SET NAMES utf8mb4` gives."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Session variables of a connection in its base state: name in lower case -> text as SHOW VARIABLES has it."""
+    collations: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Collation id, as text -> (collation, character set)."""
 
     @property
     def flavour(self) -> str:
@@ -186,8 +196,25 @@ class AdminLane:
                 text = [(value or b"").decode("utf-8", "replace") for value in answer.rows[0]]
                 self.info = ServerInfo(text[0], text[1], int(text[2]), text[3])
 
+        def variables(answer: Answer) -> None:
+            if self.info is not None and answer.rows:
+                self.info = replace(
+                    self.info, variables={row[0].lower(): row[1] for row in _texts(answer.rows)}
+                )
+
+        def collations(answer: Answer) -> None:
+            if self.info is not None and answer.rows:
+                found = {row[0]: (row[1], row[2]) for row in _texts(answer.rows) if row[0]}
+                self.info = replace(self.info, collations=found)
+
+        def server_then_collations(answer: Answer) -> None:
+            server(answer)
+            if self.info is not None:
+                self._jobs.appendleft(_Job(_COLLATIONS_SQL[self.info.flavour].encode(), collations))
+
         self._jobs.clear()
-        self._jobs.append(_Job(_SERVER_SQL.encode(), server))
+        self._jobs.append(_Job(_SERVER_SQL.encode(), server_then_collations))
+        self._jobs.append(_Job(_VARIABLES_SQL.encode(), variables))
         self._jobs.append(_Job(_STATUS_SQL.encode(), status))
         self._next()
         try:
@@ -230,6 +257,10 @@ class AdminLane:
         self.up = False  # somebody may just have killed it: whether MySQL is down, the next login shows
         for job in jobs:
             job.then(_lost())
+
+
+def _texts(rows: Rows) -> list[list[str]]:
+    return [[(value or b"").decode("utf-8", "replace") for value in row] for row in rows]
 
 
 def _ignore(_: object) -> None:

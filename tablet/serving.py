@@ -171,6 +171,8 @@ class Service:
             "collation": info.collation,
             "max_connections": info.max_connections,
             "database": self._execution.pool.database,
+            "variables": info.variables,
+            "collations": info.collations,
         }
         who = (self._alias, self._keyspace, self._shard, "PRIMARY")
         peer.send((WELCOME, VERSION, *who, self._clock_ms(), server, self.state))
