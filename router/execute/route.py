@@ -4,6 +4,7 @@ Made once a plan: `choose` is a closure over everything that does not change, so
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from core.errors import SluiceError, fail
@@ -14,6 +15,7 @@ from router.plan.plans import Bind, Choice, Chooser
 from router.session import Session
 from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
 from router.vindexes.base import MultiColumnVindex, Value, Vindex, VindexError
+from router.vindexes.unicode_loose import UnicodeLoose
 
 Choose = Callable[[Sequence[bytes]], Link | None]
 """The one link of a statement with these literals; None when it is not exactly one."""
@@ -30,6 +32,12 @@ def shard_of(keyspace: KeyspaceView, vindex: Vindex, value: Value) -> Link | Non
     if keyspace_id is None:
         return None
     return keyspace.by_shard[keyspace.shard_map.shard_for(keyspace_id)]
+
+
+def _is_settled(vindex: Vindex, value: Value) -> bool:
+    """False where rows equal to `value` may lie on several shards: MySQL compares a text column with a number as
+    numbers, so that 5 equals '5', '05' and '5.0'."""
+    return not (isinstance(vindex, UnicodeLoose) and isinstance(value, int | Decimal))
 
 
 def chooser_links(chooser: Chooser, view: ClusterView) -> Callable[[Sequence[bytes]], tuple[Link, ...]]:
@@ -52,7 +60,10 @@ def chooser_links(chooser: Chooser, view: ClusterView) -> Callable[[Sequence[byt
         for bind in values:
             if bind is not None:
                 try:
-                    link = shard_of(keyspace, vindex, value_of(bind, literals))
+                    value = value_of(bind, literals)
+                    if not _is_settled(vindex, value):
+                        return keyspace.links
+                    link = shard_of(keyspace, vindex, value)
                 except SluiceError:
                     return keyspace.links
                 if link is not None:
@@ -133,17 +144,19 @@ def _equal(keyspace: KeyspaceView, vindex: Vindex, bind: Bind) -> Choose:
     shard_for = keyspace.shard_map.shard_for
     by_shard = keyspace.by_shard
     first = keyspace.links[0]
+    plain_numbers = _is_settled(vindex, 0) and not negative
 
     def choose(literals: Sequence[bytes]) -> Link | None:
         literal = literals[index]
-        if literal.isdigit() and not negative:
+        if plain_numbers and literal.isdigit():
             try:
                 keyspace_id = keyspace_id_of(int(literal))
             except VindexError:
                 return None
             return first if keyspace_id is None else by_shard[shard_for(keyspace_id)]
         try:
-            return shard_of(keyspace, vindex, value_of(bind, literals)) or first
+            value = value_of(bind, literals)
+            return (shard_of(keyspace, vindex, value) or first) if _is_settled(vindex, value) else None
         except SluiceError:  # MySQL may still compare it as equal to a row on any shard
             return None
 
