@@ -164,6 +164,7 @@ class Calls:
 
         The answer is in the classic EOF flavour unless `flags` ask otherwise. Keeps the transaction's books.
         """
+        flags |= session.flags & m.F_FOUND_ROWS
         tx = session.tx
         if tx is None and not session.autocommit:
             tx = session.open_transaction(explicit=False)
@@ -229,7 +230,7 @@ class Calls:
             answer = await self.execute(
                 link,
                 statement,
-                flags=m.F_STATUS | (m.F_RESERVE if first_of_pooled else 0),
+                flags=m.F_STATUS | session.flags & m.F_FOUND_ROWS | (m.F_RESERVE if first_of_pooled else 0),
                 handle=handle,
                 user=session.user,
                 settings=session.settings_text,
@@ -257,7 +258,7 @@ class Calls:
                 answer = await self.execute(
                     link,
                     b"COMMIT",
-                    flags=m.F_STATUS | (0 if reserved else m.F_RELEASE),
+                    flags=m.F_STATUS | session.flags & m.F_FOUND_ROWS | (0 if reserved else m.F_RELEASE),
                     handle=tx.handle_on(link),
                     user=session.user,
                     settings=session.settings_text,
