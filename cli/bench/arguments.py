@@ -1,0 +1,71 @@
+"""The arguments of `clusterctl bench`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+
+from cli.bench.workload import MODES
+from cli.main import Parser
+
+
+def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
+    """Exits by itself on --help (0) and wrong use (2)."""
+    common = Parser(add_help=False)
+    common.add_argument("-f", "--file", default=file, metavar="FILE", help="the cluster's file")
+    common.add_argument("--keyspace", default="", help="default: the first one of one shard")
+    common.add_argument("--user", default="", help="default: the first one with a plain password")
+    common.add_argument("--password", default=None, help="where the cluster's file has only a hash")
+    common.add_argument("--json", default="", metavar="FILE", help="write the figures there (-: to stdout)")
+    parser = Parser(prog="clusterctl bench", description="Load generators.", allow_abbrev=False)
+    benches = parser.add_subparsers(dest="bench", metavar="oltp|memory", required=True, parser_class=Parser)
+
+    oltp = benches.add_parser(
+        "oltp",
+        parents=[common],
+        allow_abbrev=False,
+        help="the same load direct and through the router",
+        description="Runs the same load on one shard's MySQL and through the router, in turn, and compares them.",
+    )
+    oltp.add_argument("--shard", default="", help="default: the keyspace's only one")
+    oltp.add_argument("--clients", type=_number(int, 1), default=32, metavar="N")
+    oltp.add_argument("--seconds", type=_number(float, 0.1), default=10.0, metavar="S", help="in each place")
+    oltp.add_argument("--slices", type=_number(int, 1), default=5, metavar="N", help="that S is divided into")
+    oltp.add_argument("--rows", type=_number(int, 1), default=10_000, metavar="N")
+    oltp.add_argument("--statement", choices=("text", "prepared"), default="text")
+    oltp.add_argument("--mode", choices=MODES, default="point")
+    oltp.add_argument("--processes", type=_number(int, 1), default=1, metavar="N", help="of the generator")
+    oltp.add_argument("--seed", type=_number(int, 0), default=1, metavar="N")
+    oltp.add_argument("--no-single", action="store_true", help="leave out the phase of one client")
+    oltp.add_argument("--keep", action="store_true", help="leave the table there")
+    oltp.add_argument("--sysbench", action="store_true", help="let sysbench make the load (mode point)")
+
+    memory = benches.add_parser(
+        "memory",
+        parents=[common],
+        allow_abbrev=False,
+        help="what an idle client costs the router",
+        description="Opens idle clients and measures what the router's workers grow by.",
+    )
+    memory.add_argument("--clients", type=_number(int, 1), default=5000, metavar="N")
+    memory.add_argument(
+        "--settle", type=_number(float, 0), default=2.0, metavar="S", help="wait before measuring"
+    )
+    args = parser.parse_args(rest)
+    if args.bench == "oltp" and args.sysbench:
+        if args.mode != "point":
+            oltp.error(f"--sysbench runs oltp_point_select; --mode {args.mode} is the own generator's")
+        if args.seconds / args.slices < 1:
+            oltp.error("--sysbench needs slices of a second at least: raise --seconds or lower --slices")
+    return args
+
+
+def _number(kind: type[int] | type[float], least: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(-1)
+        if not least <= value < 1e9:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number from {least:g}")
+        return value
+
+    return read
