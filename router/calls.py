@@ -43,6 +43,8 @@ class Answer:
     data: bytes
     handle: int
     status: int
+    warnings: bytes = b""
+    """What SHOW WARNINGS says of the statement, where the flags asked for it."""
 
     @property
     def failed(self) -> bool:
@@ -61,7 +63,7 @@ class Answer:
 class Call:
     """Collects one answer; `await call.answer` gives it or raises TabletError."""
 
-    __slots__ = ("_chunks", "_link", "_size", "answer", "request")
+    __slots__ = ("_chunks", "_link", "_size", "_warnings", "answer", "request")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
         self.answer: asyncio.Future[Answer] = loop.create_future()
@@ -69,14 +71,18 @@ class Call:
         self._link = link
         self._chunks: list[bytes] = []
         self._size = 0
+        self._warnings = b""
 
     def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
+        if info & m.I_WARNINGS:
+            self._warnings = data
+            return
         self._chunks.append(data)
         self._size += len(data)
         if info & m.I_LAST:
             if not self.answer.done():
                 whole = b"".join(self._chunks) if len(self._chunks) > 1 else data
-                self.answer.set_result(Answer(info, whole, handle, status))
+                self.answer.set_result(Answer(info, whole, handle, status, self._warnings))
         elif self._size > MAX_ANSWER_BYTES:
             self._link.abandon(self.request)
             if not self.answer.done():
@@ -118,6 +124,7 @@ class Calls:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._committing: set[asyncio.Task[None]] = set()
 
     async def execute(
         self,
@@ -166,6 +173,7 @@ class Calls:
         """
         flags |= session.flags & m.F_FOUND_ROWS
         tx = session.tx
+        flags |= session.flags & m.F_FOUND_ROWS
         if tx is None and not session.autocommit:
             tx = session.open_transaction(explicit=False)
         reserved = session.reserved.get(link) if session.reserved else None
@@ -245,43 +253,59 @@ class Calls:
 
     async def commit(self, session: "Session") -> None:
         """Commits the session's transaction on every shard it holds, in the order they joined. Raises SluiceError:
-        PARTIAL_COMMIT when some have committed and one has not, TRANSACTION_LOST or MySQL's error when none has."""
+        PARTIAL_COMMIT when some have committed and one has not, TRANSACTION_LOST or MySQL's error when none has.
+
+        Once begun it goes on to its end, also when the client goes away or kills it."""
         tx = session.tx
         if tx is None:
             return
         tx.check()
-        done: list[str] = []
-        for link in list(tx.held):
-            name = f"{link.keyspace}/{link.shard}"
-            reserved = bool(session.reserved and link in session.reserved)
-            try:
-                answer = await self.execute(
-                    link,
-                    b"COMMIT",
-                    flags=m.F_STATUS | session.flags & m.F_FOUND_ROWS | (0 if reserved else m.F_RELEASE),
-                    handle=tx.handle_on(link),
-                    user=session.user,
-                    settings=session.settings_text,
-                )
-            except SluiceError as error:
-                tx.note(link, 0)
-                if done:
-                    tx.lose(error.message)
-                    raise fail(
-                        "PARTIAL_COMMIT", done=", ".join(done), failed=name, reason=error.message
-                    ) from None
-                tx.lose(error.message)
-                raise
-            tx.note(link, 0)
-            if answer.failed:
-                text = answer.error().text
-                if done:
-                    tx.lose(text)
-                    raise fail("PARTIAL_COMMIT", done=", ".join(done), failed=name, reason=text)
-                tx.lose(text)
-                raise TabletError(answer.error().number, answer.error().sqlstate, text, 0)
-            done.append(name)
+        flags = m.F_STATUS | session.flags & m.F_FOUND_ROWS
+        kept = frozenset(session.reserved or ())
+        work = self._loop.create_task(self._commit(tx, session.user, session.settings_text, flags, kept))
+        self._committing.add(work)
+        work.add_done_callback(self._committing.discard)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            tx.lost = tx.lost or "its COMMIT was interrupted; whether it took effect is not known"
+            raise
         session.transaction_over()
+
+    async def _commit(
+        self, tx: Transaction, user: str, settings: str, flags: int, kept: frozenset[Link]
+    ) -> None:
+        done: list[str] = []
+        tx.committing = True
+        try:
+            for link in list(tx.held):
+                name = f"{link.keyspace}/{link.shard}"
+                release = 0 if link in kept else m.F_RELEASE
+                try:
+                    answer = await self.execute(
+                        link,
+                        b"COMMIT",
+                        flags=flags | release,
+                        handle=tx.handle_on(link),
+                        user=user,
+                        settings=settings,
+                    )
+                    if answer.failed:
+                        error = answer.error()
+                        raise TabletError(error.number, error.sqlstate, error.text, 0)
+                except SluiceError as error:
+                    tx.held.pop(link, None)
+                    tx.lost = error.message
+                    if done:
+                        names = ", ".join(done)
+                        raise fail("PARTIAL_COMMIT", done=names, failed=name, reason=error.message) from None
+                    raise
+                tx.held.pop(link, None)
+                done.append(name)
+        finally:
+            tx.committing = False
+            if tx.lost:
+                tx.free()
 
     async def gather(self, calls: Sequence["asyncio.Task[Answer]"]) -> list[Answer]:
         """All answers, in order. If one raises, the others are cancelled first and the error is raised."""

@@ -33,6 +33,8 @@ class Transaction:
     lost: str = ""
     """Why the transaction is lost; empty while it is sound."""
     read_only: bool = False
+    committing: bool = False
+    """COMMITs are on their way: nobody else may end it."""
 
     def handle_on(self, link: Link) -> int:
         """The handle on `link`; 0 if this transaction has not been there. Raises TRANSACTION_LOST."""
@@ -60,7 +62,9 @@ class Transaction:
         return fail("TRANSACTION_LOST", reason=self.lost)
 
     def free(self) -> None:
-        """Rolls back and gives back everything held, without waiting for an answer."""
+        """Rolls back and gives back everything held, without waiting for an answer (nothing while COMMITs run)."""
+        if self.committing:
+            return
         for link, held in self.held.items():
             if held.incarnation == link.incarnation:
                 link.free(held.handle)

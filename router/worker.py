@@ -37,7 +37,6 @@ from router.session import Runner, Session
 from router.sql.normalise import normalise
 from router.statements import initial_charset_settings
 from router.stats import WorkerStats
-from router.variables.learn import learn
 from router.variables.verified import Verified
 from router.view import ClusterView, build
 
@@ -259,7 +258,7 @@ class Worker:
     def _on_server(self, link: Link) -> None:
         if not self.server or link.server.get("version") == self.server.get("version"):
             self.server = link.server
-        self.spawn(learn(self, link))
+        self.verified.clear()
 
     def _dial(self, link: Link) -> Dealer:
         identity = f"{self._identity}.{link.keyspace}.{link.shard}.{link.incarnation}"

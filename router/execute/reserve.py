@@ -131,7 +131,7 @@ async def reserve(session: Session, link: Link) -> Reservation:
         answer = await session.worker.calls.execute(
             link,
             b"DO 0",
-            flags=m.F_RESERVE | m.F_STATUS,
+            flags=m.F_RESERVE | m.F_STATUS | session.flags & m.F_FOUND_ROWS,
             handle=handle,
             user=session.user,
             settings=session.settings_text,

@@ -19,6 +19,7 @@ from router.plan.plans import SelectPlan
 from router.prepared import bound_text
 from router.session import Session
 from router.view import ClusterView
+from router.warnings import note_warnings
 from wire.constants import SERVER_STATUS_IN_TRANS
 
 _I_LAST: Final = m.I_LAST
@@ -56,6 +57,7 @@ class Scatter:
     def start(self, flags: int, tables: tuple[str, ...] | None, sql: bytes) -> None:
         """Sends the statement to every shard."""
         session = self.session
+        flags |= session.flags & m.F_FOUND_ROWS
         tx = session.tx
         for index, link in enumerate(self.links):
             handle = tx.handle_on(link) if tx is not None else session.reserved_handle(link)
@@ -71,6 +73,9 @@ class Scatter:
             )
 
     def on_result(self, index: int, info: int, data: bytes, handle: int, status: int) -> None:
+        if info & m.I_WARNINGS:
+            note_warnings(self.session, data)
+            return
         last = bool(info & _I_LAST)
         for packets in self.run.feed(index, data, last):
             self.session.connection.write(bytes(packets))
@@ -140,7 +145,11 @@ class SeveralShards:
             deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
             binary=params is not None or session.binary,
             status=session.status,
+            div_precision_increment=_number(session, "div_precision_increment", 4),
         )
+        if plan.merge is None or plan.merge.limit is None:
+            # what sql_select_limit lets through is a limit of the whole answer, not of each shard's
+            limit = _number(session, "sql_select_limit", 0) or None
         run = MergeRun(
             plan.merge,
             len(links),
@@ -185,6 +194,12 @@ class SeveralShards:
             session.worker.stats.note_error(run.error.number, run.error.text)
         session.affected_rows = -1
         session.finish()
+
+
+def _number(session: Session, setting: str, default: int) -> int:
+    """A numeric setting of the session; `default` where it has none."""
+    text = session.settings.get(setting, "") if session.settings else ""
+    return int(text) if text.isdigit() else default
 
 
 async def run_as_binary(
