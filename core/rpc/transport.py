@@ -11,6 +11,7 @@ This is the only file that imports zmq. What must hold here:
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -31,6 +32,8 @@ MAX_BACKLOG_FRAMES: Final = 10_000
 DRAIN_FRAMES: Final = 64
 """Frames handled in one go before other descriptors get their turn."""
 
+log = logging.getLogger("core.rpc")
+
 _POLLIN: Final = int(zmq.POLLIN)
 _POLLOUT: Final = int(zmq.POLLOUT)
 _EVENTS: Final = int(zmq.EVENTS)
@@ -40,9 +43,15 @@ _pack: Final = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
 def _unpack(frame: bytes) -> list[Record]:
-    records = msgpack.unpackb(frame, use_list=True, raw=False, max_bin_len=MAX_FRAME_BYTES)
-    if not isinstance(records, list):
-        raise ValueError("a frame is an array of records")
+    """The records of a frame; of one that is none, nothing: a peer that speaks another language is not served."""
+    try:
+        records = msgpack.unpackb(frame, use_list=True, raw=False, max_bin_len=MAX_FRAME_BYTES)
+    except (ValueError, msgpack.UnpackException, UnicodeDecodeError) as error:
+        log.warning("a frame of %d bytes was dropped: %s", len(frame), error)
+        return []
+    if not isinstance(records, list) or not all(isinstance(record, list) and record for record in records):
+        log.warning("a frame of %d bytes was dropped: it is no array of records", len(frame))
+        return []
     return records
 
 
@@ -178,7 +187,10 @@ class Dealer:
                 return
             budget -= 1
             for record in _unpack(socket.recv(_NOBLOCK)):
-                on_record(record)
+                try:
+                    on_record(record)
+                except Exception:  # the other records of the frame belong to others
+                    log.exception("a record of kind %s from %s was not handled", record[:1], self.endpoint)
             if self.closed:
                 return
             events = socket.getsockopt(_EVENTS)
@@ -306,7 +318,10 @@ class Serving:
             budget -= 1
             identity, frame = socket.recv_multipart(_NOBLOCK)
             for record in _unpack(frame):
-                on_record(identity, record)
+                try:
+                    on_record(identity, record)
+                except Exception:
+                    log.exception("a record of kind %s from %s was not handled", record[:1], identity)
             if self.closed:
                 return
 
