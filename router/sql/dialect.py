@@ -11,6 +11,8 @@ class Dialect(Enum):
     ANSI_QUOTES = "ansi_quotes"
     ANSI_QUOTES_NO_BACKSLASH_ESCAPES = "ansi_quotes,no_backslash_escapes"
 
+    __hash__ = object.__hash__  # Enum's own is Python code, and this is a key on the hot path
+
     @property
     def ansi_quotes(self) -> bool:
         """Whether "x" is an identifier."""
