@@ -117,7 +117,7 @@ def _first_steps(view: View) -> list[Text]:
 
 def _foot(view: View, width: int) -> Text:
     words = " q quit   p " + ("go on" if view.paused else "pause") if view.keys else ""
-    legend = "rates: last 3 s   shared: reads that ran once for several   set.hit: settings found   "
+    legend = "rates: of 3 s   shared: one run for several reads   set.hit: settings found  "
     line = Text.assemble((words, "bold"))
     space = width - line.cell_len - len(legend)
     if space >= 3:

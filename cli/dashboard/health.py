@@ -60,7 +60,7 @@ def facts(view: View, width: int) -> Text:
         up = sum(p.state == messages.SERVING for p in around.processes)
         every = len(around.processes)
         parts.append(_fact("processes", f"{up} of {every} up", t.GOOD if up == every else t.BAD))
-    if sample is not None:
+    if sample is not None and view.silent_since_s is None:
         clients = f"{count(sample.clients)} of {sample.max_connections:,}"
         nearly = sample.clients >= 0.9 * sample.max_connections > 0
         parts.append(_fact("clients", clients, t.WARN if nearly else ""))
@@ -89,6 +89,10 @@ def alerts(view: View) -> list[str]:
         found.append(f"no answer from the router at {view.address} {since}: {plain(view.silence)}")
         if view.sample is not None:
             found.append("the figures below are from before that")
+    if view.sample is not None and view.sample.cluster != view.cluster:
+        found.append(
+            f"this is cluster '{plain(view.sample.cluster)}', not '{view.cluster}': its router has the address"
+        )
     for process in view.around.processes:
         if process.state != messages.SERVING:
             said = plain(process.said.strip().rsplit("\n", 1)[-1])

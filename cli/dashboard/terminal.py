@@ -46,7 +46,7 @@ def glyphs_of(console: Console) -> Glyphs:
 def show_once(target: Target, console: Console) -> None:
     """One frame on stdout, of two samples so that there are rates."""
     width, height = console.size if console.is_terminal else _size_of_environment()
-    model = Model(target.config.router.http, time.time())
+    model = _model(target)
     poller = Poller(target, lambda *_: None)
     _take(model, poller.once())
     if model.view.silent_since_s is None:
@@ -67,6 +67,10 @@ def _size_of_environment() -> tuple[int, int]:
     return number("COLUMNS", ONCE_SIZE[0]), number("LINES", ONCE_SIZE[1])
 
 
+def _model(target: Target) -> Model:
+    return Model(target.config.router.http, target.config.cluster.name, time.time())
+
+
 def _take(model: Model, seen: _Seen) -> None:
     found, around = seen
     if isinstance(found, str):
@@ -79,7 +83,7 @@ def show(target: Target, console: Console) -> None:
     """Until somebody presses q or Ctrl-C, or SIGTERM comes."""
     glyphs = glyphs_of(console)
     has_keys = sys.stdin.isatty()
-    model = Model(target.config.router.http, time.time())
+    model = _model(target)
     frozen: View | None = None
     news: queue.SimpleQueue[_Seen] = queue.SimpleQueue()
     poller = Poller(target, lambda found, around: news.put((found, around)))

@@ -49,6 +49,8 @@ class Surroundings:
 class View:
     address: str
     """Where the router is asked."""
+    cluster: str
+    """The cluster that is meant."""
     now_s: float
     sample: Sample | None = None
     """The last answer, however old."""
@@ -68,8 +70,8 @@ class View:
 class Model:
     """Follows one router."""
 
-    def __init__(self, address: str, now_s: float) -> None:
-        self.view = View(address, now_s)
+    def __init__(self, address: str, cluster: str, now_s: float) -> None:
+        self.view = View(address, cluster, now_s)
         self._workers = Trackers()
         self._tablets = Trackers()
         self._history: deque[Point] = deque(maxlen=HISTORY)

@@ -38,7 +38,7 @@ def frame(view: View, width: int = 100, height: int = 30, *, color: bool = False
 
 def seen(*samples: dict[str, Any], around: Surroundings = LEADS) -> Model:
     """A model that took these samples, a second apart."""
-    model = Model("127.0.0.1:15380", CLOCK_S)
+    model = Model("127.0.0.1:15380", "demo", CLOCK_S)
     for second, sample in enumerate(samples):
         model.take(parse(sample), around, CLOCK_S + second)
     return model
@@ -170,7 +170,7 @@ def test_an_empty_cluster() -> None:
 
 
 def test_a_router_that_never_answered() -> None:
-    model = Model("127.0.0.1:15380", CLOCK_S)
+    model = Model("127.0.0.1:15380", "demo", CLOCK_S)
     frame(model.view)
     model.miss("connection refused", Surroundings(leader=None), CLOCK_S)
     lines = frame(model.view, color=True)
@@ -211,6 +211,12 @@ def test_limits_with_use_refusals_and_dry_run() -> None:
     lines = frame(seen(cluster(workers, limits=rules)).view)
     assert row(lines, "user:app")[-4:] == ["10/10", "4", "8", "enforced"]
     assert row(lines, "keyspace:commerce")[-5:] == ["1/5", "0", "2", "dry", "run"]
+
+
+def test_the_router_of_another_cluster() -> None:
+    model = Model("127.0.0.1:15380", "mine", CLOCK_S)
+    model.take(parse(at(10)), LEADS, CLOCK_S)
+    assert "this is cluster 'demo', not 'mine'" in frame(model.view)[2]
 
 
 def test_not_a_router() -> None:
