@@ -13,6 +13,7 @@ from core.errors import SluiceError, fail
 from core.rpc import messages as m
 from router.gateway import Link
 from router.transaction import Transaction
+from router.warnings import note_error, note_warnings
 from wire.answers import Err, parse_err
 from wire.constants import SERVER_STATUS_IN_TRANS
 from wire.packets import iterate_payloads
@@ -169,11 +170,27 @@ class Calls:
     ) -> Answer:
         """Like `execute`, as a statement of `session`: with its settings, inside its transaction if there is one.
 
-        The answer is in the classic EOF flavour unless `flags` ask otherwise. Keeps the transaction's books.
+        The answer is in the classic EOF flavour unless `flags` ask otherwise. Keeps the transaction's books, and
+        the session's warnings.
         """
-        flags |= session.flags & m.F_FOUND_ROWS
+        flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS)
+        answer = await self._in_session(session, link, sql, flags, tables, extra)
+        if answer.warnings:
+            note_warnings(session, answer.warnings)
+        if answer.failed:
+            note_error(session, answer.last_payload())
+        return answer
+
+    async def _in_session(
+        self,
+        session: "Session",
+        link: Link,
+        sql: bytes,
+        flags: int,
+        tables: tuple[str, ...] | None,
+        extra: dict[str, Any] | None,
+    ) -> Answer:
         tx = session.tx
-        flags |= session.flags & m.F_FOUND_ROWS
         if tx is None and not session.autocommit:
             tx = session.open_transaction(explicit=False)
         reserved = session.reserved.get(link) if session.reserved else None

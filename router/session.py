@@ -23,6 +23,7 @@ from router.gateway import Link, is_retryable
 from router.reservation import Reservation
 from router.sql.dialect import Dialect
 from router.transaction import Transaction
+from router.warnings import forgets_warnings, note_error, note_warnings
 from wire.answers import err_packet, ok_packet
 from wire.constants import (
     CLIENT_DEPRECATE_EOF,
@@ -31,7 +32,7 @@ from wire.constants import (
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
 )
-from wire.packets import read_lenenc_int
+from wire.packets import last_payload, read_lenenc_int
 
 if TYPE_CHECKING:
     from router.connection import Connection
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _I_LAST: Final = m.I_LAST
 _I_OK: Final = m.I_OK
 _I_ERR: Final = m.I_ERR
+_ROWS_SHIFT: Final = m.ROWS_SHIFT
 _LOST_NUMBERS: Final = frozenset((15008, 15009, 15010))
 
 
@@ -130,7 +132,7 @@ class Session:
         self.statements: dict[int, PreparedStatement] | None = None
         self.named: dict[str, bytes] | None = None
         """Statements of text PREPARE: lower-case name -> text."""
-        self.flags = m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0
+        self.flags = m.F_WARNINGS | (m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0)
         if caps & CLIENT_FOUND_ROWS:
             self.flags |= m.F_FOUND_ROWS
         self.multi_statements = bool(caps & CLIENT_MULTI_STATEMENTS)
@@ -228,6 +230,8 @@ class Session:
     ) -> None:
         self.link = link
         self.sent_bytes = 0
+        if self.warnings is not None and (tables != () or forgets_warnings(self)):
+            self.warnings = None
         if self.autocommit and self.tx is None and self.reserved is None:
             self.resend = (flags, tables, sql, extra)
             self.request = link.execute(
@@ -240,6 +244,9 @@ class Session:
         """A piece of the answer of the statement that was forwarded."""
         connection = self.connection
         if not info & _I_LAST:
+            if info & m.I_WARNINGS:
+                note_warnings(self, data)
+                return
             connection.write(data)
             self.sent_bytes += len(data)
             if connection.write_paused:
@@ -255,11 +262,14 @@ class Session:
             self.note_ok(data)
         else:
             self.affected_rows = -1
+            if not info & _I_ERR:
+                self.found_rows = info >> _ROWS_SHIFT
         connection.write(data)
         stats = self.worker.stats
         stats.queries += 1
         if info & _I_ERR:
             stats.mysql_errors += 1
+            note_error(self, last_payload(data))
         stats.latency.add(perf_counter() - self.started_s)
         connection.done()
 
@@ -505,6 +515,7 @@ class Session:
     def error(self, number: int, sqlstate: str, text: str) -> None:
         """Answers with an ERR packet and ends the statement."""
         self.affected_rows = -1
+        self.warnings = [("Error", number, text)]
         self.worker.stats.note_error(number, text)
         self.connection.write(err_packet(1, number, sqlstate, text))
         self.finish()
@@ -520,6 +531,7 @@ class Session:
 
     def start(self, steps: Coroutine[Any, Any, None]) -> None:
         """Runs `steps` as this statement's task; a SluiceError that it raises is answered to the client."""
+        self.warnings = None
         self.task = self.worker.loop.create_task(self._run(steps))
 
     async def _run(self, steps: Coroutine[Any, Any, None]) -> None:

@@ -27,7 +27,7 @@ class Leader(Protocol):
 class Flight:
     """One execution that may be shared."""
 
-    __slots__ = ("chunks", "clock", "joiners", "key", "leader", "size_bytes")
+    __slots__ = ("chunks", "clock", "joiners", "key", "leader", "size_bytes", "warnings")
 
     def __init__(self, key: tuple[Any, ...], leader: Any) -> None:
         self.key = key
@@ -37,6 +37,8 @@ class Flight:
         self.joiners: dict[Any, None] = {}
         self.chunks: list[bytes] = []
         self.size_bytes = 0
+        self.warnings = b""
+        """What SHOW WARNINGS says of the answer."""
 
 
 class Consolidator:

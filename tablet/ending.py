@@ -8,7 +8,7 @@ closed, unless it is a transaction's and the KILL has been answered.
 from typing import Final
 
 from core.errors import fail
-from core.rpc.messages import F_RELEASE, F_WRITE, I_ERR, I_LAST, I_OK
+from core.rpc.messages import F_RELEASE, F_WARNINGS, F_WRITE, I_ERR, I_LAST, I_OK, ROWS_SHIFT
 from tablet.backend import Command, Connection, Sink
 from tablet.request import DONE, ENDING, RUNNING, Request
 from wire.answers import SessionChanges
@@ -23,6 +23,7 @@ from wire.scan import ERR, LOCAL_INFILE, OK
 _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS
 _PLAIN_DML: Final = (b"select", b"insert", b"update", b"delete", b"replace", b"with", b"(select")
 _SINK: Final = Sink()
+_SHOW_WARNINGS: Final = b"\x03SHOW WARNINGS LIMIT 1024"
 
 
 class Ending(Request):
@@ -47,21 +48,39 @@ class Ending(Request):
         if scanner.session_changes:
             self._note_changes(scanner.session_changes)
         error = scanner.kind == ERR
-        self._info = I_LAST | (I_ERR if error else I_OK if scanner.kind == OK else 0)
+        self._info = I_LAST | scanner.row_count << ROWS_SHIFT
+        self._info |= I_ERR if error else I_OK if scanner.kind == OK else 0
         self._out = out
         self._status = scanner.status_flags
         if error and self.stopped is None:
             self.execution.stats.errors += 1
             self.execution.stats.note_error(scanner.error_number, scanner.error_text)
+        if self.held is None:
+            if error:
+                connection.verify = True  # a procedure may have left a transaction open
+            elif scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT:
+                connection.dirty = True
+        if scanner.warnings and self.flags & F_WARNINGS and self.stopped is None:
+            connection.command(_SHOW_WARNINGS, self._warned)
+        else:
+            self._settle()
+
+    def _warned(self, command: Command) -> None:
+        """What SHOW WARNINGS said; a connection that was lost meanwhile does not undo the answer."""
+        if command.lost_connection and self.held is not None:
+            self.lost()
+            return
+        if command.ok:
+            self._send_warnings(command.data)
+        self._settle()
+
+    def _settle(self) -> None:
         if self.held is not None:
             self._end_held()
             return
-        if error:
-            connection.verify = True  # a procedure may have left a transaction open
-        elif scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT:
-            connection.dirty = True
+        connection: Connection = self.connection
         if self.stopped is None:
-            self._reply(self._info, out, self._status)
+            self._reply(self._info, self._out, self._status)
             self.execution.pool.release(connection)
         else:
             self._reply_stopped()

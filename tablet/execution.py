@@ -277,7 +277,7 @@ class Execution:
         self.stats.consolidated += len(joiners)
         chunks = [*flight.chunks, last]
         for joiner in joiners:
-            joiner.deliver(chunks, info, status)
+            joiner.deliver(chunks, info, status, flight.warnings)
 
     def unshare(self, flight: Flight, reason: str) -> None:
         """The leader goes on alone; its joiners run on their own."""

@@ -18,7 +18,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import CODES, SluiceError, fail
-from core.rpc.messages import F_BEGIN, F_RESERVE, F_STATUS, FAIL, I_SHARED, RESULT, WINDOW_BYTES
+from core.rpc.messages import (
+    F_BEGIN,
+    F_RESERVE,
+    F_STATUS,
+    F_WARNINGS,
+    FAIL,
+    I_SHARED,
+    I_WARNINGS,
+    RESULT,
+    WINDOW_BYTES,
+)
 from tablet.backend import Profile
 from tablet.consolidator import Flight
 from tablet.held import Held
@@ -152,6 +162,11 @@ class Request:
         if flight is not None:
             execution.land(flight, out, info, status)
 
+    def _send_warnings(self, packets: bytes) -> None:
+        self.peer.send((RESULT, self.id, I_WARNINGS, packets))
+        if self.flight is not None:
+            self.flight.warnings = packets
+
     def answer(self, info: int, out: bytes) -> None:
         """The whole answer of a statement that ran on the admin lane."""
         if self.state != DONE:
@@ -187,8 +202,10 @@ class Request:
             return fail("TIMED_OUT", limit_s=f"{self.limit_s:g}")
         return fail("KILLED")
 
-    def deliver(self, chunks: list[bytes], info: int, status: int) -> None:
+    def deliver(self, chunks: list[bytes], info: int, status: int, warnings: bytes) -> None:
         """From the consolidator: the whole answer."""
+        if warnings and self.flags & F_WARNINGS:
+            self.peer.send((RESULT, self.id, I_WARNINGS, warnings))
         self.execution.joined.pop(self, None)
         self._info = info | I_SHARED
         self._status = status

@@ -15,10 +15,12 @@ from core.rpc.messages import (
     F_PREPARED,
     F_RESERVE,
     F_SESSION_TRACK,
+    F_WARNINGS,
     F_WRITE,
     I_LAST,
     I_OK,
     RESULT,
+    ROWS_SHIFT,
 )
 from tablet.backend import Connection
 from tablet.killer import Kill
@@ -142,6 +144,7 @@ class Statement(Opening):
             or self.stopped is not None
             or kind in _UNUSUAL
             or scanner.session_changes
+            or (scanner.warnings and self.flags & F_WARNINGS)
             or scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT
         ):
             self._end(out)
@@ -151,7 +154,8 @@ class Statement(Opening):
             self._token = False
         if self._paused_s:
             self._resume()
-        info = I_LAST | I_OK if kind == OK and scanner.result_count == 1 else I_LAST
+        only_ok = kind == OK and scanner.result_count == 1
+        info = I_LAST | (I_OK if only_ok else scanner.row_count << ROWS_SHIFT)
         self._reply(info, out, scanner.status_flags)
         self.execution.pool.release(connection)
 

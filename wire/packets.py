@@ -122,6 +122,16 @@ def iterate_payloads(data: bytes) -> Iterator[bytes]:
         raise ValueError("data ends within a payload of several packets")
 
 
+def last_payload(data: bytes) -> bytes:
+    """The payload that ends whole packets laid end to end, without joining what lies before it."""
+    at = last = 0
+    size = len(data)
+    while at < size:
+        last = at
+        at += 4 + (_read_header(data, at)[0] & MAX_PAYLOAD)
+    return data[last + 4 :]
+
+
 class PacketReader:
     """Bytes of one peer in, whole payloads out.
 

@@ -64,6 +64,7 @@ F_MORE_RESULTS: Final = (
 )
 F_ADMIN: Final = 2048  # for the tablet's own lane: never queued behind clients (health, KILL)
 F_OLAP: Final = 4096  # no query timeout, streams
+F_WARNINGS: Final = 16_384  # where there are warnings, send them (I_WARNINGS)
 F_FOUND_ROWS: Final = 8192  # the client has CLIENT_FOUND_ROWS: affected rows of UPDATE count matched rows
 
 # EXECUTE extra: None, or a dict with any of
@@ -77,6 +78,8 @@ I_LAST: Final = 1  # the answer ends here
 I_ERR: Final = 2  # the answer (data, when I_LAST) ends with an ERR packet of MySQL
 I_OK: Final = 4  # the whole answer is one OK packet
 I_SHARED: Final = 8  # a consolidated answer: executed for another session
+I_WARNINGS: Final = 16  # no part of the answer: data is what SHOW WARNINGS says of it; comes before I_LAST
+ROWS_SHIFT: Final = 16  # with I_LAST: info >> ROWS_SHIFT is the number of rows of the last result set
 
 # ---- states of a process
 STARTING: Final = "STARTING"

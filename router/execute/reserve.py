@@ -146,7 +146,10 @@ async def reserve(session: Session, link: Link) -> Reservation:
 
 async def _must(session: Session, link: Link, sql: bytes) -> Answer:
     """A statement around the client's own that has to succeed. Raises SluiceError."""
+    warnings = session.warnings
     answer = await session.worker.calls.in_session(session, link, sql)
+    if not answer.failed:
+        session.warnings = warnings  # those of the client's own statement only
     if answer.failed:
         error = answer.error()
         session.release_unpinned(link)

@@ -179,7 +179,7 @@ class SeveralShards:
         scatter = Scatter(session, run, links)
         session.source = scatter
         try:
-            scatter.start(flags, self._plan.tables, text)
+            scatter.start(flags | m.F_WARNINGS, self._plan.tables, text)
             await scatter.done
         finally:
             session.source = None
@@ -192,6 +192,7 @@ class SeveralShards:
         session.found_rows = run.rows_sent
         if run.error is not None:
             session.worker.stats.note_error(run.error.number, run.error.text)
+            session.warnings = [("Error", run.error.number, run.error.text)]
         session.affected_rows = -1
         session.finish()
 

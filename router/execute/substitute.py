@@ -6,6 +6,7 @@ from router import statements
 from router.execute.values import render
 from router.plan.plans import SubstitutePlan
 from router.session import Session
+from router.warnings import forgets_warnings
 
 
 class SubstituteRunner:
@@ -20,7 +21,11 @@ class SubstituteRunner:
         del sql, params
         plan = self._plan
         if plan.local is not None and statements.is_local(session, plan.local):
-            session.reply(statements.local_result(session, plan.local, literals))
+            answer = statements.local_result(session, plan.local, literals)
+            session.affected_rows, session.found_rows = -1, 1
+            if forgets_warnings(session):
+                session.warnings = None
+            session.reply(answer)
             return
         spots = [
             literals_name_part(literals, int(what))

@@ -17,6 +17,7 @@ from router.plan.plans import DdlPlan, DmlPlan
 from router.prepared import bound_text
 from router.session import Session
 from router.view import ClusterView
+from router.warnings import note_error, note_warnings
 from wire.answers import Ok, parse_ok
 
 SAVEPOINT = b"sluice_statement"
@@ -144,12 +145,15 @@ class DdlRunner:
             answer = await calls.execute(
                 link,
                 sql,
-                flags=m.F_WRITE | m.F_STATUS,
+                flags=m.F_WRITE | m.F_STATUS | m.F_WARNINGS,
                 user=session.user,
                 settings=session.settings_text,
                 tables=plan.tables,
             )
+            if answer.warnings:
+                note_warnings(session, answer.warnings)
             if answer.failed:
+                note_error(session, answer.last_payload())
                 error = answer.error()
                 if oks:
                     names = ", ".join(f"{one.keyspace}/{one.shard}" for one in self._links[: len(oks)])

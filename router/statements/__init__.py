@@ -23,6 +23,7 @@ from router.statements import (
 from router.statements.assign import login_charset as initial_charset_settings
 from router.statements.local import is_local, local_result, value_of_spot
 from router.variables.charsets import python_codec
+from router.warnings import forgets_warnings
 
 Handler = Callable[[Session, Kind, bytes], None]
 
@@ -54,7 +55,7 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
 
 def run(session: Session, kind: Kind, sql: bytes) -> None:
     """Handles one statement of the session's own. Raises SluiceError."""
-    if kind is not Kind.SHOW:
+    if kind is not Kind.SHOW and forgets_warnings(session):
         session.warnings = None
     _HANDLERS[kind](session, kind, sql)
 

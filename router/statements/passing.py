@@ -12,6 +12,7 @@ from router.calls import Answer
 from router.gateway import Link
 from router.session import Session
 from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
+from router.warnings import note_error, note_warnings
 from wire.constants import CLIENT_DEPRECATE_EOF, EOF_HEADER, MAX_PAYLOAD, OK_HEADER
 from wire.packets import read_lenenc_int
 
@@ -104,6 +105,11 @@ async def _beside(session: Session, link: Link, sql: bytes, extra: dict[str, Any
         await session.worker.run_as_binary(session, link, 0, (), sql)
         return
     answer = await ask(session, link, sql, flags=session.flags, extra=extra)
+    if answer.warnings:
+        note_warnings(session, answer.warnings)
+    if answer.failed:
+        note_error(session, answer.last_payload())
+    session.affected_rows = -1
     session.reply(with_status(answer.data, session.caps, session.status))
 
 

@@ -98,7 +98,8 @@ async def _finish(
 def _done(session: Session, changes: Changes) -> None:
     if changes.autocommit is not None:
         session.autocommit = changes.autocommit
-    session.warnings = changes.warnings or None
+    if changes.warnings:
+        session.warnings = list(changes.warnings)
     session.ok(warnings=len(changes.warnings))
 
 

@@ -119,7 +119,7 @@ class Asker:
 
     def _on_result(self, record: list[Any]) -> None:
         reply = self.replies[record[1]]
-        reply.info |= record[2]
+        reply.info |= record[2] & 0xFFFF
         reply.received += len(record[3])
         reply.chunks += 1
         reply.data += record[3]
