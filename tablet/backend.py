@@ -13,6 +13,7 @@ Invariants
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
@@ -66,6 +67,9 @@ _QUIT: Final = frame(bytes((COM_QUIT,)))
 
 Profile = tuple[str, str, bool]
 """Settings text, database, CLIENT_FOUND_ROWS: what a statement wants, and what a connection has."""
+
+
+log = logging.getLogger("sluice.tablet")
 
 
 class Task(Protocol):
@@ -171,7 +175,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         task = self.task
         if task is not None:
-            task.received(data)
+            try:
+                task.received(data)
+            except Exception:  # a bug: whoever waits is told, and the connection's state is unknown
+                log.exception("an answer of MySQL was not handled")
+                self.task = task
+                self.abort()
         else:
             self.abort()  # ERR 4031 or 1053 of a server that goes, or bytes that cannot be explained
 

@@ -49,53 +49,66 @@ class ReserveRunner:
                 f"{self._reason} over several shards", "Select one shard first: USE keyspace:-80."
             )
         text = bound_text(sql, literals) if params is not None else sql
-        if self._reason not in PINS:
-            session.start(self._bracketed(session, link, text))
-            return
-        if self._reason in _ONLY_ASKS and not (session.reserved and link in session.reserved):
-            session.forward(link, self._flags, self._tables, text, None)
-            return
-        session.start(run_pinned(session, link, text, self._flags, self._tables))
+        run_reserved(session, link, text, self._flags, self._tables, self._reason)
 
-    async def _bracketed(self, session: Session, link: Link, text: bytes) -> None:
-        calls = session.worker.calls
-        names = _variables(text, session)
-        known = session.user_variables or {}
-        await reserve(session, link)
-        if names:
-            setting = ", ".join(
-                f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
-            )
-            await _must(session, link, f"SET {setting}".encode())
-        answer = await calls.in_session(
-            session, link, text, flags=self._flags | _flavour(session), tables=self._tables
+
+def run_reserved(
+    session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None, reason: str
+) -> None:
+    """Runs a statement that leaves something behind, by the way that its `reason` asks for. Raises SluiceError."""
+    if reason not in PINS:
+        session.start(_run_bracketed(session, link, text, flags, tables, reason))
+    elif reason in _ONLY_ASKS and not (session.reserved and link in session.reserved):
+        session.forward(link, flags, tables, text, None)
+    else:
+        session.start(run_pinned(session, link, text, flags, tables))
+
+
+async def _run_bracketed(
+    session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None, reason: str
+) -> None:
+    names = _variables(text, session)
+    known = session.user_variables or {}
+    await reserve(session, link)
+    if names:
+        setting = ", ".join(
+            f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
         )
-        if not answer.failed:
-            await self._read_back(session, link, names, answer)
-        session.release_unpinned(link)
-        _reply(session, answer)
+        await _must(session, link, f"SET {setting}".encode())
+    answer = await session.worker.calls.in_session(
+        session, link, text, flags=flags | _flavour(session), tables=tables
+    )
+    warnings = session.warnings
+    if not answer.failed:
+        await _read_back(session, link, names, answer, reason)
+        session.warnings = warnings  # those of the client's own statement only
+    session.release_unpinned(link)
+    _reply(session, answer)
 
-    async def _read_back(self, session: Session, link: Link, names: dict[str, str], answer: Answer) -> None:
-        wanted = list(names.values())
-        if self._reason == "SQL_CALC_FOUND_ROWS":
-            wanted.append("FOUND_ROWS()")
-        elif self._reason == "LAST_INSERT_ID(value)":
-            wanted.append("LAST_INSERT_ID()")
-        if not wanted:
-            return
-        # FOUND_ROWS() first: it is about the statement before, not about this SELECT's own columns
-        after = await _must(session, link, f"SELECT {', '.join(reversed(wanted))}".encode())
-        rows = rows_of(after)
-        cells = dict(zip(reversed(wanted), zip(rows.columns, rows.rows[0], strict=True), strict=True))
-        variables = dict(session.user_variables or {})
-        for name, spelt in names.items():
-            variables[name] = cell_literal(*cells[spelt])
-        if names:
-            session.user_variables = variables
-        if "FOUND_ROWS()" in cells:
-            session.found_rows = int(cells["FOUND_ROWS()"][1] or 0)
-        if "LAST_INSERT_ID()" in cells and not answer.info & m.I_OK:
-            session.last_insert_id = int(cells["LAST_INSERT_ID()"][1] or 0)
+
+async def _read_back(
+    session: Session, link: Link, names: dict[str, str], answer: Answer, reason: str
+) -> None:
+    wanted = list(names.values())
+    if reason == "SQL_CALC_FOUND_ROWS":
+        wanted.append("FOUND_ROWS()")
+    elif reason == "LAST_INSERT_ID(value)":
+        wanted.append("LAST_INSERT_ID()")
+    if not wanted:
+        return
+    # FOUND_ROWS() first: it is about the statement before, not about this SELECT's own columns
+    after = await _must(session, link, f"SELECT {', '.join(reversed(wanted))}".encode())
+    rows = rows_of(after)
+    cells = dict(zip(reversed(wanted), zip(rows.columns, rows.rows[0], strict=True), strict=True))
+    variables = dict(session.user_variables or {})
+    for name, spelt in names.items():
+        variables[name] = cell_literal(*cells[spelt])
+    if names:
+        session.user_variables = variables
+    if "FOUND_ROWS()" in cells:
+        session.found_rows = int(cells["FOUND_ROWS()"][1] or 0)
+    if "LAST_INSERT_ID()" in cells and not answer.info & m.I_OK:
+        session.last_insert_id = int(cells["LAST_INSERT_ID()"][1] or 0)
 
 
 async def run_pinned(

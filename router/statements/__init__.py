@@ -39,7 +39,7 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
     Kind.SHOW: show.run,
     Kind.KILL: kill.run,
     Kind.EXPLAIN: explain.run,
-    Kind.LOCK_TABLES: refused.run,
+    Kind.LOCK_TABLES: routines.lock,
     Kind.UNLOCK_TABLES: routines.unlock,
     Kind.PREPARE: prepare.prepare,
     Kind.EXECUTE: prepare.execute,

@@ -1,11 +1,14 @@
-"""DO and CALL: what a server computes or runs for its effects."""
+"""DO, CALL, LOCK TABLES: what a server computes, runs or keeps for its effects."""
 
 from typing import Final
 
 from core.errors import not_supported
 from core.rpc import messages as m
+from router.execute.reserve import run_pinned, run_reserved
+from router.gateway import Link
 from router.plan.plans import Kind
 from router.plan.purity import reserve_reason
+from router.reservation import TABLES
 from router.session import Session
 from router.statements.evaluate import substituted
 from router.statements.passing import link_for, one_shard, pass_read, view_of
@@ -23,9 +26,9 @@ def do(session: Session, kind: Kind, sql: bytes) -> None:
         raise words.error()
     reason = reserve_reason(words.lexemes)
     if reason:
-        raise not_supported(
-            f"{reason} through a shared connection", "This version reserves no connections yet."
-        )
+        link = one_shard(session, f"DO with {reason}", "Select one shard first: USE `keyspace:-80`.")
+        run_reserved(session, link, sql, 0, (), reason)
+        return
     text = b"DO " + substituted(session, words, words.at, len(words.lexemes))
     keyspace = view_of(session).keyspaces.get(session.keyspace)
     if keyspace is not None and (session.shard or len(keyspace.links) == 1):
@@ -49,20 +52,40 @@ def call(session: Session, kind: Kind, sql: bytes) -> None:
             raise not_supported(
                 f"CALL of {database}.{name} from another keyspace", f"Run USE `{database}` first."
             )
-    if any(one.kind is VARIABLE and not one.text.startswith("@@") for one in words.lexemes):
-        raise not_supported(
-            "CALL with user variables as arguments", "Give values; read results from the procedure's SELECTs."
-        )
     link = one_shard(session, "CALL", "Select one shard first: USE `keyspace:-80`.")
+    if any(one.kind is VARIABLE and not one.text.startswith("@@") for one in words.lexemes):
+        # OUT arguments come back in the variables
+        run_reserved(session, link, sql, m.F_WRITE, None, "user variables as arguments")
+        return
     session.forward(link, m.F_WRITE, None, substituted(session, words, 0, len(words.lexemes)), None)
 
 
+def lock(session: Session, kind: Kind, sql: bytes) -> None:
+    """LOCK TABLES: commits the open transaction, and pins a connection until UNLOCK TABLES. Raises SluiceError."""
+    del kind
+    words = Words(sql, session.dialect)
+    words.expect("LOCK")
+    if not words.takes_one("TABLES", "TABLE"):
+        raise not_supported("LOCK INSTANCE", "Backup locks are taken on the server itself.")
+    link = one_shard(session, "LOCK TABLES", "Use a transaction with SELECT ... FOR UPDATE.")
+    session.start(_lock(session, link, sql))
+
+
+async def _lock(session: Session, link: Link, sql: bytes) -> None:
+    await session.worker.calls.commit(session)
+    await run_pinned(session, link, sql, m.F_WRITE, None)
+
+
 def unlock(session: Session, kind: Kind, sql: bytes) -> None:
-    """UNLOCK TABLES with nothing locked."""
+    """UNLOCK TABLES: nothing to do where nothing is locked."""
     del kind
     words = Words(sql, session.dialect)
     words.expect("UNLOCK")
     if not words.takes_one("TABLES", "TABLE"):
         raise not_supported("UNLOCK INSTANCE", "Backup locks are taken on the server itself.")
     words.end()
+    for link, reserved in (session.reserved or {}).items():
+        if TABLES in reserved.pins:
+            session.start(run_pinned(session, link, sql, m.F_WRITE, None))
+            return
     session.ok()

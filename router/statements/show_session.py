@@ -4,6 +4,7 @@ Warnings are those of statements that the router answered itself; those of the s
 and are not kept (docs/design.md lists the divergence).
 """
 
+from time import time
 from typing import Any, Final
 
 from core.errors import not_supported
@@ -46,14 +47,24 @@ async def _processlist(session: Session, full: bool) -> None:
 
 
 def pins(session: Session, words: Words, sql: bytes) -> None:
-    """SHOW PINS: which shards hold a connection for this session, and why."""
+    """SHOW PINS: which shards hold a connection for this session: why, for how long, by which statement."""
     del sql
     words.end()
+    now = time()
     rows: list[list[Value]] = []
     if session.tx is not None:
-        rows += [[f"{link.keyspace}/{link.shard}", "transaction"] for link in session.tx.held]
-    rows += [[f"{link.keyspace}/{link.shard}", "reserved"] for link in session.reserved or {}]
-    session.reply(rows_result(session, text_columns(session, "Shard", "Reason"), rows))
+        rows += [[f"{link.keyspace}/{link.shard}", "transaction", None, ""] for link in session.tx.held]
+    for link, reserved in (session.reserved or {}).items():
+        rows += [
+            [f"{link.keyspace}/{link.shard}", pin.what, int(now - pin.since), pin.statement]
+            for pin in reserved.pins.values()
+        ]
+    columns = [
+        *text_columns(session, "Shard", "Reason"),
+        *number_columns(session, "Seconds"),
+        *text_columns(session, "Statement"),
+    ]
+    session.reply(rows_result(session, columns, rows))
 
 
 def warnings(session: Session, words: Words, sql: bytes) -> None:
