@@ -12,6 +12,8 @@ from router.execute.several import SeveralShards
 from router.execute.substitute import SubstituteRunner
 from router.execute.write import DdlRunner, WriteSeveral
 from router.plan.plans import (
+    Choice,
+    Chooser,
     DdlPlan,
     DmlPlan,
     InsertPlan,
@@ -53,6 +55,15 @@ class ErrorRunner:
         session.error(error.number, error.sqlstate, error.message)
 
 
+def _is_single(chooser: Chooser) -> bool:
+    """Whether the plan was made for one shard only: for several it must be made again."""
+    return chooser.choice is Choice.EQUAL
+
+
+def _spread(session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+    session.worker.run_spread(session, sql, literals, params)
+
+
 def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str) -> Runner:
     """The runner of a plan made for sessions whose default is `keyspace` (and `shard`, when they target one)."""
     plan = planned.plan
@@ -64,7 +75,7 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
         if plan.locking or plan.writes:
             flags |= m.F_WRITE
         one = chooser_one(plan.chooser, view, shard)
-        several = SeveralShards(plan, view)
+        several = _spread if _is_single(plan.chooser) else SeveralShards(plan, view)
         return RouteRunner(
             one,
             flags,
@@ -73,9 +84,8 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
             keyspace if keyspace in SYSTEM_SCHEMAS else "",
         )
     if isinstance(plan, DmlPlan):
-        return RouteRunner(
-            chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, WriteSeveral(plan, view)
-        )
+        write_several = _spread if _is_single(plan.chooser) else WriteSeveral(plan, view)
+        return RouteRunner(chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, write_several)
     if isinstance(plan, InsertPlan):
         return InsertRunner(plan, view)
     if isinstance(plan, DdlPlan):

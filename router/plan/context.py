@@ -23,6 +23,8 @@ class Statement:
     vschema: VSchema
     tree: exp.Expr | None = None
     unreadable: str = ""
+    spread: bool = False
+    """Do not route by values: one of them has no shard of its own, and equal rows may lie on any."""
 
     @property
     def text(self) -> str:
@@ -89,11 +91,11 @@ def names_other_keyspace(statement: Statement) -> bool:
     return False
 
 
-def chooser_of(block: Block, keyspace: str) -> Chooser:
+def chooser_of(statement: Statement, block: Block, keyspace: str) -> Chooser:
     """The shards a block needs."""
     if block.free:
         return Chooser(Choice.ANY, keyspace)
-    if block.values is None or block.vindex is None or block.vindex.lookup:
+    if statement.spread or block.values is None or block.vindex is None or block.vindex.lookup:
         return Chooser(Choice.SCATTER, keyspace)
     values = tuple(bind for key in block.values for bind in key)
     choice = Choice.EQUAL if len(block.values) == 1 else Choice.IN

@@ -43,7 +43,7 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         return Planned(
             DmlPlan(Chooser(Choice.SCATTER, keyspace), tables.names), "write", ("reference tables",)
         )
-    chooser = chooser_of(block, keyspace)
+    chooser = chooser_of(statement, block, keyspace)
     if chooser.choice is Choice.EQUAL and block.refusal is None:
         if any(table.type is TableType.REFERENCE for table in targets):
             raise not_supported(

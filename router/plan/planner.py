@@ -42,15 +42,16 @@ def plan(
     shard: str = "",
     dialect: Dialect = Dialect.DEFAULT,
     substitute: bool = True,
+    spread: bool = False,
 ) -> Planned:
     """The plan of a normalised statement (`Normalised.key`, decoded as UTF-8 with surrogateescape).
 
     `keyspace`: the session's default, None or "" for none; `shard`: its target (`USE ks:-80`), to which everything goes
     as it is. `substitute` False: session state is read on the server (a reserved connection, or the second round of a
-    SubstitutePlan). Never raises for what a client sent: errors are PlanError plans.
+    SubstitutePlan). `spread` True: values do not route, all shards are asked. Never raises for what a client sent: errors are PlanError plans.
     """
     try:
-        return _plan(statement_text, keyspace or "", vschema, shard, dialect, substitute)
+        return _plan(statement_text, keyspace or "", vschema, shard, dialect, substitute, spread)
     except SluiceError as error:
         return refused(error.number, error.sqlstate, error.message)
     except RecursionError:
@@ -59,7 +60,13 @@ def plan(
 
 
 def _plan(
-    text: str, keyspace: str, vschema: VSchema, shard: str, dialect: Dialect, substituting: bool
+    text: str,
+    keyspace: str,
+    vschema: VSchema,
+    shard: str,
+    dialect: Dialect,
+    substituting: bool,
+    spread: bool,
 ) -> Planned:
     lexed = lex(text, dialect)
     verb = classify(lexed.lexemes)
@@ -71,7 +78,7 @@ def _plan(
         )  # the session takes the marks off and runs what is inside
     if not isinstance(verb, Verb):
         return Planned(SessionPlan(verb), "session")
-    statement = Statement(lexed, keyspace, shard, vschema)
+    statement = Statement(lexed, keyspace, shard, vschema, spread=spread)
     if verb is Verb.ACCOUNT:
         raise not_supported(
             "statements about users and rights",

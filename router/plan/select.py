@@ -35,7 +35,7 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         block = analysis.block(tree)
     except CannotPlanError as error:
         return made(Chooser(Choice.SCATTER, keyspace), "refused", error.refusal[0], refusal=error.refusal)
-    chooser = chooser_of(block, keyspace)
+    chooser = chooser_of(statement, block, keyspace)
     if chooser.choice in (Choice.ANY, Choice.EQUAL) and block.refusal is None:
         why = "every shard holds these tables" if block.free else "one value of the sharding column"
         return made(chooser, "route", why)
