@@ -73,19 +73,19 @@ def plan(statement: Statement, table: Table, columns: list[str], at: int) -> Pla
             DmlPlan(Chooser(Choice.SCATTER, table.keyspace), names, refusal), "refused", (refusal[0],)
         )
     refusal = (f"{where} whose rows go to other shards than they come from", _INSTEAD)
-    chooser = chooser_of(block, table.keyspace)
+    chooser = chooser_of(statement, block, table.keyspace)
     if isinstance(query, exp.Select) and len(query.expressions) == len(columns) and block.refusal is None:
         items = [query.expressions[columns.index(c)].unalias() for c in primary.columns if c in columns]
         if len(items) == len(primary.columns):
             constant = _constant(items)
             if constant is not None and block.free:
                 target = Block(False, (constant,), primary)
-                return Planned(DmlPlan(chooser_of(target, table.keyspace), names), "write", ("one value",))
+                return Planned(DmlPlan(chooser_of(statement, target, table.keyspace), names), "write", ("one value",))
             if constant is not None and block.values == (constant,) and same_vindex(block.vindex, primary):
                 return Planned(DmlPlan(chooser, names), "write", ("one value of the sharding column",))
             if constant is not None and block.values is not None and same_vindex(block.vindex, primary):
                 both = Block(False, tuple(dict.fromkeys((constant, *block.values))), primary)
-                made = DmlPlan(chooser_of(both, table.keyspace), names, refusal)
+                made = DmlPlan(chooser_of(statement, both, table.keyspace), names, refusal)
                 return Planned(made, "write", ("only if all values lie on one shard", refusal[0]))
             ordered = block.anchor is not None and same_vindex(block.anchor.vindex, primary)
             if ordered and key_in_order(block, items) and (block.plain or block.single):

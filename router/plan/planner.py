@@ -48,7 +48,8 @@ def plan(
 
     `keyspace`: the session's default, None or "" for none; `shard`: its target (`USE ks:-80`), to which everything goes
     as it is. `substitute` False: session state is read on the server (a reserved connection, or the second round of a
-    SubstitutePlan). `spread` True: values do not route, all shards are asked. Never raises for what a client sent: errors are PlanError plans.
+    SubstitutePlan). `spread` True: values do not route, all shards are asked.
+    Never raises for what a client sent: errors are PlanError plans.
     """
     try:
         return _plan(statement_text, keyspace or "", vschema, shard, dialect, substitute, spread)
