@@ -73,6 +73,10 @@ def plan(statement: Statement, table: Table, columns: list[str], at: int) -> Pla
             DmlPlan(Chooser(Choice.SCATTER, table.keyspace), names, refusal), "refused", (refusal[0],)
         )
     refusal = (f"{where} whose rows go to other shards than they come from", _INSTEAD)
+    if statement.spread:
+        raise not_supported(
+            f"{where} with a value that its vindex cannot map", "Give a value of the column's type."
+        )
     chooser = chooser_of(statement, block, table.keyspace)
     if isinstance(query, exp.Select) and len(query.expressions) == len(columns) and block.refusal is None:
         items = [query.expressions[columns.index(c)].unalias() for c in primary.columns if c in columns]
@@ -80,7 +84,9 @@ def plan(statement: Statement, table: Table, columns: list[str], at: int) -> Pla
             constant = _constant(items)
             if constant is not None and block.free:
                 target = Block(False, (constant,), primary)
-                return Planned(DmlPlan(chooser_of(statement, target, table.keyspace), names), "write", ("one value",))
+                return Planned(
+                    DmlPlan(chooser_of(statement, target, table.keyspace), names), "write", ("one value",)
+                )
             if constant is not None and block.values == (constant,) and same_vindex(block.vindex, primary):
                 return Planned(DmlPlan(chooser, names), "write", ("one value of the sharding column",))
             if constant is not None and block.values is not None and same_vindex(block.vindex, primary):
