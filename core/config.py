@@ -97,6 +97,8 @@ class Router:
     """Bytes of one command from a client."""
     login_timeout_s: float = 10.0
     """A connection that has not logged in by then is closed."""
+    park_after_s: float = 2.0
+    """A session idle for that long is put by as a small record until its client speaks again; 0: never."""
     max_half_open: int = 2048
     """Logins in flight in one worker; a further one waits in the backlog."""
     plan_cache_bytes: int = 32 * 1024 * 1024

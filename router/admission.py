@@ -7,7 +7,7 @@ Invariants: a connection holds its claims from the login until it is forgotten; 
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from core.errors import SluiceError, fail
 from core.limits import Gate
@@ -15,8 +15,12 @@ from core.limits.gate import TICK_S, Waiter
 from core.limits.table import Rules
 
 if TYPE_CHECKING:
+    from router.connection import Connection
+    from router.parking import Parked
     from router.session import Session
     from router.worker import Worker
+
+    Client: TypeAlias = Connection | Parked
 
 CONNECTIONS_SLOT: Final = 0
 """The row of the shared counters that counts clients against max_connections."""
@@ -27,18 +31,18 @@ class Admission:
 
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
-        self.gate = Gate(worker.boot.counters, worker.slot, worker.clock)
+        self.gate = Gate(worker.boot.counters, worker.column, worker.clock)
         self.limits_queries = False
         """False: statements need not ask."""
-        self._connections: dict[int, Rules] = {}
         self._ticking = False
 
     # ---- connections
 
-    def admit(self, connection_id: int, user: str, keyspace: str, shard: str) -> None:
-        """Counts a client in. Raises TOO_MANY_CONNECTIONS, USER_LIMIT or LIMIT_CONNECTIONS; then it is not."""
+    def admit(self, client: "Client", user: str, keyspace: str, shard: str) -> None:
+        """Counts a client in; what it counts against is kept in its `claims`. Raises TOO_MANY_CONNECTIONS,
+        USER_LIMIT or LIMIT_CONNECTIONS; then it is not."""
         worker = self._worker
-        counters, slot = worker.boot.counters, worker.slot
+        counters, slot = worker.boot.counters, worker.column
         limit = worker.boot.config.router.max_connections
         if not counters.claim(CONNECTIONS_SLOT, slot, limit):
             raise fail("TOO_MANY_CONNECTIONS", used=limit, limit=limit)
@@ -48,22 +52,28 @@ class Admission:
         except SluiceError:
             counters.release(CONNECTIONS_SLOT, slot)
             raise
-        self._connections[connection_id] = rules
+        client.claims = rules
 
-    def move(self, connection_id: int, user: str, keyspace: str, shard: str) -> None:
+    def adopt(self, client: "Client", user: str, keyspace: str, shard: str) -> None:
+        """As `admit`, for a client that was admitted by the worker before this one: never refused."""
+        self._worker.boot.counters.force(CONNECTIONS_SLOT, self._worker.column)
+        client.claims = self._login_rules(user, keyspace, shard)
+        self.gate.recount((), client.claims)
+
+    def move(self, client: "Client", user: str, keyspace: str, shard: str) -> None:
         """The client changed its database or user. Raises as `admit`; then nothing has changed."""
-        held = self._connections.get(connection_id)
+        held = client.claims
         if held is not None:
             rules = self._login_rules(user, keyspace, shard)
             if rules != held:
                 self.gate.move(held, rules)
-                self._connections[connection_id] = rules
+                client.claims = rules
 
-    def leave(self, connection_id: int) -> None:
+    def leave(self, client: "Client") -> None:
         """Counts a client out; nothing where it was never in."""
-        rules = self._connections.pop(connection_id, None)
+        rules, client.claims = client.claims, None
         if rules is not None:
-            self._worker.boot.counters.release(CONNECTIONS_SLOT, self._worker.slot)
+            self._worker.boot.counters.release(CONNECTIONS_SLOT, self._worker.column)
             self.gate.leave(rules)
 
     def _login_rules(self, user: str, keyspace: str, shard: str) -> Rules:
@@ -76,15 +86,14 @@ class Admission:
         assert view is not None
         self.limits_queries = view.limits.limits_queries
         self.gate.renew(view.limits)
-        for number, held in list(self._connections.items()):
-            connection = self._worker.connections.get(number)
-            session = connection.session if connection is not None else None
-            if session is None:
+        for client in list(self._worker.connections.values()):
+            held, session = client.claims, client.session
+            if session is None or held is None:
                 continue
             rules = self._login_rules(session.user, session.keyspace, session.shard)
             if rules != held:
                 self.gate.recount(held, rules)
-                self._connections[number] = rules
+                client.claims = rules
 
     # ---- statements
 

@@ -13,12 +13,15 @@ Invariants:
 """
 
 import asyncio
+import os
 import ssl
-from time import time
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SluiceError, fail
+from core.limits.table import Rules
 from router import commands
+from router.renumber import Renumbered
 from router.session import Session
 from wire.answers import err_packet, ok_packet
 from wire.errors import WireError
@@ -74,13 +77,14 @@ class Connection(asyncio.Protocol):
         "_login",
         "_reader",
         "_reading_paused",
+        "_renumbered",
         "caps",
         "charset",
+        "claims",
         "host",
         "id",
         "nonce",
         "session",
-        "since_s",
         "state",
         "transport",
         "worker",
@@ -93,16 +97,18 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, worker: "Worker", host: str) -> None:
         self.worker = worker
-        self.host = host
+        self.host = sys.intern(host)
         self.id = 0
         self.state = LOGIN
         self.caps = 0
         self.charset = 0
         self.nonce = b""
         self.session: Session | None = None
+        self.claims: Rules | None = None
+        """Limits that count this client; None before the login is through."""
         self.write_paused = False
-        self.since_s = 0
         self._reading_paused = False
+        self._renumbered = False
         self._login: Login | None = None
         self._channel: TlsChannel | None = None
         self._reader: PacketReader | None = None
@@ -113,6 +119,12 @@ class Connection(asyncio.Protocol):
         worker = self.worker
         self.transport = transport
         self.write = self.transport.write
+        if self.session is not None:  # woken: it was logged in before
+            if not worker.parking.arrived(self):
+                self.state = CLOSED
+                self.session = None
+                self.transport.abort()
+            return
         self.id = worker.take_id()
         worker.connections[self.id] = self
         worker.stats.connections_total += 1
@@ -186,6 +198,9 @@ class Connection(asyncio.Protocol):
                 return
             self.state = BUSY
             self.worker.active += 1
+            if packet[1]:
+                self.write = Renumbered(self.transport.write, packet[1]).write
+                self._renumbered = True
             commands.run(self, packet[0])
 
     def done(self) -> None:
@@ -201,6 +216,9 @@ class Connection(asyncio.Protocol):
             if session.rules:
                 session.leave_limits()
             session.statement = b""
+        if self._renumbered:
+            self.write = self.transport.write
+            self._renumbered = False
         self.worker.active -= 1
         if self._reader is not None:
             if self._reading_paused:
@@ -281,9 +299,9 @@ class Connection(asyncio.Protocol):
         try:
             commands.start_session(session, verdict)
             if fresh:
-                worker.admission.admit(self.id, verdict.user, session.keyspace, session.shard)
+                worker.admission.admit(self, verdict.user, session.keyspace, session.shard)
             else:
-                worker.admission.move(self.id, verdict.user, session.keyspace, session.shard)
+                worker.admission.move(self, verdict.user, session.keyspace, session.shard)
         except SluiceError as error:
             worker.stats.note_error(error.number, error.message)
             worker.stats.logins_refused += 1
@@ -297,9 +315,9 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         rest = reader.take_rest() if reader is not None else b""
         self._reader = None
-        if fresh:
-            worker.logged_in(self)
-            self.since_s = int(time())
+        worker.logged_in(self)
+        if fresh and self._channel is None:
+            worker.parking.watch(self)
         was_busy = self.state == BUSY
         self.state = READY
         if was_busy:
@@ -334,6 +352,30 @@ class Connection(asyncio.Protocol):
             self.worker.stats.logins_refused += 1
             self.transport.abort()
             self._forget()
+
+    # ---- parking
+
+    def is_plain_and_empty(self) -> bool:
+        """Whether nothing is buffered, in either direction, and no TLS state would be lost."""
+        return (
+            self._reader is None
+            and self._channel is None
+            and not self.write_paused
+            and not self.transport.is_closing()
+            and not self.transport.get_write_buffer_size()
+        )
+
+    def duplicate_descriptor(self) -> int:
+        """A second descriptor of the client's socket, which keeps it open when the transport closes its own. Raises
+        OSError."""
+        return os.dup(self.transport.get_extra_info("socket").fileno())
+
+    def let_go(self) -> None:
+        """Ends this object and its transport, but not the session: that lives on elsewhere. Nothing is sent, and
+        nothing shuts the socket down."""
+        self.state = CLOSED
+        self.session = None
+        self.transport.abort()
 
     # ---- the end
 

@@ -312,7 +312,7 @@ class Session:
         if view is None:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
         keyspace, shard = view.check_database(database)
-        self.worker.admission.move(self.id, self.user, keyspace, shard)
+        self.worker.admission.move(self.connection, self.user, keyspace, shard)
         self.keyspace, self.shard = keyspace, shard
         self.scope = f"{self.keyspace}:{self.shard}" if self.shard else self.keyspace
 
@@ -440,6 +440,8 @@ class Session:
         if self.next_transaction:
             statements = [*self.next_transaction, *statements]
             self.next_transaction = None
+        if self.tx is None:
+            self.worker.transactions += 1
         self.tx = Transaction(statements)
         del explicit
         return self.tx
@@ -448,6 +450,7 @@ class Session:
         """The transaction ended: gives back what it still holds (rolled back where it was still open)."""
         tx, self.tx = self.tx, None
         if tx is not None:
+            self.worker.transactions -= 1
             if self.reserved:
                 for link in self.reserved:
                     tx.held.pop(link, None)  # not the transaction's to give back

@@ -31,9 +31,11 @@ from router.execute.sequence import Sequences
 from router.execute.several import run_as_binary
 from router.gateway import Link
 from router.listener import Listener
+from router.parking import Parked, Parking
 from router.plan.planner import plan as make_plan
 from router.plan.plans import Planned
 from router.session import Runner, Session
+from router.sql.dialect import Dialect
 from router.sql.normalise import normalise
 from router.statements import initial_charset_settings
 from router.stats import WorkerStats
@@ -60,14 +62,19 @@ class Worker:
         self.calls = Calls(loop)
         self.stats = WorkerStats()
         self.view: ClusterView | None = None
-        self.connections: dict[int, Connection] = {}
+        self.column = slot
+        """This process' own column of the shared counters."""
+        self.connections: dict[int, Connection | Parked] = {}
         self.half_open: dict[Connection, float] = {}
         self.active = 0
+        self.transactions = 0
         self.accounts = boot.accounts
         self.login_settings = boot.login
         self.tls_context = boot.tls
         self.perf_counter = perf_counter
         self.admission = Admission(self)
+        family = socket.AF_INET6 if ":" in boot.address[0] else socket.AF_INET
+        self.parking = Parking(self, family, boot.config.router.park_after_s)
         self.draining = False
         self.listener: Listener | None = None
         self.server: dict[str, Any] = {}
@@ -97,7 +104,9 @@ class Worker:
         if view is None:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
         normalised = normalise(sql, session.dialect)
-        scope = session.scope if substitute else f"{session.scope}!"
+        scope = session.scope
+        if not substitute or session.dialect is not Dialect.DEFAULT:
+            scope = _plan_scope(session, substitute)
         try:
             entry = view.caches[scope].entries[normalised.key]
         except KeyError:
@@ -112,7 +121,7 @@ class Worker:
         view = self.view
         if view is None:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        cache = view.cache(session.scope)
+        cache = view.cache(_plan_scope(session, True))
         runner = cache.get(key)
         if runner is None:
             runner = self._compile(view, session, key, True)
@@ -190,7 +199,7 @@ class Worker:
         """The connection is gone."""
         del session
         self.connections.pop(connection.id, None)
-        self.admission.leave(connection.id)
+        self.admission.leave(connection)
         if self.half_open.pop(connection, None) is not None:
             self.logged_in(connection)
 
@@ -294,10 +303,18 @@ class Worker:
                 for keyspace in self.view.keyspaces.values():
                     for link in keyspace.links:
                         link.tick()
-            for connection, since in list(self.half_open.items()):
-                if now - since > self.boot.config.router.login_timeout_s:
-                    connection.login_expired()
+            self._expire_logins(now - self.boot.config.router.login_timeout_s)
             self._parent.send((m.REPORT, self.name, self._report()))
+
+    def _expire_logins(self, since_s: float) -> None:
+        """Ends the logins that began before; the oldest come first."""
+        expired: list[Connection] = []
+        for connection, began_s in self.half_open.items():
+            if began_s >= since_s:
+                break
+            expired.append(connection)
+        for connection in expired:
+            connection.login_expired()
 
     def _report(self) -> dict[str, Any]:
         links = (
@@ -322,7 +339,10 @@ class Worker:
             "clients": len(self.connections) - len(self.half_open),
             "half_open": len(self.half_open),
             "active": self.active,
-            "transactions": sum(1 for c in self.connections.values() if c.session and c.session.tx),
+            "transactions": self.transactions,
+            "parked": self.parking.counts.parked,
+            "parks": self.parking.counts.parks,
+            "wakes": self.parking.counts.wakes,
             "view": self.view.version if self.view is not None else 0,
             "refused": {**self.admission.gate.refused},
             "would_refuse": {**self.admission.gate.would_refuse},
@@ -347,6 +367,12 @@ class Worker:
             connection.refuse(fail("DRAINING", what="this router worker is stopping"))
         await asyncio.sleep(0.05)
         self._stopped.set()
+
+
+def _plan_scope(session: Session, substitute: bool) -> str:
+    """The plan cache for what a text means in this session: default database, lexical rules, who knows the state."""
+    scope = session.scope if substitute else f"{session.scope}!"
+    return scope if session.dialect is Dialect.DEFAULT else f"{scope}#{session.dialect.value}"
 
 
 def run(boot: Boot, slot: int, sock: socket.socket) -> None:

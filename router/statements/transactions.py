@@ -87,7 +87,7 @@ def begin(session: Session, kind: Kind, sql: bytes) -> None:
 
 
 def _open(session: Session, text: str) -> None:
-    session.tx = None
+    session.transaction_over()
     tx = session.open_transaction(explicit=True, begin=[text])
     tx.read_only = "READ ONLY" in text
 
