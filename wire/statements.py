@@ -84,9 +84,8 @@ class Execute:
         )
 
     def _all_values(self) -> list[BinaryValue]:
-        values, end = read_values(self.payload, self.values_at, self.types, self.nulls, self.long_data)
-        if end != len(self.payload):
-            raise malformed("COM_STMT_EXECUTE with bytes after its values")
+        # Bytes may follow: node's mysql2 sends one for each NULL, and MySQL does not mind.
+        values, _ = read_values(self.payload, self.values_at, self.types, self.nulls, self.long_data)
         for index, data in self.long_data.items():
             values[index] = data
         return values
