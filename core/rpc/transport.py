@@ -3,8 +3,10 @@
 This is the only file that imports zmq. What must hold here:
 
 - A context is made after the process was forked, one a process; every socket has LINGER 0 and high-water marks.
-- `zmq.FD` is edge-triggered, and both `send` and reading EVENTS consume edges. So after every send the
-  receive side is drained until EVENTS shows nothing more; a readable callback drains too.
+- `zmq.FD` is edge-triggered, and both `send` and reading EVENTS consume edges. So after every send both sides are
+  worked off until EVENTS shows nothing more that could be done; a readable callback does the same.
+- Records are handled in the order they came: `on_record` may send, but nothing is received inside of `send`.
+- Callbacks never come from inside `send`.
 - Records sent during one turn of the loop leave as one frame (see `core.rpc.messages`).
 - Nothing is sent to a peer that is not connected (IMMEDIATE, ROUTER_MANDATORY): what cannot leave is kept in a
   bounded backlog and then dropped with `on_down`, never delivered late to another incarnation of the peer.
@@ -39,19 +41,24 @@ _POLLOUT: Final = int(zmq.POLLOUT)
 _EVENTS: Final = int(zmq.EVENTS)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 
-_pack: Final = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+# names in records are cut from clients' statements, which need not be UTF-8: surrogates keep their bytes
+_pack: Final = msgpack.Packer(use_bin_type=True, autoreset=True, unicode_errors="surrogateescape").pack
+
+
+class BadFrame(Exception):
+    """A peer speaks another language."""
 
 
 def _unpack(frame: bytes) -> list[Record]:
-    """The records of a frame; of one that is none, nothing: a peer that speaks another language is not served."""
+    """The records of a frame. Raises BadFrame for one that is no array of records."""
     try:
-        records = msgpack.unpackb(frame, use_list=True, raw=False, max_bin_len=MAX_FRAME_BYTES)
-    except (ValueError, msgpack.UnpackException, UnicodeDecodeError) as error:
-        log.warning("a frame of %d bytes was dropped: %s", len(frame), error)
-        return []
+        records = msgpack.unpackb(
+            frame, use_list=True, raw=False, unicode_errors="surrogateescape", max_bin_len=MAX_FRAME_BYTES
+        )
+    except Exception as error:  # msgpack's own, ValueError, TypeError, UnicodeError: by what is wrong with it
+        raise BadFrame(f"a frame of {len(frame)} bytes is no msgpack: {error!r}") from None
     if not isinstance(records, list) or not all(isinstance(record, list) and record for record in records):
-        log.warning("a frame of %d bytes was dropped: it is no array of records", len(frame))
-        return []
+        raise BadFrame(f"a frame of {len(frame)} bytes is no array of records")
     return records
 
 
@@ -150,13 +157,23 @@ class Dealer:
 
     def _flush(self) -> None:
         self._flush_due = False
-        if self._out and not self.closed:
+        if self.closed:
+            return
+        if self._out:
             self._write()
+        self._readable()
 
     def _write(self) -> None:
-        frame = _pack(self._out)
-        self._out = []
+        """The flush that is due looks at EVENTS afterwards."""
+        out, self._out = self._out, []
         self._out_bytes = 0
+        try:
+            frame = _pack(out)
+        except Exception as error:
+            # which record it is, and who waits for it, is not known here: everybody gets an answer by the loss
+            log.exception("records for %s cannot be packed", self.endpoint)
+            self._loop.call_soon(self._lost, f"records for {self.endpoint} cannot be packed: {error!r}")
+            return
         if self._backlog:
             self._enqueue(frame)
         else:
@@ -164,36 +181,55 @@ class Dealer:
                 self._socket.send(frame, _NOBLOCK)
             except zmq.Again:
                 self._enqueue(frame)
-        self._readable()
 
     def _enqueue(self, frame: bytes) -> None:
         if len(self._backlog) >= MAX_BACKLOG_FRAMES:
-            self._lost(f"{MAX_BACKLOG_FRAMES} frames wait for {self.endpoint}")
+            self._loop.call_soon(self._lost, f"{MAX_BACKLOG_FRAMES} frames wait for {self.endpoint}")
             return
         self._backlog.append(frame)
 
     def _readable(self) -> None:
+        self._work(DRAIN_FRAMES)
+
+    def _work(self, budget: int) -> None:
+        """Receives up to `budget` frames and sends what waits, until there is neither."""
         if self.closed:
             return
         socket = self._socket
         events = socket.getsockopt(_EVENTS)
-        if self._backlog and events & _POLLOUT:
-            self._drain_backlog()
-        on_record = self._on_record
-        budget = DRAIN_FRAMES
-        while events & _POLLIN:
+        while True:
+            if self._backlog and events & _POLLOUT:
+                self._drain_backlog()
+                # sending may have swallowed the edge of what came meanwhile
+                events = socket.getsockopt(_EVENTS)
+            if not events & _POLLIN:
+                if self._backlog and events & _POLLOUT:
+                    continue
+                return
             if not budget:
                 self._loop.call_soon(self._readable)
                 return
             budget -= 1
-            for record in _unpack(socket.recv(_NOBLOCK)):
-                try:
-                    on_record(record)
-                except Exception:  # the other records of the frame belong to others
-                    log.exception("a record of kind %s from %s was not handled", record[:1], self.endpoint)
-            if self.closed:
+            if not self._take_frame(socket.recv(_NOBLOCK)):
                 return
             events = socket.getsockopt(_EVENTS)
+
+    def _take_frame(self, frame: bytes) -> bool:
+        """False: this object is closed now."""
+        try:
+            records = _unpack(frame)
+        except BadFrame as bad:
+            self._lost(f"{self.endpoint}: {bad}")
+            return False
+        on_record = self._on_record
+        for record in records:
+            try:
+                on_record(record)
+            except Exception:  # the other records of the frame belong to others
+                log.exception("a record of kind %s from %s was not handled", record[:1], self.endpoint)
+            if self.closed:
+                return False
+        return True
 
     def _drain_backlog(self) -> None:
         while self._backlog:
@@ -210,7 +246,7 @@ class Dealer:
                 self._on_up()
                 self._readable()
             elif event == zmq.EVENT_DISCONNECTED:
-                self._readable()  # what the peer said before it went is still true
+                self._work(1 << 30)  # what the peer said before it went is still true
                 self._lost(f"{self.endpoint} closed the connection")
 
     def _lost(self, reason: str) -> None:
@@ -235,7 +271,8 @@ class Dealer:
 class Serving:
     """The socket that peers' `Dealer`s connect to: `on_record(identity, record)` for each record of each peer.
 
-    `on_unreachable(identity)` is called when something could not be delivered since that peer is gone.
+    `on_unreachable(identity)` is called when something could not be delivered since that peer is gone, or when it
+    sent what is no frame of records: nothing more is to be expected of it.
     """
 
     __slots__ = (
@@ -293,7 +330,12 @@ class Serving:
         self._out = {}
         socket = self._socket
         for identity, batch in out.items():
-            frame = _pack(batch)
+            try:
+                frame = _pack(batch)
+            except Exception:
+                log.exception("records for %s cannot be packed", identity)
+                self._on_unreachable(identity)
+                continue
             try:
                 socket.send(identity, _NOBLOCK | zmq.SNDMORE)
                 socket.send(frame, _NOBLOCK)
@@ -316,8 +358,14 @@ class Serving:
                 self._loop.call_soon(self._readable)
                 return
             budget -= 1
-            identity, frame = socket.recv_multipart(_NOBLOCK)
-            for record in _unpack(frame):
+            identity, *parts = socket.recv_multipart(_NOBLOCK)
+            try:
+                records = _unpack(parts[0] if len(parts) == 1 else b"")
+            except BadFrame as bad:
+                log.warning("peer %s is dropped: %s", identity, bad)
+                self._on_unreachable(identity)
+                continue
+            for record in records:
                 try:
                     on_record(identity, record)
                 except Exception:
