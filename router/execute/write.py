@@ -6,6 +6,7 @@ failure undo the statement and not the transaction.
 """
 
 from collections.abc import Sequence
+from time import time
 
 from core.errors import not_supported
 from core.rpc import messages as m
@@ -118,6 +119,27 @@ class WriteSeveral:
         session.start(write_on(session, work, self._plan.tables))
 
 
+async def _define(session: Session, link: Link, sql: bytes, tables: tuple[str, ...] | None) -> Answer:
+    """DDL on one shard, outside of any transaction: on the connection that is reserved there, if one is, since its
+    names may be temporary tables, and its table locks count. Raises SluiceError."""
+    handle = session.reserved_handle(link)
+    answer = await session.worker.calls.execute(
+        link,
+        sql,
+        flags=m.F_WRITE | m.F_STATUS | m.F_WARNINGS | session.flags & m.F_FOUND_ROWS,
+        handle=handle,
+        user=session.user,
+        settings=session.settings_text,
+        tables=tables,
+    )
+    if handle and not answer.handle:
+        session.lose_reserved(link)
+    elif handle and not answer.failed and session.reserved:
+        session.reserved[link].note(sql, time())
+        session.release_unpinned(link)
+    return answer
+
+
 class DdlRunner:
     """DDL: the open transaction is committed first, then every shard gets the statement, in order.
 
@@ -142,14 +164,7 @@ class DdlRunner:
         oks: list[Ok] = []
         rows: bytes | None = None
         for link in self._links:
-            answer = await calls.execute(
-                link,
-                sql,
-                flags=m.F_WRITE | m.F_STATUS | m.F_WARNINGS,
-                user=session.user,
-                settings=session.settings_text,
-                tables=plan.tables,
-            )
+            answer = await _define(session, link, sql, plan.tables)
             if answer.warnings:
                 note_warnings(session, answer.warnings)
             if answer.failed:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from core.errors import fail, not_supported
 from router.plan.context import Statement
+from router.plan.names import tables_in
 from router.plan.plans import Choice, Chooser, DdlPlan, DmlPlan, Merge, Planned, SelectPlan
-from router.sql.lex import MARK, WORD, Lexeme
+from router.sql.lex import MARK, NAME, WORD, Lexeme
 from router.vschema import VSchema
 
 _BEFORE_NAME = frozenset(
     ("TABLE", "TABLES", "VIEW", "ON", "INDEX", "TRUNCATE", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT")
 )
+_PROGRAMS = frozenset(("PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"))
+_BEFORE_OTHER_NAME: Final[dict[str, tuple[str, ...]]] = {
+    "DROP": (",",),
+    "RENAME": (",", "TO"),
+    "ALTER": ("RENAME",),
+    "CREATE": ("LIKE",),
+}
 _BETWEEN = frozenset(("IF", "NOT", "EXISTS", "TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"))
 
 
@@ -22,6 +32,8 @@ def plan(statement: Statement) -> Planned:
     if words[1:2] and words[1] in ("DATABASE", "SCHEMA") and words[0] in ("CREATE", "DROP"):
         raise not_supported(what, "Keyspaces are declared in cluster.toml, under [[keyspaces]].")
     keyspace = _keyspace(statement)
+    if keyspace != statement.keyspace:
+        _check_names(statement, what)
     if "TEMPORARY" in words[1:3]:
         sharded = statement.sharded(keyspace) and not statement.shard
         chooser = Chooser(Choice.SCATTER if sharded else Choice.UNSHARDED, keyspace)
@@ -43,6 +55,39 @@ def plan(statement: Statement) -> Planned:
         if statement.lexed.conditional and lexemes[0].text not in ("CREATE", "DROP", "ALTER"):
             raise not_supported("executable comments here", "Write what is inside as plain SQL.")
     return Planned(DdlPlan(keyspace, None), "write", ("DDL goes to every shard",))
+
+
+def _check_names(statement: Statement, what: str) -> None:
+    """The statement runs with the named keyspace as its default: names without one would mean other tables than the
+    client's. Stored programs are left alone: their bodies have the program's own schema as default. Raises 1235."""
+    lexemes = statement.lexemes
+    verb = lexemes[0].text
+    if any(one.kind is WORD and one.text in _PROGRAMS for one in lexemes[:12]):
+        return
+    if verb == "CREATE" and _selects(lexemes):
+        tree = statement.read()
+        named = tree is not None and all(table.db for table in tables_in(tree))
+    else:
+        before = _BEFORE_OTHER_NAME.get(verb, ())
+        named = all(
+            _is_qualified(lexemes, at + 1) for at, one in enumerate(lexemes) if at and one.text in before
+        )
+    if not named:
+        raise not_supported(
+            f"{what} in another keyspace than the session's with names that lack their keyspace",
+            "Write keyspace.table everywhere, or USE the keyspace first.",
+        )
+
+
+def _is_qualified(lexemes: list[Lexeme], at: int) -> bool:
+    """Whether the table's name at `at` has its keyspace; also where none stands (RENAME COLUMN, LIKE 'x')."""
+    while at < len(lexemes) and lexemes[at].kind is WORD and lexemes[at].text in ("TO", "AS"):
+        at += 1
+    if at >= len(lexemes) or lexemes[at].kind not in (WORD, NAME):
+        return True
+    if lexemes[at].kind is WORD and lexemes[at].text in ("COLUMN", "INDEX", "KEY"):
+        return True
+    return at + 1 < len(lexemes) and lexemes[at + 1].kind is MARK and lexemes[at + 1].text == "."
 
 
 def admin(statement: Statement) -> Planned:

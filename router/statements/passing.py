@@ -1,13 +1,15 @@
 """Statements that one server answers for the session: which link, inside or outside of the transaction.
 
 SHOW and its like do not take a shard's connection into a transaction that has no other need of it: where the
-transaction does not hold the shard, they run beside it.
+transaction does not hold the shard, they run beside it (on the connection that is reserved there, if one is: it may
+have temporary tables).
 """
 
 from struct import Struct
 from typing import Any, Final
 
 from core.errors import fail, not_supported
+from core.rpc import messages as m
 from router.calls import Answer
 from router.gateway import Link
 from router.session import Session
@@ -86,14 +88,17 @@ async def ask(
     sql: bytes,
     *,
     flags: int = 0,
+    handle: int = 0,
     settings: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> Answer:
-    """The whole answer to a statement outside of any transaction; with the session's settings unless told others."""
+    """The whole answer to a statement outside of any transaction; with the session's settings unless told others.
+    `handle`: of a connection that the session has reserved."""
     return await session.worker.calls.execute(
         link,
         sql,
         flags=flags,
+        handle=handle,
         user=session.user,
         settings=session.settings_text if settings is None else settings,
         extra=extra,
@@ -104,7 +109,11 @@ async def _beside(session: Session, link: Link, sql: bytes, extra: dict[str, Any
     if session.binary:
         await session.worker.run_as_binary(session, link, 0, (), sql)
         return
-    answer = await ask(session, link, sql, flags=session.flags, extra=extra)
+    handle = session.reserved_handle(link)
+    flags = session.flags | m.F_STATUS if handle else session.flags
+    answer = await ask(session, link, sql, flags=flags, handle=handle, extra=extra)
+    if handle and not answer.handle:
+        session.lose_reserved(link)
     if answer.warnings:
         note_warnings(session, answer.warnings)
     if answer.failed:
