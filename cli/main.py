@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "up": "start what is missing; without a file: a two-shard demo",
     "down": "stop what runs under data_dir",
     "status": "every process and its state",
+    "restart": "replace the workers of the router without dropping idle clients",
     "dashboard": "the terminal dashboard",
     "vschema": "read or replace a keyspace's VSchema, live",
     "limits": "read or change admission limits, live",
@@ -66,6 +67,8 @@ def build_parser() -> Parser:
     )
     made["down"].add_argument("--purge", action="store_true", help="delete the data too")
     made["status"].add_argument("--json", action="store_true", help="for programs")
+
+    made["restart"].add_argument("what", choices=["routers"], help="what to restart")
 
     made["dashboard"].add_argument("--once", action="store_true", help="print one frame and end")
     made["dashboard"].add_argument("--no-color", action="store_true", help="no colours (as with NO_COLOR)")

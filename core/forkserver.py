@@ -28,8 +28,8 @@ _EXITED: Final = b"X"
 _PR_SET_PDEATHSIG: Final = 1
 STOP_GRACE_S: Final = 8.0
 
-WorkerMain = Callable[[int, socket.socket], None]
-"""Runs a worker in its slot on its listening socket; returning ends the process with status 0."""
+WorkerMain = Callable[[int, int, socket.socket], None]
+"""Runs a worker in its slot, told `tag`, on its listening socket; returning ends the process with status 0."""
 
 
 def die_with_parent(signum: int = signal.SIGKILL) -> None:
@@ -72,9 +72,9 @@ class ForkServer:
         ours.setblocking(False)
         self.control = ours
 
-    def spawn(self, slot: int) -> None:
-        """Asks for a worker in `slot`; the answer is an event."""
-        self.control.send(_MESSAGE.pack(_SPAWN, slot, 0, 0))
+    def spawn(self, slot: int, tag: int = 0) -> None:
+        """Asks for a worker in `slot`, beside the one that may be there; the answer is an event."""
+        self.control.send(_MESSAGE.pack(_SPAWN, slot, tag, 0))
 
     def events(self) -> list[tuple[str, int, int, int]]:
         """What happened since: ("started" | "exited" | "gone", slot, pid, status). "gone": the server itself."""
@@ -118,10 +118,10 @@ def _serve(control: socket.socket, worker_main: WorkerMain, address: tuple[str, 
             data = control.recv(_MESSAGE.size)
             if not data:
                 break
-            slot = _MESSAGE.unpack(data)[1]
+            _, slot, tag, _ = _MESSAGE.unpack(data)
             if slot not in listeners:
                 listeners[slot] = listen(*address, backlog)
-            pid = _fork_worker(slot, listeners, worker_main, (control, wake_read, wake_write))
+            pid = _fork_worker(slot, tag, listeners, worker_main, (control, wake_read, wake_write))
             workers[pid] = slot
             with contextlib.suppress(OSError):
                 control.send(_MESSAGE.pack(_STARTED, slot, pid, 0))
@@ -144,6 +144,7 @@ def _reap(control: socket.socket, workers: dict[int, int]) -> None:
 
 def _fork_worker(
     slot: int,
+    tag: int,
     listeners: dict[int, socket.socket],
     worker_main: WorkerMain,
     close: tuple[socket.socket, int, int],
@@ -166,7 +167,7 @@ def _fork_worker(
         for other, sock in listeners.items():
             if other != slot:
                 sock.close()
-        worker_main(slot, listeners[slot])
+        worker_main(slot, tag, listeners[slot])
         status = 0
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else 1

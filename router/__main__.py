@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _serve(config: Config, boot: Boot) -> int:
-    server = ForkServer(lambda slot, sock: run_worker(boot, slot, sock), boot.address, boot.backlog)
+    server = ForkServer(lambda slot, tag, sock: run_worker(boot, slot, tag, sock), boot.address, boot.backlog)
     from router.main import run as run_main  # loads gRPC's module: only the main process needs it
 
     return run_main(config, boot, server, workers_needed(config))

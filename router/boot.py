@@ -41,6 +41,12 @@ class Boot:
     counters: SharedCounters
 
 
+def column(slot: int, generation: int) -> int:
+    """A worker process' own column of the shared counters: while a slot's worker gives over to its successor, both
+    count."""
+    return 2 * slot + generation % 2
+
+
 def workers_needed(config: Config) -> int:
     """One a core, and as many more as max_connections needs under RLIMIT_NOFILE."""
     if config.router.workers:
@@ -77,7 +83,7 @@ def make_boot(config: Config, router: str, number: int) -> Boot:
         accounts=accounts,
         login=LoginSettings(server_version="Sluice", decoys=accounts.decoys, tls=True, rsa_key=lambda: key),
         tls=tls,
-        counters=SharedCounters(workers=workers),
+        counters=SharedCounters(workers=2 * workers),
     )
 
 

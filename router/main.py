@@ -26,9 +26,10 @@ from core.rpc import messages as m
 from core.rpc.messages import Record
 from core.rpc.transport import Serving, make_context
 from router.admission import CONNECTIONS_SLOT
-from router.boot import Boot
+from router.boot import Boot, column
 from router.metrics import prometheus
 from router.snapshot import Topology
+from router.succession import Succession
 from router.tablet_watch import TabletWatch
 
 RESTART_BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0)
@@ -50,10 +51,12 @@ log = logging.getLogger("router.main")
 class WorkerState:
     """A slot of the router and the process in it."""
 
-    __slots__ = ("failures", "identity", "name", "pid", "report", "slot", "started_s")
+    __slots__ = ("failures", "generation", "identity", "name", "pid", "report", "slot", "started_s")
 
-    def __init__(self, slot: int, name: str) -> None:
+    def __init__(self, slot: int, name: str, generation: int = 0) -> None:
         self.slot = slot
+        self.generation = generation
+        """Raised by each restart in order, not by a respawn."""
         self.name = name
         self.pid = 0
         self.identity = b""
@@ -75,6 +78,9 @@ class RouterMain:
         self.forks = forks
         self.loop = asyncio.get_running_loop()
         self.workers = {slot: WorkerState(slot, f"{boot.router}.{slot}") for slot in range(worker_count)}
+        self.successors: dict[int, WorkerState] = {}
+        """Forked, but not serving yet: the old worker is still in `workers`."""
+        self.succession = Succession(self)
         self.started = time.time()
         self.stopping = False
         self.stopped = asyncio.Event()
@@ -105,6 +111,7 @@ class RouterMain:
             return 1
         self.loop.add_signal_handler(signal.SIGTERM, self.stop)
         self.loop.add_signal_handler(signal.SIGINT, self.stop)
+        self.loop.add_signal_handler(signal.SIGUSR2, self.succession.begin)
         self.loop.add_reader(self.forks.control.fileno(), self._on_fork_events)
         store = self.store = Store.connect(self.config.etcd.endpoints, self.config.cluster.name)
         for prefix in WATCHED:
@@ -126,7 +133,7 @@ class RouterMain:
         if self.stopping:
             return
         self.stopping = True
-        for worker in self.workers.values():
+        for worker in self.processes():
             if worker.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGTERM)
@@ -134,7 +141,7 @@ class RouterMain:
 
     async def _wait_for_workers(self) -> None:
         deadline = self.loop.time() + STOP_WAIT_S
-        while any(w.pid for w in self.workers.values()) and self.loop.time() < deadline:  # noqa: ASYNC110
+        while any(w.pid for w in self.processes()) and self.loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         self.loop.remove_reader(self.forks.control.fileno())
         self.forks.stop()
@@ -184,26 +191,63 @@ class RouterMain:
     def _on_fork_events(self) -> None:
         for kind, slot, pid, status in self.forks.events():
             if kind == "started":
-                worker = self.workers[slot]
+                successor = self.successors.get(slot)
+                worker = successor if successor is not None and not successor.pid else self.workers[slot]
                 worker.pid = pid
                 worker.started_s = self.loop.time()
                 worker.report = {}
             elif kind == "exited":
-                self._on_worker_exit(self.workers[slot], pid, status)
+                self._on_exit(slot, pid, status)
             elif kind == "gone":
                 self.loop.remove_reader(self.forks.control.fileno())
                 if not self.stopping:
                     log.error("the fork server ended; this router cannot start workers any more and stops")
-                for worker in self.workers.values():
+                for worker in self.processes():
                     worker.pid = 0
                 self.stopped.set()
 
-    def _on_worker_exit(self, worker: WorkerState, pid: int, status: int) -> None:
+    def processes(self) -> list[WorkerState]:
+        """All worker processes: those in charge, those to come and those that go."""
+        return [*self.workers.values(), *self.successors.values(), *self.succession.retiring.values()]
+
+    def successor_of(self, old: WorkerState) -> WorkerState:
+        """A place for the next process in the slot; the caller has it forked."""
+        found = self.successors[old.slot] = WorkerState(old.slot, old.name, old.generation + 1)
+        return found
+
+    def give_up(self, successor: WorkerState) -> None:
+        """It did not come to serve: ends it."""
+        if successor.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(successor.pid, signal.SIGKILL)
+        else:
+            self.successors.pop(successor.slot, None)
+
+    def _on_exit(self, slot: int, pid: int, status: int) -> None:
+        retired = self.succession.exited(pid)
+        if retired is not None:
+            self._gone(retired)
+            if status:
+                log.warning(
+                    "worker %s (pid %d) ended with status %d while it gave over", retired.name, pid, status
+                )
+            return
+        successor = self.successors.get(slot)
+        if successor is not None and successor.pid == pid:
+            del self.successors[slot]
+            self._gone(successor)
+            return
+        self._on_worker_exit(self.workers[slot], pid, status)
+
+    def _gone(self, worker: WorkerState) -> None:
         worker.pid = 0
-        self.boot.counters.clear_worker(worker.slot)
+        self.boot.counters.clear_worker(column(worker.slot, worker.generation))
         if worker.identity:
             self.tablets.peer_gone(worker.identity.decode())
             worker.identity = b""
+
+    def _on_worker_exit(self, worker: WorkerState, pid: int, status: int) -> None:
+        self._gone(worker)
         if self.stopping:
             return
         lived_s = self.loop.time() - worker.started_s
@@ -215,20 +259,25 @@ class RouterMain:
         self.loop.call_later(pause, self._respawn, worker.slot)
 
     def _respawn(self, slot: int) -> None:
-        if not self.stopping:
-            self.forks.spawn(slot)
+        """In place of one that died. Where its predecessor is still giving over, it inherits from that one."""
+        if self.stopping:
+            return
+        generation = self.workers[slot].generation
+        inherits = any(worker.slot == slot for worker in self.succession.retiring.values())
+        self.forks.spawn(slot, 2 * generation + inherits)
 
     def _on_record(self, identity: bytes, record: Record) -> None:
         kind = record[0]
         if kind == m.ATTACH:
-            worker = self._worker_named(record[1])
+            self._on_fork_events()  # of its start, it may be
+            worker = next((w for w in self.processes() if w.pid == record[2]), None)
             if worker is not None:
                 worker.identity = identity
                 if self.topology.snapshot is not None:
                     self.serving.send(identity, (m.SNAPSHOT, self.topology.version, self.topology.snapshot))
         elif kind == m.REPORT:
-            worker = self._worker_named(record[1])
-            if worker is not None and worker.identity == identity:
+            worker = next((w for w in self.processes() if w.identity == identity), None)
+            if worker is not None:
                 worker.report = record[2]
         elif kind == m.ANSWER:
             asked = self._asked.pop(record[1], None)
@@ -237,20 +286,18 @@ class RouterMain:
         elif kind == m.ASK:
             self.loop.create_task(self._relay(identity, record[1], record[2], record[3]))
 
-    def _worker_named(self, name: str) -> WorkerState | None:
-        return next((w for w in self.workers.values() if w.name == name), None)
-
     def _on_unreachable(self, identity: bytes) -> None:
         log.info("worker %s is not reachable", identity.decode("utf-8", "replace"))
 
     async def _relay(self, asker: bytes, request: int, what: str, values: dict[str, Any]) -> None:
         """A worker's question to all workers: their answers as one."""
         answers = await asyncio.gather(
-            *(self._ask(w.identity, what, values) for w in self.workers.values() if w.identity)
+            *(self.ask(w.identity, what, values) for w in self.processes() if w.identity)
         )
         self.serving.send(asker, (m.ANSWER, request, {"answers": answers}))
 
-    async def _ask(self, identity: bytes, what: str, values: dict[str, Any]) -> dict[str, Any]:
+    async def ask(self, identity: bytes, what: str, values: dict[str, Any]) -> dict[str, Any]:
+        """A worker's answer; {} where it gives none."""
         self._next_ask += 1
         number = self._next_ask
         future = self._asked[number] = self.loop.create_future()
@@ -268,7 +315,7 @@ class RouterMain:
         snapshot = self.topology.snapshot
         if snapshot is None:
             return
-        for worker in self.workers.values():
+        for worker in self.processes():
             if worker.identity:
                 self.serving.send(worker.identity, (m.SNAPSHOT, self.topology.version, snapshot))
         self.tablets.follow(self.topology.tablets)
@@ -292,6 +339,7 @@ class RouterMain:
             "workers": [
                 {"name": w.name, "state": w.state, **w.report, "pid": w.pid} for w in self.workers.values()
             ],
+            "restart": self.succession.describe(),
             "tablets": self.tablets.describe(),
             "limits": [
                 {

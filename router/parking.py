@@ -15,6 +15,7 @@ import contextlib
 import select
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakValueDictionary
@@ -156,6 +157,18 @@ class Parked:
         since_s = _PACKED.unpack(self.packed)[1]
         seconds = max(0, int(profile.parking.worker.perf_counter() - since_s)) if since_s else 0
         return (self.id, profile.user, self.host, profile.scope or None, "Sleep", seconds, "", None)
+
+
+def to_plain(record: Parked) -> tuple[Any, ...]:
+    """A record without its profile and descriptor, as plain values."""
+    return (record.id, record.host, record.packed, record.more and tuple(record.more))
+
+
+def from_plain(profile: Profile, plain: list[Any], fd: int) -> Parked:
+    """A record of `to_plain`'s values, for its descriptor in this process."""
+    number, host, packed, more = plain
+    packed = _PACKED.pack(fd, *_PACKED.unpack(packed)[1:])
+    return Parked(number, sys.intern(host), profile, None, packed, More(*more) if more else None)
 
 
 def parkable(connection: Connection) -> bool:

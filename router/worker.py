@@ -22,7 +22,7 @@ from core.rpc import messages as m
 from core.rpc.messages import Record
 from core.rpc.transport import Dealer, make_context
 from router.admission import Admission
-from router.boot import Boot
+from router.boot import Boot, column
 from router.calls import Calls
 from router.connection import Connection
 from router.execute.compile import compile_plan
@@ -30,6 +30,7 @@ from router.execute.multi import run_several
 from router.execute.sequence import Sequences
 from router.execute.several import run_as_binary
 from router.gateway import Link
+from router.handover import Receiver, Sender, socket_path
 from router.listener import Listener
 from router.parking import Parked, Parking
 from router.plan.planner import plan as make_plan
@@ -51,7 +52,8 @@ ASK_TIMEOUT_S: Final = 3.0
 class Worker:
     """The state of this process that sessions share."""
 
-    def __init__(self, boot: Boot, slot: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, boot: Boot, slot: int, tag: int, loop: asyncio.AbstractEventLoop) -> None:
+        """`tag`: twice the generation, plus one for a worker that inherits another's clients."""
         self.boot = boot
         self.slot = slot
         self.loop = loop
@@ -62,7 +64,7 @@ class Worker:
         self.calls = Calls(loop)
         self.stats = WorkerStats()
         self.view: ClusterView | None = None
-        self.column = slot
+        self.column = column(slot, tag >> 1)
         """This process' own column of the shared counters."""
         self.connections: dict[int, Connection | Parked] = {}
         self.half_open: dict[Connection, float] = {}
@@ -80,7 +82,12 @@ class Worker:
         self.server: dict[str, Any] = {}
         """What the MySQL behind said of itself (WELCOME): version, flavour, variables, collations."""
         self._interned: dict[str, str] = {}
-        self._next_id = 0
+        self.next_id = 0
+        self._foreign_ids: frozenset[int] = frozenset()
+        self._inherits = bool(tag & 1)
+        """It accepts no one before it knows which ids its predecessor has given out."""
+        self._receiver: Receiver | None = None
+        self._sender: Sender | None = None
         self._next_ask = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.sequences = Sequences(self)
@@ -184,10 +191,22 @@ class Worker:
     def take_id(self) -> int:
         """A connection id that names its worker: slot in the upper half, a counter in the lower."""
         while True:
-            self._next_id = (self._next_id + 1) & 0xFFFF
-            number = self.boot.number << 24 | self.slot << 16 | self._next_id
-            if number not in self.connections and self._next_id:
+            self.next_id = (self.next_id + 1) & 0xFFFF
+            number = self.boot.number << 24 | self.slot << 16 | self.next_id
+            if number not in self.connections and number not in self._foreign_ids and self.next_id:
                 return number
+
+    def inherit_ids(self, next_id: int, ids: list[int]) -> None:
+        """The predecessor's ids: its clients come with them. Until its end none of them is given out here."""
+        self.next_id = next_id
+        self._foreign_ids = frozenset(ids)
+        self.accept()
+
+    def accept(self) -> None:
+        """There is no predecessor, or it accepts no more: this worker does."""
+        self._inherits = False
+        if self.listener is not None and self.view is not None and not self.draining:
+            self.listener.open()
 
     def logged_in(self, connection: Connection) -> None:
         """The login is through: it is half open no more."""
@@ -246,6 +265,10 @@ class Worker:
                 connection.kill(query_only=values["query_only"])
         elif what == "processlist":
             answer["rows"] = [c.describe() for c in self.connections.values()]
+        elif what == "accept":
+            self.accept()
+        elif what == "hand over":
+            self.start_handover(values["path"], values["grace_s"])
         self._parent.send((m.ANSWER, request, answer))
 
     def _on_snapshot(self, snapshot: dict[str, Any]) -> None:
@@ -258,7 +281,7 @@ class Worker:
             return
         self.login_settings = replace(self.boot.login, server_version=f"{self.view.server_version}-Sluice")
         self.admission.limits_changed()
-        if self.listener is not None and not self.draining:
+        if self.listener is not None and not self.draining and not self._inherits:
             self.listener.open()
 
     def _open_link(self, keyspace: str, shard: str, endpoint: str) -> Link:
@@ -286,12 +309,16 @@ class Worker:
     async def run(self, sock: socket.socket) -> None:
         """Serves until it is told to stop."""
         self.listener = Listener(self, sock)
+        if self._inherits:
+            self._receiver = Receiver(self, socket_path(self.boot.control, self.slot))
         self.loop.add_signal_handler(signal.SIGTERM, self.start_drain, DRAIN_GRACE_S)
         self.loop.add_signal_handler(signal.SIGINT, lambda: None)
         ticker = self.loop.create_task(self._tick())
         await self._stopped.wait()
         ticker.cancel()
         self.listener.close()
+        if self._receiver is not None:
+            self._receiver.close()
         for connection in list(self.connections.values()):
             connection.close()
 
@@ -346,6 +373,8 @@ class Worker:
             "view": self.view.version if self.view is not None else 0,
             "refused": {**self.admission.gate.refused},
             "would_refuse": {**self.admission.gate.would_refuse},
+            "swept": self._sender is not None and self._sender.swept,
+            "received": self._receiver.received if self._receiver is not None else 0,
             "links": links,
         }
 
@@ -356,6 +385,29 @@ class Worker:
             if self.listener is not None:
                 self.listener.close()
             self.spawn(self._drain(grace_s))
+
+    def start_handover(self, path: str, grace_s: float) -> None:
+        """Takes no new clients; idle ones go to the successor that listens on `path`, busy ones when they are idle,
+        within `grace_s`; then this worker ends. Called again when the successor was lost on the way."""
+        if self._sender is None:
+            self.draining = True
+            if self.listener is not None:
+                self.listener.close()
+            self.spawn(self._hand_over(path, grace_s))
+
+    async def _hand_over(self, path: str, grace_s: float) -> None:
+        try:
+            self._sender = Sender(self, path)
+            await self._sender.run(grace_s)
+        except OSError as error:
+            self.log.warning("the successor cannot be reached: %s", error)
+            if self._sender is not None:
+                self._sender.close()
+            self._sender = None
+            return
+        await asyncio.sleep(0.05)
+        self._sender.close()
+        self._stopped.set()
 
     async def _drain(self, grace_s: float) -> None:
         deadline = self.clock.now_s() + grace_s
@@ -375,14 +427,14 @@ def _plan_scope(session: Session, substitute: bool) -> str:
     return scope if session.dialect is Dialect.DEFAULT else f"{scope}#{session.dialect.value}"
 
 
-def run(boot: Boot, slot: int, sock: socket.socket) -> None:
+def run(boot: Boot, slot: int, tag: int, sock: socket.socket) -> None:
     """The whole life of a worker process."""
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s %(levelname)s {boot.router}.{slot} %(message)s", force=True
     )
 
     async def main() -> None:
-        await Worker(boot, slot, asyncio.get_running_loop()).run(sock)
+        await Worker(boot, slot, tag, asyncio.get_running_loop()).run(sock)
 
     try:
         uvloop.run(main())

@@ -1,0 +1,118 @@
+"""`clusterctl restart routers` under clients: idle ones notice nothing, busy ones finish, new ones are let in."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.kit.cluster import Cluster, wait_for
+
+IDLE = 300
+BUSY = 20
+
+
+def plain(cluster: Cluster, **more: Any) -> "pymysql.Connection[Any]":
+    return cluster.connect(ssl_disabled=True, **more)
+
+
+def ask(connection: "pymysql.Connection[Any]", sql: str) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def restart(cluster: Cluster) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "restart", "routers", "-f", str(cluster.home / "cluster.toml")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Busy(threading.Thread):
+    """Asks without a pause, on one connection; a lost connection is an error like any other."""
+
+    def __init__(self, cluster: Cluster, stop: threading.Event, new_ones: bool) -> None:
+        super().__init__()
+        self.cluster = cluster
+        self.stop = stop
+        self.new_ones = new_ones
+        self.errors: list[str] = []
+        self.answers = 0
+
+    def run(self) -> None:
+        try:
+            connection = plain(self.cluster)
+            while not self.stop.is_set():
+                if self.new_ones:
+                    connection.close()
+                    connection = plain(self.cluster)
+                assert ask(connection, f"SELECT {self.answers}, SLEEP(0.02)") == (self.answers, 0)
+                self.answers += 1
+                time.sleep(0.01)
+            connection.close()
+        except Exception as error:
+            self.errors.append(repr(error))
+
+
+def test_restart_under_idle_busy_and_new_clients(cluster: Cluster) -> None:
+    before = cluster.pids("router-worker")
+    idle = [plain(cluster) for _ in range(IDLE)]
+    for number, client in enumerate(idle):
+        with client.cursor() as cursor:
+            cursor.execute(f"SET @mine = {number}, SESSION sort_buffer_size = {32768 + 1024 * (number % 3)}")
+    in_transaction = plain(cluster, autocommit=False)
+    ask(in_transaction, "SELECT COUNT(*) FROM customer")
+    stop = threading.Event()
+    busy = [Busy(cluster, stop, new_ones=number % 5 == 0) for number in range(BUSY)]
+    for thread in busy:
+        thread.start()
+    closer = threading.Timer(2.0, lambda: (ask(in_transaction, "SELECT 1"), in_transaction.commit()))
+    closer.start()
+    try:
+        said = restart(cluster)
+        assert "all 2 workers replaced" in said
+        after = cluster.pids("router-worker")
+        assert not set(before) & set(after)
+        time.sleep(0.5)
+    finally:
+        stop.set()
+        for thread in busy:
+            thread.join(20)
+        closer.join()
+    assert [thread.errors for thread in busy if thread.errors] == []
+    assert all(thread.answers > 10 for thread in busy)
+    sql = "SELECT @mine, @@sort_buffer_size, CONNECTION_ID()"
+    for number, client in enumerate(idle):
+        assert ask(client, sql) == (number, 32768 + 1024 * (number % 3), client.thread_id())
+    in_transaction.ping(reconnect=False)
+    in_transaction.close()
+    for client in idle:
+        client.close()
+    wait_for(lambda: cluster.view()["router"]["clients"] == 0, 10, "all are counted out")
+
+
+def test_a_moved_client_can_be_killed_and_counts_once(cluster: Cluster) -> None:
+    clients = [plain(cluster) for _ in range(10)]
+    restart(cluster)
+    assert cluster.view()["router"]["clients"] == 10
+    killer = plain(cluster)
+    with killer.cursor() as cursor:
+        for client in clients:
+            cursor.execute(f"KILL {client.thread_id()}")
+            with pytest.raises(pymysql.err.OperationalError):
+                ask(client, "SELECT 1")
+    wait_for(lambda: cluster.view()["router"]["clients"] == 1, 5, "the killed are counted out")
+    killer.close()
