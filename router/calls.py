@@ -64,7 +64,7 @@ class Answer:
 class Call:
     """Collects one answer; `await call.answer` gives it or raises TabletError."""
 
-    __slots__ = ("_chunks", "_link", "_size", "_warnings", "answer", "request")
+    __slots__ = ("_chunks", "_link", "_size", "_too_large", "_warnings", "answer", "request")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
         self.answer: asyncio.Future[Answer] = loop.create_future()
@@ -72,27 +72,39 @@ class Call:
         self._link = link
         self._chunks: list[bytes] = []
         self._size = 0
+        self._too_large = False
         self._warnings = b""
 
     def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
         if info & m.I_WARNINGS:
             self._warnings = data
             return
-        self._chunks.append(data)
         self._size += len(data)
-        if info & m.I_LAST:
+        if self._too_large:
+            if info & m.I_LAST:
+                self._refuse(handle)
+        elif info & m.I_LAST:
             if not self.answer.done():
-                whole = b"".join(self._chunks) if len(self._chunks) > 1 else data
+                whole = b"".join((*self._chunks, data)) if self._chunks else data
                 self.answer.set_result(Answer(info, whole, handle, status, self._warnings))
         elif self._size > MAX_ANSWER_BYTES:
-            self._link.abandon(self.request)
-            if not self.answer.done():
-                self.answer.set_exception(fail("RESULT_TOO_LARGE", limit=f"{MAX_ANSWER_BYTES} bytes of"))
+            self._too_large = True
+            self._chunks.clear()
+            self._link.cancel(self.request)
         else:
+            self._chunks.append(data)
             self._link.credit(self.request, len(data))
 
-    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+    def _refuse(self, handle: int) -> None:
+        """Told at the end of the answer only: till then it is not known what the tablet still holds."""
         if not self.answer.done():
+            error = fail("RESULT_TOO_LARGE", limit=f"{MAX_ANSWER_BYTES} bytes of")
+            self.answer.set_exception(TabletError(error.number, error.sqlstate, error.message, handle))
+
+    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
+        if self._too_large:
+            self._refuse(handle)
+        elif not self.answer.done():
             self.answer.set_exception(TabletError(number, sqlstate, text, handle))
 
 
@@ -126,6 +138,16 @@ class Calls:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._committing: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[Any] | None, tuple[Link, int]] = {}
+        """What the task of a statement waits for now."""
+
+    def interrupt(self, task: asyncio.Task[None]) -> bool:
+        """KILL QUERY: ends what `task` waits for at a tablet, so that it goes on with error 1317 and puts the
+        transaction in order itself. False: it waits for no tablet."""
+        running = self._running.get(task)
+        if running is not None:
+            running[0].cancel(running[1])
+        return running is not None
 
     async def execute(
         self,
@@ -141,12 +163,19 @@ class Calls:
     ) -> Answer:
         """Runs one statement and gives its whole answer, also an ERR of MySQL. Raises TabletError."""
         call = Call(self._loop, link)
-        call.request = link.execute(call, flags, handle, user, settings, tables, sql, extra)
+        try:
+            call.request = link.execute(call, flags, handle, user, settings, tables, sql, extra)
+        except SluiceError as error:
+            raise TabletError(error.number, error.sqlstate, error.message, 0) from None
+        task = asyncio.current_task()
+        self._running[task] = (link, call.request)
         try:
             return await call.answer
         except asyncio.CancelledError:
             link.abandon(call.request)
             raise
+        finally:
+            del self._running[task]
 
     async def prepare(self, link: Link, user: str, settings: str, sql: bytes) -> "PreparedAnswer":
         """The metadata of a text, as a MySQL says it. Raises TabletError, also for MySQL's own error."""
@@ -196,16 +225,21 @@ class Calls:
         reserved = session.reserved.get(link) if session.reserved else None
         if tx is None:
             handle = session.reserved_handle(link)
-            answer = await self.execute(
-                link,
-                sql,
-                flags=flags | m.F_STATUS if handle else flags,
-                handle=handle,
-                user=session.user,
-                settings=session.settings_text,
-                tables=tables,
-                extra=extra,
-            )
+            try:
+                answer = await self.execute(
+                    link,
+                    sql,
+                    flags=flags | m.F_STATUS if handle else flags,
+                    handle=handle,
+                    user=session.user,
+                    settings=session.settings_text,
+                    tables=tables,
+                    extra=extra,
+                )
+            except TabletError as error:
+                if handle and not error.handle:
+                    session.lose_reserved(link)
+                raise
             if handle and not answer.handle:
                 session.lose_reserved(link)
             return answer
@@ -215,6 +249,7 @@ class Calls:
             flags |= m.F_NO_AUTOCOMMIT
         handle = tx.handle_on(link)
         if not handle:
+            session.check_mode(tx, link)
             if tx.savepoints or reserved:
                 await self.join(session, tx, link)
                 handle = tx.handle_on(link)
@@ -234,9 +269,13 @@ class Calls:
             )
         except TabletError as error:
             tx.note(link, error.handle)
-            if handle and not error.handle:
-                tx.lose(error.message)
+            if not error.handle:
+                session.lose_reserved(link)
+                if handle:
+                    tx.lose(error.message)
             raise
+        if not answer.handle:
+            session.lose_reserved(link)
         if session.tx is tx:
             tx.note(link, answer.handle)
             if not answer.status & SERVER_STATUS_IN_TRANS:
@@ -252,20 +291,26 @@ class Calls:
         statements: list[bytes] = [*(text.encode() for text in tx.begin), *tx.savepoints]
         for position, statement in enumerate(statements):
             first_of_pooled = position == 0 and not handle
-            answer = await self.execute(
-                link,
-                statement,
-                flags=m.F_STATUS | session.flags & m.F_FOUND_ROWS | (m.F_RESERVE if first_of_pooled else 0),
-                handle=handle,
-                user=session.user,
-                settings=session.settings_text,
-            )
-            handle = answer.handle
-            if answer.failed:
-                error = answer.error()
-                if handle and not reserved:
-                    link.free(handle)
-                raise TabletError(error.number, error.sqlstate, error.text, 0)
+            flags = m.F_STATUS | session.flags & m.F_FOUND_ROWS | (m.F_RESERVE if first_of_pooled else 0)
+            try:
+                answer = await self.execute(
+                    link,
+                    statement,
+                    flags=flags,
+                    handle=handle,
+                    user=session.user,
+                    settings=session.settings_text,
+                )
+                handle = answer.handle
+                if answer.failed:
+                    error = answer.error()
+                    raise TabletError(error.number, error.sqlstate, error.text, handle)
+            except TabletError as failure:
+                # half opened: nobody else knows of it, and a reserved connection may be in a transaction now
+                if failure.handle:
+                    link.free(failure.handle)
+                session.lose_reserved(link)
+                raise
         tx.note(link, handle)
 
     async def commit(self, session: "Session") -> None:

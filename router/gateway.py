@@ -9,7 +9,7 @@ Invariants:
 - Nobody forgets a held connection: an answer that carries a handle nobody waits for is answered with FREE.
 """
 
-from collections import deque
+import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -25,6 +25,8 @@ MAX_WAITING: Final = 10_000
 """Requests that may wait for one absent tablet in one worker."""
 SILENCE_S: Final = 3.0
 """A tablet not heard of for that long counts as lost."""
+
+log = logging.getLogger("router.gateway")
 
 _RESULT: Final = m.RESULT
 _I_LAST: Final = m.I_LAST
@@ -71,7 +73,9 @@ class Link:
         "_next_id",
         "_nobody",
         "_now_s",
+        "_ticked_s",
         "_waiting",
+        "closed",
         "endpoint",
         "incarnation",
         "keyspace",
@@ -101,6 +105,8 @@ class Link:
         self.shard = shard
         self.endpoint = endpoint
         self.ready = False
+        self.closed = False
+        """The shard left the topology, or its tablet moved: nothing is sent here any more."""
         self.reason = "not connected yet"
         self.server: dict[str, Any] = {}
         """What WELCOME said of the MySQL behind: version, flavour, session variables."""
@@ -112,9 +118,11 @@ class Link:
         self._connect = connect
         self._now_s = clock.now_s
         self._next_id = 0
-        self._waiting: deque[tuple[float, int, tuple[Any, ...], int]] = deque()
+        self._waiting: dict[int, tuple[float, tuple[Any, ...], int]] = {}
+        """By request, the oldest first: since when, the record, its size."""
         self._nobody = _Nobody(self)
         self._heard_s = 0.0
+        self._ticked_s = self._now_s()
         self._dealer = connect(self)
 
     # ---- requests
@@ -130,59 +138,62 @@ class Link:
         sql: bytes,
         extra: dict[str, Any] | None,
     ) -> int:
-        """Sends EXECUTE; returns the request's id for `cancel` and `credit`."""
+        """Sends EXECUTE; returns the request's id for `cancel` and `credit`. Raises TABLET_UNAVAILABLE, or
+        TRANSACTION_LOST for a handle, where it cannot even wait: then `receiver` hears nothing."""
         self._next_id = request = self._next_id + 1
-        self.pending[request] = receiver
         record = (m.EXECUTE, request, 0, flags, handle, user, settings, tables, sql, extra)
         if self.ready:
+            self.pending[request] = receiver
             self._dealer.send(record, len(sql) + 128)
+        elif handle:
+            raise fail("TRANSACTION_LOST", reason=f"tablet {self.keyspace}/{self.shard}: {self.reason}")
         else:
-            self._wait(request, record, len(sql) + 128, handle)
+            self._wait(receiver, request, record, len(sql) + 128)
         return request
 
     def prepare(
         self, receiver: "PreparedReceiver", user: str, settings: str, sql: bytes, database: str
     ) -> int:
-        """Sends PREPARE; the answer comes as `on_prepared` or `on_fail`."""
+        """Sends PREPARE; the answer comes as `on_prepared` or `on_fail`. Raises TABLET_UNAVAILABLE."""
         self._next_id = request = self._next_id + 1
-        self.pending[request] = receiver  # type: ignore[assignment]
         record = (m.PREPARE, request, 0, user, settings, sql, database)
         if self.ready:
+            self.pending[request] = receiver  # type: ignore[assignment]
             self._dealer.send(record, len(sql) + 128)
         else:
-            self._wait(request, record, len(sql) + 128, 0)
+            self._wait(receiver, request, record, len(sql) + 128)  # type: ignore[arg-type]
         return request
 
     def cancel(self, request: int) -> None:
-        """Asks the tablet to end `request`; its answer still comes."""
-        if request in self.pending:
+        """Asks the tablet to end `request`; its answer still comes. One that waits for a tablet ends here."""
+        if self._waiting.pop(request, None) is not None:
+            self._report(self.pending.pop(request), fail("KILLED"))
+        elif request in self.pending:
             self._dealer.send((m.CANCEL, request))
 
     def abandon(self, request: int) -> None:
         """Cancels `request` and drops its answer; a handle that it brings is freed."""
-        if request in self.pending:
+        if self._waiting.pop(request, None) is not None:
+            del self.pending[request]
+        elif request in self.pending:
             self.pending[request] = self._nobody
             self._dealer.send((m.CANCEL, request))
 
     def credit(self, request: int, size_bytes: int) -> None:
         """Tells the tablet that the client took that much of the answer."""
-        self._dealer.send((m.CREDIT, request, size_bytes))
+        if self.ready:
+            self._dealer.send((m.CREDIT, request, size_bytes))
 
     def free(self, handle: int) -> None:
         """Rolls back and gives back what `handle` holds."""
-        self._dealer.send((m.FREE, handle))
+        if self.ready:  # else the tablet that knew it frees it by itself
+            self._dealer.send((m.FREE, handle))
 
-    def _wait(self, request: int, record: tuple[Any, ...], size: int, handle: int) -> None:
-        if handle or len(self._waiting) >= MAX_WAITING:
-            del_later = self.pending.pop(request)
-            error = (
-                fail("TRANSACTION_LOST", reason=f"tablet {self.keyspace}/{self.shard}: {self.reason}")
-                if handle
-                else self._unavailable(0)
-            )
-            _report(del_later, error)
-            return
-        self._waiting.append((self._now_s(), request, record, size))
+    def _wait(self, receiver: Receiver, request: int, record: tuple[Any, ...], size: int) -> None:
+        if self.closed or len(self._waiting) >= MAX_WAITING:
+            raise self._unavailable(0)
+        self.pending[request] = receiver
+        self._waiting[request] = (self._now_s(), record, size)
 
     def _unavailable(self, waited_s: float) -> SluiceError:
         return fail(
@@ -202,12 +213,24 @@ class Link:
             receiver = self.pending.pop(record[1], None) if info & _I_LAST else self.pending.get(record[1])
             if receiver is None:
                 return
-            if len(record) > 4:
-                receiver.on_result(info, record[3], record[4], record[5])
-            else:
-                receiver.on_result(info, record[3], 0, 0)
+            try:
+                if len(record) > 4:
+                    receiver.on_result(info, record[3], record[4], record[5])
+                else:
+                    receiver.on_result(info, record[3], 0, 0)
+            except Exception as error:
+                self._broken(record, receiver, error)
             return
         self._other_record(record)
+
+    def _broken(self, record: Record, receiver: Receiver, error: Exception) -> None:
+        """A receiver could not take an answer: it gets an end all the same, and the tablet is told to stop."""
+        log.exception("an answer of %s/%s could not be taken", self.keyspace, self.shard)
+        if not record[2] & _I_LAST:
+            self.abandon(record[1])
+        elif len(record) > 4 and record[4]:
+            self.free(record[4])
+        self._report(receiver, fail("UNKNOWN_ERROR", message=f"Internal error: {error!r}"))
 
     def _other_record(self, record: Record) -> None:
         kind = record[0]
@@ -227,7 +250,12 @@ class Link:
         elif kind == m.WELCOME:
             self._welcomed(record)
         elif kind == m.REFUSED:
-            self.reason = f"the tablet refused this router: {record[1]}"
+            reason = f"the tablet refused this router: {record[1]}"
+            if self.ready:  # it has forgotten us (we were silent too long) and everything we asked and held
+                self._dealer.close()
+                self.on_down(reason)
+            else:
+                self.reason = reason
 
     def _welcomed(self, record: Record) -> None:
         _, version, _alias, keyspace, shard, _type, _clock_ms, server, state = record
@@ -238,10 +266,9 @@ class Link:
         self.tablet_state = state
         self.ready = True
         self.incarnation += 1
-        waiting, self._waiting = self._waiting, deque()
-        for _, request, message, size in waiting:
-            if request in self.pending:
-                self._dealer.send(message, size)
+        waiting, self._waiting = self._waiting, {}
+        for _, message, size in waiting.values():
+            self._dealer.send(message, size)
         self.on_server(self)
 
     # ---- the link's own life
@@ -252,25 +279,28 @@ class Link:
 
     def on_down(self, reason: str) -> None:
         """The transport was lost: fails what was in flight and starts over with a new one."""
-        was_ready, self.ready = self.ready, False
+        self.ready = False
         self.reason = reason
-        waiting = {request for _, request, _, _ in self._waiting}
-        lost = {request: receiver for request, receiver in self.pending.items() if request not in waiting}
-        self.pending = {request: self.pending[request] for request in waiting if request in self.pending}
+        self._heard_s = 0.0
+        lost = {
+            request: receiver for request, receiver in self.pending.items() if request not in self._waiting
+        }
+        self.pending = {request: self.pending[request] for request in self._waiting}
         self._dealer = self._connect(self)
-        if lost and was_ready:
-            error = fail("CONNECTION_LOST", keyspace=self.keyspace, shard=self.shard)
-            for receiver in lost.values():
-                _report(receiver, error)
+        for receiver in lost.values():
+            self._report(receiver, fail("CONNECTION_LOST", keyspace=self.keyspace, shard=self.shard))
 
     def tick(self) -> None:
         """Once a second: heartbeat, silence, requests that waited too long for a tablet."""
         now = self._now_s()
-        while self._waiting and now - self._waiting[0][0] >= WAIT_FOR_TABLET_S:
-            since, request, _, _ = self._waiting.popleft()
-            receiver = self.pending.pop(request, None)
-            if receiver is not None:
-                _report(receiver, self._unavailable(now - since))
+        for request, (since, _, _) in list(self._waiting.items()):
+            if now - since < WAIT_FOR_TABLET_S:
+                break
+            if self._waiting.pop(request, None) is not None:
+                self._report(self.pending.pop(request), self._unavailable(now - since))
+        if now - self._ticked_s > SILENCE_S / 2:
+            self._heard_s = now if self._heard_s else 0.0  # it was us who did not listen
+        self._ticked_s = now
         if self.ready and now - self._heard_s > SILENCE_S:
             self._dealer.close()
             self.on_down(f"nothing heard from the tablet for {SILENCE_S:.0f} s")
@@ -283,13 +313,23 @@ class Link:
     def close(self, reason: str) -> None:
         """The shard left the topology: everything that waits fails."""
         self.ready = False
+        self.closed = True
         self.reason = reason
         self._dealer.close()
         pending, self.pending = self.pending, {}
-        self._waiting.clear()
-        error = fail("CONNECTION_LOST", keyspace=self.keyspace, shard=self.shard)
-        for receiver in pending.values():
-            _report(receiver, error)
+        waiting, self._waiting = self._waiting, {}
+        for request, receiver in pending.items():
+            if request in waiting:
+                self._report(receiver, self._unavailable(self._now_s() - waiting[request][0]))
+            else:
+                self._report(receiver, fail("CONNECTION_LOST", keyspace=self.keyspace, shard=self.shard))
+
+    def _report(self, receiver: Receiver, error: SluiceError) -> None:
+        """Ends a request. What one receiver makes of it must not keep the others from hearing."""
+        try:
+            receiver.on_fail(error.number, error.sqlstate, error.message, 0)
+        except Exception:
+            log.exception("the end of a request to %s/%s could not be told", self.keyspace, self.shard)
 
 
 class PreparedReceiver(Protocol):
@@ -298,10 +338,6 @@ class PreparedReceiver(Protocol):
     def on_prepared(self, params: int, columns: int, packets: bytes) -> None: ...
 
     def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None: ...
-
-
-def _report(receiver: Receiver, error: SluiceError) -> None:
-    receiver.on_fail(error.number, error.sqlstate, error.message, 0)
 
 
 def is_retryable(number: int) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from core.errors import SluiceError, fail, not_supported
 from core.limits.table import Rules
 from core.rpc import messages as m
-from router.gateway import Link, is_retryable
+from router.gateway import Link
 from router.reservation import Reservation
 from router.sql.dialect import Dialect
 from router.transaction import Transaction
@@ -60,6 +60,10 @@ class Source(Protocol):
 
     def on_writable(self) -> None:
         """The client takes more."""
+        ...
+
+    def interrupt(self) -> None:
+        """Ends early what still runs; its ends come as ever."""
         ...
 
 
@@ -193,6 +197,8 @@ class Session:
             runner.run(self, sql, literals, None)
         except SluiceError as error:
             self.error(error.number, error.sqlstate, error.message)
+        except Exception as error:
+            self.failed(error)
 
     def run_one(self, sql: bytes) -> None:
         """Runs the next of several statements of one COM_QUERY."""
@@ -202,6 +208,14 @@ class Session:
             self.run_text(sql)
         except SluiceError as error:
             self.error(error.number, error.sqlstate, error.message)
+        except Exception as error:
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """A fault of the router's own ends the statement. Called from within an `except`."""
+        self.worker.log.exception("session %d: %r failed", self.id, self.statement[:200])
+        internal = fail("UNKNOWN_ERROR", message=f"Internal error: {error!r}")
+        self.error(internal.number, internal.sqlstate, internal.message)
 
     def forward(
         self,
@@ -279,13 +293,14 @@ class Session:
         resend, self.resend = self.resend, None
         if resend is not None and link is not None and not self.sent_bytes:
             flags, tables, sql, extra = resend
-            lost_read = number == 15008 and not flags & m.F_WRITE
-            if lost_read or (is_retryable(number) and number in (15001, 15014) and not link.ready):
-                # nothing was executed, or nothing but a read whose answer the client has not seen: once more
-                self.request = link.execute(
-                    self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
-                )
-                return
+            if number == 15008 and not flags & m.F_WRITE:
+                try:  # a read whose answer the client has not seen: once more
+                    self.request = link.execute(
+                        self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
+                    )
+                    return
+                except SluiceError as error:
+                    number, sqlstate, text = error.number, error.sqlstate, error.message
         if link is not None:
             self._note_fail(link, number, text, handle)
         if self.sent_bytes:
@@ -326,7 +341,10 @@ class Session:
         if view is None:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
         if self.shard:
-            return view.keyspace(self.keyspace).by_shard[self.shard]
+            link = view.keyspace(self.keyspace).by_shard.get(self.shard)
+            if link is None:
+                raise fail("UNKNOWN_DATABASE", database=self.scope)
+            return link
         return view.any_link(self.keyspace)
 
     # ---- what is held
@@ -387,7 +405,11 @@ class Session:
                 "a transaction over several shards in a session that holds a reserved connection",
                 "SHOW PINS says what holds it; end that first.",
             )
-        if tx.held and self.worker.transaction_mode(self) == "single":
+        self.check_mode(tx, link)
+
+    def check_mode(self, tx: Transaction, link: Link) -> None:
+        """The part of `check_joining` that holds for every transaction of the client's own."""
+        if tx.held and not self.implicit and self.worker.transaction_mode(self) == "single":
             first = next(iter(tx.held))
             raise fail(
                 "CROSS_SHARD_TRANSACTION",
@@ -424,13 +446,13 @@ class Session:
 
     def _note_fail(self, link: Link, number: int, text: str, handle: int) -> None:
         tx = self.tx
+        if not handle:
+            self.lose_reserved(link)
         if tx is not None:
             was_there = link in tx.held
             tx.note(link, handle)
             if was_there and not handle:
                 tx.lose(text)
-        elif not handle:
-            self.lose_reserved(link)
         if number in _LOST_NUMBERS:
             self.worker.log.info("session %d (%s): %s", self.id, self.user, text)
 
@@ -461,7 +483,7 @@ class Session:
         reserved = self.reserved.get(link) if self.reserved else None
         if reserved is None:
             return 0
-        if reserved.incarnation != link.incarnation:
+        if reserved.incarnation != link.incarnation or not link.ready:
             self.lose_reserved(link)
             raise fail("CONNECTION_LOST", keyspace=link.keyspace, shard=link.shard)
         return reserved.handle
@@ -546,19 +568,18 @@ class Session:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            self.worker.log.exception("session %d: %r failed", self.id, self.statement[:200])
             self.task = None
-            self.error(1105, "HY000", f"Internal error: {error!r}")
+            self.failed(error)
         else:
             self.task = None
 
     def on_writable(self) -> None:
         """The client took what was buffered: lets the tablet go on."""
+        owed, self.owed_bytes = self.owed_bytes, 0
         if self.source is not None:
             self.source.on_writable()
-        elif self.owed_bytes and self.request and self.link is not None:
-            self.link.credit(self.request, self.owed_bytes)
-            self.owed_bytes = 0
+        elif owed and self.request and self.link is not None:
+            self.link.credit(self.request, owed)
 
     # ---- settings
 
@@ -581,10 +602,16 @@ class Session:
         """KILL QUERY: ends what runs; the client gets error 1317."""
         if self.request and self.link is not None:
             self.link.cancel(self.request)
-        elif self.task is not None:
+        elif self.source is not None:
+            self.source.interrupt()
+        elif self.tx is not None and self.tx.committing:
+            pass  # the answer is on its way, and it must be the true one
+        elif self.task is not None and not self.worker.calls.interrupt(self.task):
+            # it waits for a turn, not for a tablet
             self.task.cancel()
             self.task = None
-            self.error(1317, "70100", "Query execution was interrupted")
+            error = fail("KILLED")
+            self.error(error.number, error.sqlstate, error.message)
 
     def reset(self) -> None:
         """COM_RESET_CONNECTION: everything but user, default database and id is as after the login."""

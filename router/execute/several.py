@@ -77,26 +77,30 @@ class Scatter:
             note_warnings(self.session, data)
             return
         last = bool(info & _I_LAST)
-        for packets in self.run.feed(index, data, last):
-            self.session.connection.write(bytes(packets))
         if last:
             self.open[index] = False
+            if not handle:
+                self.session.lose_reserved(self.links[index])
             tx = self.session.tx
             if tx is not None and self.in_transaction:
                 tx.note(self.links[index], handle)
                 if not status & SERVER_STATUS_IN_TRANS:
                     self.lost = "a shard rolled it back"
+        for packets in self.run.feed(index, data, last):
+            self.session.connection.write(bytes(packets))
         self._go_on()
 
     def on_fail(self, index: int, number: int, sqlstate: str, text: str, handle: int) -> None:
         self.open[index] = False
-        for packets in self.run.fail(number, sqlstate, text):
-            self.session.connection.write(bytes(packets))
+        if not handle:
+            self.session.lose_reserved(self.links[index])
         tx = self.session.tx
         if tx is not None and self.in_transaction:
             tx.note(self.links[index], handle)
             if not handle:
                 self.lost = text
+        for packets in self.run.fail(number, sqlstate, text):
+            self.session.connection.write(bytes(packets))
         self._go_on()
 
     def on_writable(self) -> None:
@@ -104,6 +108,12 @@ class Scatter:
         for index, size in self.run.credits():
             if self.open[index]:
                 self.links[index].credit(self.requests[index], size)
+
+    def interrupt(self) -> None:
+        """KILL QUERY: each shard still answers, with error 1317."""
+        for index, link in enumerate(self.links):
+            if self.open[index]:
+                link.cancel(self.requests[index])
 
     def _go_on(self) -> None:
         if not self.session.connection.write_paused:
@@ -207,6 +217,8 @@ async def run_as_binary(
     session: Session, link: Link, flags: int, tables: tuple[str, ...] | None, sql: bytes
 ) -> None:
     """Runs a text statement for a prepared execution: rows of the answer become binary rows."""
+    if session.worker.admission.limits_queries:
+        await session.worker.admission.enter(session, link.keyspace, (link.shard,))
     answer = await session.worker.calls.in_session(session, link, sql, flags=flags, tables=tables)
     if answer.info & (m.I_OK | m.I_ERR):
         session.reply(answer.data)
