@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from time import time
 from typing import Final
 
-from core.errors import fail, not_supported
+from core.errors import not_supported
 from core.rpc import messages as m
 from router.calls import Answer, TabletError
 from router.engine.merge import MergeRun
@@ -69,20 +69,23 @@ async def _run_bracketed(
 ) -> None:
     names = _variables(text, session)
     known = session.user_variables or {}
+    await _admit(session, link)
     await reserve(session, link)
-    if names:
-        setting = ", ".join(
-            f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
+    try:
+        if names:
+            setting = ", ".join(
+                f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
+            )
+            await _must(session, link, f"SET {setting}".encode())
+        answer = await session.worker.calls.in_session(
+            session, link, text, flags=flags | _flavour(session), tables=tables
         )
-        await _must(session, link, f"SET {setting}".encode())
-    answer = await session.worker.calls.in_session(
-        session, link, text, flags=flags | _flavour(session), tables=tables
-    )
-    warnings = session.warnings
-    if not answer.failed:
-        await _read_back(session, link, names, answer, reason)
-        session.warnings = warnings  # those of the client's own statement only
-    session.release_unpinned(link)
+        warnings = session.warnings
+        if not answer.failed:
+            await _read_back(session, link, names, answer, reason)
+            session.warnings = warnings  # those of the client's own statement only
+    finally:
+        session.release_unpinned(link)
     _reply(session, answer)
 
 
@@ -116,28 +119,30 @@ async def run_pinned(
 ) -> None:
     """Runs a statement on the connection reserved on `link` and answers; the connection stays reserved as long as
     the statement, or one before, pins it. Raises SluiceError."""
+    await _admit(session, link)
     await reserve(session, link)
-    answer = await session.worker.calls.in_session(
-        session, link, text, flags=flags | _flavour(session), tables=tables
-    )
-    reserved = session.reserved.get(link) if session.reserved else None
-    if reserved is not None:
-        if not answer.failed:
+    try:
+        answer = await session.worker.calls.in_session(
+            session, link, text, flags=flags | _flavour(session), tables=tables
+        )
+        reserved = session.reserved.get(link) if session.reserved else None
+        if reserved is not None and not answer.failed:
             reserved.note(text, time())
+    finally:
         session.release_unpinned(link)
     _reply(session, answer)
 
 
+async def _admit(session: Session, link: Link) -> None:
+    if session.worker.admission.limits_queries:
+        await session.worker.admission.enter(session, link.keyspace, (link.shard,))
+
+
 async def reserve(session: Session, link: Link) -> Reservation:
     """Makes sure that the session holds a connection of `link` which outlives its transaction. Raises SluiceError."""
-    if session.reserved is None:
-        session.reserved = {}
-    found = session.reserved.get(link)
-    if found is not None:
-        if found.incarnation == link.incarnation:
-            return found
-        del session.reserved[link]
-        raise fail("CONNECTION_LOST", keyspace=link.keyspace, shard=link.shard)
+    if session.reserved_handle(link):
+        assert session.reserved is not None
+        return session.reserved[link]
     tx = session.tx
     handle = tx.handle_on(link) if tx is not None else 0
     try:
@@ -149,11 +154,17 @@ async def reserve(session: Session, link: Link) -> Reservation:
             user=session.user,
             settings=session.settings_text,
         )
-    except TabletError:
-        if not session.reserved:
-            session.reserved = None
+        if answer.failed or not answer.handle:
+            error = answer.error()
+            raise TabletError(error.number, error.sqlstate, error.text, answer.handle)
+    except TabletError as failure:
+        if tx is not None and handle and not failure.handle:
+            tx.lose(failure.message)
+        elif failure.handle and not handle:
+            link.free(failure.handle)
         raise
-    made = session.reserved[link] = Reservation(answer.handle, link.incarnation)
+    made = Reservation(answer.handle, link.incarnation)
+    session.reserved = {**(session.reserved or {}), link: made}
     return made
 
 

@@ -112,7 +112,9 @@ def chooser_one(chooser: Chooser, view: ClusterView, shard: str = "") -> Choose:
     if not chooser.keyspace or chooser.keyspace in SYSTEM_SCHEMAS:
         return lambda literals: view.any_link()
     keyspace = view.keyspace(chooser.keyspace)
-    if shard and shard in keyspace.by_shard:
+    if shard:
+        if shard not in keyspace.by_shard:  # never anywhere else than where the client wants it
+            raise fail("UNKNOWN_DATABASE", database=f"{keyspace.name}:{shard}")
         target = keyspace.by_shard[shard]
         return lambda literals: target
     if len(keyspace.links) == 1 or chooser.choice is Choice.UNSHARDED:

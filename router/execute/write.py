@@ -8,7 +8,7 @@ failure undo the statement and not the transaction.
 from collections.abc import Sequence
 from time import time
 
-from core.errors import not_supported
+from core.errors import SluiceError, not_supported
 from core.rpc import messages as m
 from router.calls import Answer, TabletError
 from router.engine.affected import combine_oks
@@ -36,7 +36,13 @@ async def write_on(
     if session.worker.admission.limits_queries:
         shards = tuple(link.shard for link, _ in work)
         await session.worker.admission.enter(session, work[0][0].keyspace, shards)
-    own = session.tx is None and session.autocommit
+    several = len(work) > 1
+    own = several and session.tx is None and session.autocommit
+    if own and session.reserved:
+        raise not_supported(
+            "a write on several shards in a session that holds a reserved connection",
+            "SHOW PINS says what holds it; end that first.",
+        )
     if own:
         session.open_transaction(explicit=False)
         session.implicit = True
@@ -44,7 +50,7 @@ async def write_on(
     oks: list[Ok] = []
     try:
         for link, text in work:
-            if not own:
+            if several and not own:
                 await _set_savepoint(session, link)
                 done.append(link)
             answer = await calls.in_session(session, link, text, flags=m.F_WRITE, tables=tables)
@@ -56,7 +62,7 @@ async def write_on(
             oks.append(_ok_of(answer))
         if own:
             await calls.commit(session)
-    except TabletError:
+    except SluiceError:
         await _undo(session, own, done)
         raise
     finally:
@@ -92,7 +98,7 @@ async def _undo(session: Session, own: bool, done: Sequence[Link]) -> None:
             answer = await session.worker.calls.in_session(
                 session, link, b"ROLLBACK TO SAVEPOINT " + SAVEPOINT
             )
-        except TabletError as error:
+        except SluiceError as error:
             tx.lose(error.message)
             return
         if answer.failed and session.tx is tx:
@@ -164,15 +170,23 @@ class DdlRunner:
         oks: list[Ok] = []
         rows: bytes | None = None
         for link in self._links:
-            answer = await _define(session, link, sql, plan.tables)
+            try:
+                answer = await _define(session, link, sql, plan.tables)
+            except TabletError as failure:
+                if oks:
+                    failure.message += (
+                        f" (on {link.keyspace}/{link.shard}; done already on {self._names(oks)})"
+                    )
+                raise
             if answer.warnings:
                 note_warnings(session, answer.warnings)
             if answer.failed:
                 note_error(session, answer.last_payload())
                 error = answer.error()
                 if oks:
-                    names = ", ".join(f"{one.keyspace}/{one.shard}" for one in self._links[: len(oks)])
-                    text = f"{error.text} (on {link.keyspace}/{link.shard}; done already on {names})"
+                    text = (
+                        f"{error.text} (on {link.keyspace}/{link.shard}; done already on {self._names(oks)})"
+                    )
                     session.error(error.number, error.sqlstate, text)
                 else:
                     session.reply(answer.data)
@@ -186,3 +200,6 @@ class DdlRunner:
             return
         total = combine_oks(oks, status=session.status)
         session.ok(total.affected_rows, 0, total.warnings, total.info)
+
+    def _names(self, oks: Sequence[Ok]) -> str:
+        return ", ".join(f"{link.keyspace}/{link.shard}" for link in self._links[: len(oks)])
