@@ -108,10 +108,11 @@ class Admission:
             return
         turn: asyncio.Future[None] = self._worker.loop.create_future()
 
+        # the rules may be others by the time of the turn (a new view): what was claimed is what the waiter says then
         def answer(refusal: SluiceError | None) -> None:
             if turn.done():
-                if refusal is None:
-                    self.gate.leave(rules)
+                if refusal is None and waiter is not None:
+                    self.gate.leave(waiter.rules)
             elif refusal is not None:
                 turn.set_exception(refusal)
             else:
@@ -119,10 +120,11 @@ class Admission:
 
         waiter = self.gate.enter(rules, answer)
         if waiter is not None:
-            await self._wait(waiter, turn, rules)
+            await self._wait(waiter, turn)
+            rules = waiter.rules
         session.rules = rules
 
-    async def _wait(self, waiter: Waiter, turn: "asyncio.Future[None]", rules: Rules) -> None:
+    async def _wait(self, waiter: Waiter, turn: "asyncio.Future[None]") -> None:
         if not self._ticking:
             self._ticking = True
             self._worker.loop.call_later(TICK_S, self._tick)
@@ -130,7 +132,7 @@ class Admission:
             await turn
         except asyncio.CancelledError:
             if not self.gate.forget(waiter) and turn.done() and not turn.cancelled() and not turn.exception():
-                self.gate.leave(rules)
+                self.gate.leave(waiter.rules)
             raise
 
     def _tick(self) -> None:
