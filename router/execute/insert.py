@@ -115,4 +115,9 @@ def _given(row: InsertRow, literals: Sequence[bytes]) -> bytes:
 
 def _is_zero_or_null(given: Bind, literals: Sequence[bytes]) -> bool:
     value = literal_value(literals[given.index])
-    return value is None or (isinstance(value, int) and value == 0)
+    if isinstance(value, str | bytes):  # '0' is 0 for MySQL, which would generate an id of this shard alone
+        try:
+            return float(value) == 0
+        except ValueError:
+            return False
+    return value is None or value == 0

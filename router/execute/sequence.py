@@ -45,7 +45,7 @@ class Sequences:
             )
         block = self._blocks.setdefault((keyspace, table), _Block())
         async with block.lock:
-            if block.end - block.next < count:
+            while block.end - block.next < count:
                 await self._fetch(block, keyspace, table, count)
             first = block.next
             block.next += count
@@ -68,7 +68,7 @@ class Sequences:
         if not ok.affected_rows or not ok.last_insert_id:
             raise _wrong(keyspace, table, "it has no row with id = 0")
         block.end = ok.last_insert_id
-        block.next = block.end - size
+        block.next = max(1, block.end - size)  # 0 would ask MySQL for an id of its own
 
     async def _cache_of(self, link: Link, name: bytes, keyspace: str, table: str) -> int:
         answer = await self._worker.calls.execute(link, b"SELECT cache FROM " + name + b" WHERE id = 0")
