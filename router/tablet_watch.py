@@ -73,6 +73,9 @@ class TabletWatch:
             watched.heard_s = time.monotonic()
         elif record[0] == m.WELCOME:
             watched.welcomed = True
+        elif record[0] == m.REFUSED and watched.welcomed and watched.dealer is not None:
+            watched.welcomed = False  # it has forgotten us: we were silent too long
+            watched.dealer.send((m.HELLO, m.VERSION, self._name))
 
     def tick(self) -> None:
         """Once a second: asks every tablet for its figures."""

@@ -112,6 +112,26 @@ def build(
         for keyspace in previous.keyspaces.values():
             for link in keyspace.links:
                 old[(link.keyspace, link.shard)] = link
+    opened: list[Link] = []
+    try:
+        view = _build(snapshot, old, open_link, opened, cache_bytes)
+    except Exception:
+        for link in opened:
+            link.close("the snapshot was not usable")
+        raise
+    for link in old.values():
+        link.close("the shard has moved or is gone")
+    return view
+
+
+def _build(
+    snapshot: Mapping[str, Any],
+    old: dict[tuple[str, str], Link],
+    open_link: OpenLink,
+    opened: list[Link],
+    cache_bytes: int,
+) -> ClusterView:
+    """Takes out of `old` what goes on, and puts into `opened` what is new."""
     keyspaces: dict[str, KeyspaceView] = {}
     vschemas = []
     for name, raw in snapshot["keyspaces"].items():
@@ -122,11 +142,10 @@ def build(
                 by_shard[shard] = old.pop((name, shard))
             else:
                 by_shard[shard] = open_link(name, shard, endpoint)
+                opened.append(by_shard[shard])
         vschema = parse_vschema(name, raw["vschema"])
         vschemas.append(vschema)
         keyspaces[name] = KeyspaceView(name, vschema.sharded, ShardMap(list(by_shard)), by_shard)
-    for link in old.values():
-        link.close("the shard has moved or is gone")
     return ClusterView(
         version=snapshot["version"],
         keyspaces=keyspaces,
