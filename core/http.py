@@ -104,7 +104,10 @@ class HttpServer:
     async def _answer(self, request: h11.Request) -> Response:
         if request.method not in (b"GET", b"HEAD"):
             return Response.text("only GET and HEAD are served here\n", 405)
-        parts = urlsplit(request.target.decode("ascii", "replace"))
+        try:
+            parts = urlsplit(request.target.decode("ascii", "replace"))
+        except ValueError as error:
+            return Response.text(f"{error}\n", 400)
         handler = self._routes.get(parts.path)
         if handler is None:
             return Response.text(f"there is no {parts.path}; known: {', '.join(sorted(self._routes))}\n", 404)
