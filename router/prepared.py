@@ -5,25 +5,29 @@ the text, the types it bound last, its long data. A statement routed to one shar
 parameters' bytes copied; any other runs as text with its values as literals, and its rows are made binary.
 
 Invariants: statements, and bytes of long data, are bounded a session; an error in COM_STMT_SEND_LONG_DATA is told at
-the next COM_STMT_EXECUTE, as in MySQL.
+the next COM_STMT_EXECUTE, as in MySQL; a statement runs in the database that was the default when it was prepared.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, overload
 
-from core.errors import SluiceError, fail, not_supported
+from core.errors import SluiceError, fail
+from router.cursors import Cursor, Opening
 from router.plan.plans import Planned, SessionPlan, SubstitutePlan
-from router.session import Runner, Session
+from router.session import Runner, Session, transcode
+from router.sql.dialect import Dialect
 from router.sql.lex import BIND, lex
 from router.sql.normalise import normalise
 from wire.answers import is_eof
 from wire.columns import Column, parse_column, text_column
-from wire.constants import CLIENT_QUERY_ATTRIBUTES
+from wire.constants import CLIENT_QUERY_ATTRIBUTES, TYPE_STRING, TYPE_VAR_STRING, TYPE_VARCHAR
+from wire.errors import CommandError
 from wire.literals import literal
 from wire.packets import iterate_payloads
 from wire.results import prepare_result
 from wire.statements import (
     Execute,
+    build_execute,
     parse_execute,
     parse_fetch,
     parse_long_data,
@@ -39,20 +43,24 @@ MAX_STATEMENTS: Final = 16_382
 """Prepared statements of one session, as MySQL's max_prepared_stmt_count."""
 MAX_LONG_DATA_BYTES: Final = 64 * 1024 * 1024
 _PLACEHOLDER: Final = b"?"
+_TEXT_TYPES: Final = frozenset((TYPE_VARCHAR, TYPE_VAR_STRING, TYPE_STRING))
 
 
 class PreparedStatement:
     """One statement of one session."""
 
     __slots__ = (
-        "columns", "id", "key", "literals", "long_data", "long_data_bytes", "long_data_error", "parameter_count",
-        "pieces", "runner", "scope", "text", "types", "view",
+        "columns", "cursor", "home", "id", "key", "literals", "long_data", "long_data_bytes", "long_data_error",
+        "parameter_count", "pieces", "runner", "scope", "text", "types", "view",
     )  # fmt: skip
 
-    def __init__(self, number: int, text: bytes) -> None:
+    def __init__(self, number: int, text: bytes, home: tuple[str, str, str], dialect: Dialect) -> None:
+        """`home`: keyspace, shard and scope of the session that prepares it."""
         self.id = number
         self.text = text
-        normalised = normalise(text)
+        self.home = home
+        self.cursor: Cursor | None = None
+        normalised = normalise(text, dialect)
         self.key = normalised.key
         self.literals = normalised.literals
         self.parameter_count = sum(1 for token in self.literals if token == _PLACEHOLDER)
@@ -60,7 +68,7 @@ class PreparedStatement:
         self.types: tuple[int, ...] | None = None
         self.long_data: dict[int, bytes] | None = None
         self.long_data_bytes = 0
-        self.long_data_error = ""
+        self.long_data_error: SluiceError | None = None
         self.pieces: list[bytes | int] | None = None
         self.runner: Runner | None = None
         self.view: ClusterView | None = None
@@ -78,7 +86,7 @@ class PreparedStatement:
     def forget_long_data(self) -> None:
         self.long_data = None
         self.long_data_bytes = 0
-        self.long_data_error = ""
+        self.long_data_error = None
 
 
 class BoundLiterals(Sequence[bytes]):
@@ -154,13 +162,16 @@ def prepare(session: Session, payload: bytes) -> None:
     if len(session.statements) >= MAX_STATEMENTS:
         raise fail("TOO_MANY_STATEMENTS", limit=MAX_STATEMENTS)
     text = parse_prepare(payload)
+    if session.codec is not None:
+        text = transcode(text, session.codec)
     session.statement = text
     session.start(_prepare(session, text))
 
 
 async def _prepare(session: Session, text: bytes) -> None:
     session.next_statement += 1
-    statement = PreparedStatement(session.next_statement, text)
+    home = (session.keyspace, session.shard, session.scope)
+    statement = PreparedStatement(session.next_statement, text, home, session.dialect)
     planned = session.worker.planned(session, statement.key)
     parameters, columns = await _metadata(session, statement, planned)
     statement.parameter_count = len(parameters)
@@ -203,20 +214,18 @@ def execute(session: Session, payload: bytes) -> None:
     """COM_STMT_EXECUTE."""
     statement = _statement(session, payload, "mysqld_stmt_execute")
     session.statement = statement.text
-    if statement.long_data_error:
-        error = fail("UNKNOWN_ERROR", message=statement.long_data_error)
-        statement.forget_long_data()
-        raise error
-    runner = statement.runner_for(session)
+    if statement.long_data_error is not None:
+        raise statement.long_data_error  # until COM_STMT_RESET, as in MySQL
+    statement.cursor = None
     count = statement.parameter_count
     asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
     statement.types = asked.types
-    if asked.wants_cursor:
-        raise not_supported(
-            "server-side cursors of prepared statements",
-            "Fetch without a cursor: rows stream as they are read.",
-        )
-    if (
+    wants_cursor = asked.wants_cursor
+    if session.codec is not None:
+        asked = _transcoded(asked, session.codec)
+        params = asked.payload[5:]
+        statement.forget_long_data()
+    elif (
         statement.long_data is None
         and not asked.flags
         and not session.caps & CLIENT_QUERY_ATTRIBUTES
@@ -227,7 +236,48 @@ def execute(session: Session, payload: bytes) -> None:
         params = rebuild_execute(asked, 0, False)[5:]
         statement.forget_long_data()
     session.binary = True
+    if wants_cursor or session.scope != statement.home[2]:
+        Execution(session, statement, wants_cursor)
+    runner = statement.runner_for(session)
     runner.run(session, statement.text, BoundLiterals(statement, asked), params)
+
+
+class Execution:
+    """What an execution changes in its session while it runs: the default database, where answers go."""
+
+    __slots__ = ("_home", "_opening", "_session", "_statement")
+
+    def __init__(self, session: Session, statement: PreparedStatement, wants_cursor: bool) -> None:
+        self._session = session
+        self._statement = statement
+        self._home = (session.keyspace, session.shard, session.scope)
+        session.keyspace, session.shard, session.scope = statement.home
+        self._opening: Opening | None = None
+        if wants_cursor:
+            held = sum(one.cursor.size_bytes for one in (session.statements or {}).values() if one.cursor)
+            self._opening = Opening(session, held)
+        session.several = self
+
+    def goes_on(self) -> bool:
+        """The statement has ended: everything is as it was."""
+        session = self._session
+        session.several = None
+        session.keyspace, session.shard, session.scope = self._home
+        if self._opening is not None:
+            self._opening.end()
+            self._statement.cursor = self._opening.cursor
+        return False
+
+
+def _transcoded(asked: Execute, codec: str) -> Execute:
+    """The same execution with its strings in UTF-8, long data in its place."""
+    values = asked.values()
+    for index, value in enumerate(values):
+        if asked.types[index] & 0xFF in _TEXT_TYPES and isinstance(value, bytes):
+            values[index] = transcode(value, codec)
+    types = asked.types[: asked.parameter_count]
+    payload = build_execute(0, types, values, False)
+    return parse_execute(payload, asked.parameter_count)
 
 
 def send_long_data(session: Session, payload: bytes) -> None:
@@ -241,7 +291,10 @@ def send_long_data(session: Session, payload: bytes) -> None:
     statement.long_data_bytes += len(data.data)
     if statement.long_data_bytes > MAX_LONG_DATA_BYTES:
         statement.long_data = None
-        statement.long_data_error = f"Parameter of prepared statement exceeds {MAX_LONG_DATA_BYTES} bytes"
+        text = f"Parameter of prepared statement exceeds {MAX_LONG_DATA_BYTES} bytes"
+        statement.long_data_error = fail("UNKNOWN_ERROR", message=text)
+    elif data.parameter >= statement.parameter_count:
+        statement.long_data_error = fail("WRONG_ARGUMENTS", what="mysqld_stmt_send_long_data")
     else:
         if statement.long_data is None:
             statement.long_data = {}
@@ -257,15 +310,21 @@ def close(session: Session, payload: bytes) -> None:
 
 
 def reset(session: Session, payload: bytes) -> None:
-    """COM_STMT_RESET: drops long data."""
-    _statement(session, payload, "mysqld_stmt_reset").forget_long_data()
+    """COM_STMT_RESET: drops long data, closes the cursor."""
+    statement = _statement(session, payload, "mysqld_stmt_reset")
+    statement.forget_long_data()
+    statement.cursor = None
     session.ok()
 
 
 def fetch(session: Session, payload: bytes) -> None:
-    """COM_STMT_FETCH: there is never an open cursor."""
-    _statement(session, payload, "mysqld_stmt_fetch")
-    parse_fetch(payload)
-    raise not_supported(
-        "server-side cursors of prepared statements", "Fetch without a cursor: rows stream as they are read."
-    )
+    """COM_STMT_FETCH: the next rows of an open cursor."""
+    statement = _statement(session, payload, "mysqld_stmt_fetch")
+    asked = parse_fetch(payload)
+    cursor = statement.cursor
+    if cursor is None:
+        raise CommandError(1421, "HY000", f"The statement ({statement.id}) has no open cursor.")
+    packets, last = cursor.fetch(session, asked.row_count)
+    if last:
+        statement.cursor = None
+    session.reply(packets)

@@ -36,7 +36,6 @@ from wire.packets import last_payload, read_lenenc_int
 
 if TYPE_CHECKING:
     from router.connection import Connection
-    from router.execute.multi import Several
     from router.prepared import PreparedStatement
     from router.worker import Worker
 
@@ -52,6 +51,14 @@ class Runner(Protocol):
 
     def run(self, session: "Session", sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         """`literals` fill the plan's binds; `params` is the COM_STMT_EXECUTE tail of a prepared execution."""
+        ...
+
+
+class Course(Protocol):
+    """A statement's surroundings: several statements of one COM_QUERY, a cursor being opened."""
+
+    def goes_on(self) -> bool:
+        """The statement has been answered; True if another follows as part of the same command."""
         ...
 
 
@@ -166,8 +173,8 @@ class Session:
         self.owed_bytes = 0
         self.sent_bytes = 0
         self.statement = b""
-        self.several: Several | None = None
-        """The statements of one COM_QUERY, of which this one is one."""
+        self.several: Course | None = None
+        """What this statement is a part of."""
         self.resend: tuple[int, tuple[str, ...] | None, bytes, dict[str, Any] | None] | None = None
 
     # ---- status
