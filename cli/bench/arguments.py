@@ -16,7 +16,9 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     common.add_argument("--password", default=None, help="where the cluster's file has only a hash")
     common.add_argument("--json", default="", metavar="FILE", help="write the figures there (-: to stdout)")
     parser = Parser(prog="clusterctl bench", description="Load generators.", allow_abbrev=False)
-    benches = parser.add_subparsers(dest="bench", metavar="oltp|memory", required=True, parser_class=Parser)
+    benches = parser.add_subparsers(
+        dest="bench", metavar="oltp|memory|connections", required=True, parser_class=Parser
+    )
 
     oltp = benches.add_parser(
         "oltp",
@@ -49,6 +51,32 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     memory.add_argument(
         "--settle", type=_number(float, 0), default=2.0, metavar="S", help="wait before measuring"
     )
+    many = benches.add_parser(
+        "connections",
+        parents=[common],
+        allow_abbrev=False,
+        help="very many connections, verified and held, with live queries beside",
+        description="Opens workers x per-worker connections, asks one SELECT on each, holds them, closes them.",
+    )
+    many.add_argument("--shard", default="", help="default: the keyspace's only one")
+    many.add_argument(
+        "--workers", type=_number(int, 1), default=4, metavar="N", help="processes that connect"
+    )
+    many.add_argument(
+        "--per-worker", type=_number(int, 1), default=2500, metavar="M", help="connections of each"
+    )
+    many.add_argument("--ramp", type=_number(float, 0), default=10.0, metavar="S", help="to open them in")
+    many.add_argument("--hold", type=_number(float, 0), default=20.0, metavar="S", help="to hold them for")
+    many.add_argument(
+        "--live-qps", type=_number(float, 0), default=100.0, metavar="Q", help="queries a second"
+    )
+    many.add_argument(
+        "--live-sql", default="SELECT {n}", help="its first column must be n (default: SELECT {n})"
+    )
+    many.add_argument(
+        "--live-keys", type=_number(int, 1), default=1_000_000, metavar="N", help="n goes from 1 to N"
+    )
+    many.add_argument("--picture", default="", metavar="FILE", help="write an SVG there")
     args = parser.parse_args(rest)
     if args.bench == "oltp" and args.sysbench:
         if args.mode != "point":
