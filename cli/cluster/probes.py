@@ -71,11 +71,20 @@ def registered(endpoint: tuple[str, int], cluster: str, prefix: str, pid: Callab
     return probe
 
 
-def mysqld(server: MysqlServer) -> Probe:
-    """It greets on its unix socket."""
+def mysqld(server: MysqlServer, pid: Callable[[], int]) -> Probe:
+    """The process `pid()` has greeted on its unix socket.
+
+    Once a process: a greeting counts as a connection, and only the tablet opens those, under its cap. Whether the
+    server still answers is what the tablet's state tells.
+    """
+    greeted: int | None = None
 
     async def probe() -> bool:
-        await wait_ready(server, timeout_s=0, alive=lambda: True)
+        nonlocal greeted
+        asked = pid()
+        if asked != greeted:
+            await wait_ready(server, timeout_s=0, alive=lambda: True)
+            greeted = asked
         return True
 
     return probe

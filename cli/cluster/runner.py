@@ -192,7 +192,8 @@ class Runner:
             nonlocal dsn_file
             async with self._initialising:
                 await self._children.thread(shard.initialise_local, server)
-            await self._children.started(specs.mysqld_spec(self._layout, server, item), probes.mysqld(server))
+            probe = probes.mysqld(server, lambda: self._pid_of(item.mysqld))
+            await self._children.started(specs.mysqld_spec(self._layout, server, item), probe)
             dsn_file, note = await self._children.thread(shard.prepare_local, self._config, server, item)
             at = f"127.0.0.1:{server.port}"
             return f"{at}; {note}" if note else at
