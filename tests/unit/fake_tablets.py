@@ -106,7 +106,6 @@ class FakeTablet:
             says = self.script(record[8])
             if says == HANG:
                 self.hanging[record[8]] = record
-                self._take_handle(record)
             else:
                 asyncio.get_running_loop().call_soon(self.answer, record, says, self.dealers[-1])
 

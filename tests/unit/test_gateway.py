@@ -42,11 +42,14 @@ def kinds(tablet: FakeTablet) -> list[int]:
 def test_what_waits_for_a_tablet_goes_out_after_its_welcome() -> None:
     tablet, ends = manual(False), Ends()
     request = ask(tablet.link, ends)
-    assert kinds(tablet) == [] and tablet.link.waiting_count() == 1
+    assert kinds(tablet) == []
+    assert tablet.link.waiting_count() == 1
     tablet.welcome()
-    assert kinds(tablet) == [m.HELLO, m.EXECUTE] and tablet.sent[1][1] == request
+    assert kinds(tablet) == [m.HELLO, m.EXECUTE]
+    assert tablet.sent[1][1] == request
     tablet.link.on_record([m.RESULT, request, m.I_LAST, b"x"])
-    assert ends.ends == [(m.I_LAST, b"x", 0, 0)] and not tablet.link.pending
+    assert ends.ends == [(m.I_LAST, b"x", 0, 0)]
+    assert not tablet.link.pending
 
 
 def test_waiting_ends_with_tablet_unavailable() -> None:
@@ -57,7 +60,8 @@ def test_waiting_ends_with_tablet_unavailable() -> None:
     assert ends.ends == []
     tablet.clock.now += 0.2
     tablet.link.tick()
-    assert ends.ends == [15001] and not tablet.link.pending
+    assert ends.ends == [15001]
+    assert not tablet.link.pending
     tablet.welcome()
     assert m.EXECUTE not in kinds(tablet)
 
@@ -68,14 +72,18 @@ def test_waiting_is_bounded() -> None:
         ask(tablet.link, ends)
     with pytest.raises(SluiceError) as failure:
         ask(tablet.link, ends)
-    assert failure.value.number == 15001 and ends.ends == [] and len(tablet.link.pending) == MAX_WAITING
+    assert failure.value.number == 15001
+    assert ends.ends == []
+    assert len(tablet.link.pending) == MAX_WAITING
 
 
 def test_a_handle_does_not_wait_for_another_incarnation() -> None:
     tablet, ends = manual(False), Ends()
     with pytest.raises(SluiceError) as failure:
         ask(tablet.link, ends, handle=5)
-    assert failure.value.number == 15009 and not tablet.link.pending and ends.ends == []
+    assert failure.value.number == 15009
+    assert not tablet.link.pending
+    assert ends.ends == []
 
 
 @pytest.mark.parametrize("drop", [False, True], ids=["cancelled", "abandoned"])
@@ -83,7 +91,8 @@ def test_what_waits_can_be_ended(drop: bool) -> None:
     tablet, ends = manual(False), Ends()
     request = ask(tablet.link, ends)
     (tablet.link.abandon if drop else tablet.link.cancel)(request)
-    assert ends.ends == ([] if drop else [1317]) and not tablet.link.pending
+    assert ends.ends == ([] if drop else [1317])
+    assert not tablet.link.pending
     tablet.welcome()
     assert kinds(tablet) == [m.HELLO]
 
@@ -93,7 +102,8 @@ def test_a_lost_link_ends_what_was_in_flight_and_keeps_what_waits() -> None:
     ask(tablet.link, flying)
     tablet.lose()
     ask(tablet.link, waiting)
-    assert flying.ends == [15008] and waiting.ends == []
+    assert flying.ends == [15008]
+    assert waiting.ends == []
     tablet.link.free(3)  # of the incarnation that is gone
     tablet.link.credit(1, 10)
     tablet.clock.now += 1
@@ -101,7 +111,8 @@ def test_a_lost_link_ends_what_was_in_flight_and_keeps_what_waits() -> None:
     before = len(tablet.sent)
     tablet.welcome()
     assert kinds(tablet)[before:] == [m.HELLO, m.EXECUTE]
-    assert tablet.link.incarnation == 2 and len(tablet.dealers) == 2
+    assert tablet.link.incarnation == 2
+    assert len(tablet.dealers) == 2
 
 
 def test_a_receiver_that_breaks_keeps_nobody_from_hearing() -> None:
@@ -140,7 +151,9 @@ def test_refused_by_a_tablet_that_forgot_us_starts_over() -> None:
     tablet, ends = manual(), Ends()
     ask(tablet.link, ends)
     tablet.link.on_record([m.REFUSED, "say HELLO first"])
-    assert ends.ends == [15008] and not tablet.link.ready and len(tablet.dealers) == 2
+    assert ends.ends == [15008]
+    assert not tablet.link.ready
+    assert len(tablet.dealers) == 2
     assert tablet.dealers[0].closed
     tablet.link.on_record([m.REFUSED, "another version"])
     assert len(tablet.dealers) == 2, "one that was never welcome does not dial in circles"
@@ -156,7 +169,8 @@ def test_silence_is_a_loss_but_not_our_own_pause() -> None:
     for _ in range(int(SILENCE_S) + 2):
         tablet.clock.now += 1
         tablet.link.tick()
-    assert not tablet.link.ready and ends.ends == [15008]
+    assert not tablet.link.ready
+    assert ends.ends == [15008]
 
 
 def test_pongs_keep_it_alive() -> None:
@@ -175,7 +189,8 @@ def test_a_closed_link_ends_everything_and_takes_nothing() -> None:
     assert flying.ends == [15008]
     with pytest.raises(SluiceError) as failure:
         ask(tablet.link, flying)
-    assert failure.value.number == 15001 and not tablet.link.pending
+    assert failure.value.number == 15001
+    assert not tablet.link.pending
 
     waiting, other = Ends(), manual(False)
     ask(other.link, waiting)
@@ -186,7 +201,8 @@ def test_a_closed_link_ends_everything_and_takes_nothing() -> None:
 def test_the_wrong_tablet_is_not_used() -> None:
     tablet = manual(False)
     tablet.link.on_record([m.WELCOME, m.VERSION, "a", "ks", "80-", "PRIMARY", 0, {}, m.SERVING])
-    assert not tablet.link.ready and "80-" in tablet.link.reason
+    assert not tablet.link.ready
+    assert "80-" in tablet.link.reason
 
 
 def test_an_abandoned_answer_with_a_handle_is_freed() -> None:
@@ -194,7 +210,9 @@ def test_an_abandoned_answer_with_a_handle_is_freed() -> None:
     request = ask(tablet.link, ends)
     tablet.link.abandon(request)
     tablet.link.on_record([m.RESULT, request, m.I_LAST, b"", 9, 0])
-    assert tablet.freed == [9] and ends.ends == [] and not tablet.link.pending
+    assert tablet.freed == [9]
+    assert ends.ends == []
+    assert not tablet.link.pending
 
 
 def test_every_request_ends_once_whatever_happens() -> None:
@@ -228,4 +246,5 @@ def test_every_request_ends_once_whatever_happens() -> None:
                     link.on_record([m.RESULT, request, m.I_LAST if last else 0, b""])
         tablet.link.close("the end")
         assert [len(ends.ends) for ends, _ in asked] == [1] * len(asked)
-        assert not tablet.link.pending and not tablet.link.waiting_count()
+        assert not tablet.link.pending
+        assert not tablet.link.waiting_count()

@@ -20,18 +20,24 @@ IDENTITIES = (b"one", b"two", b"three")
 class Place:
     """A context, a serving end and what it heard."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, serve: bool = True) -> None:
         self.loop = asyncio.get_running_loop()
         self.context = make_context()
-        self.endpoint = f"ipc://{directory}/s"
+        self._directory = directory
+        self._sockets = 0
+        self.endpoint = f"ipc://{directory}/0"
         self.heard: list[tuple[bytes, Record]] = []
         self.unreachable: list[bytes] = []
         self.changed = asyncio.Event()
         self.closing: list[Any] = []
         self.echo = False
-        self.serving = self.serve()
+        self.serving: Serving
+        if serve:
+            self.serving = self.serve()
 
     def serve(self) -> Serving:
+        self.endpoint = f"ipc://{self._directory}/{self._sockets}"
+        self._sockets += 1
         made = Serving(self.loop, self.context, self.endpoint, self._on_record, self._on_unreachable)
         self.closing.append(made)
         return made
@@ -161,14 +167,14 @@ async def test_nothing_is_received_inside_of_send(place: Place) -> None:
 
 
 async def test_what_cannot_leave_yet_leaves_in_order_when_the_peer_is_there(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, serve=False)
     try:
-        place.serving.close()
         peer = place.dial()
         for number in range(300):
             peer.dealer.send((number,))
             await asyncio.sleep(0)
-        assert peer.dealer._backlog and not peer.up
+        assert peer.dealer._backlog
+        assert not peer.up
         place.serving = place.serve()
         await place.until(lambda: len(place.heard) == 300)
         assert [record[0] for _, record in place.heard] == list(range(300))
@@ -181,15 +187,15 @@ async def test_a_backlog_is_bounded_and_ends_the_dealer_outside_of_send(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "MAX_BACKLOG_FRAMES", 3)
-    place = Place(tmp_path)
+    place = Place(tmp_path, serve=False)
     try:
-        place.serving.close()
         peer = place.dial()
         for _ in range(5):
             peer.dealer.send(("x",), transport.MAX_BATCH_BYTES + 1)
         assert peer.downs == [], "never from inside of send"
         await place.until(lambda: peer.downs)
-        assert len(peer.downs) == 1 and peer.dealer.closed
+        assert len(peer.downs) == 1
+        assert peer.dealer.closed
     finally:
         place.close()
 
@@ -204,13 +210,15 @@ async def test_a_peer_that_goes_is_a_loss_once_and_its_last_words_are_heard(plac
     await place.until(lambda: len(peer.heard) == 200)
     place.serving.close()
     await place.until(lambda: peer.downs)
-    assert len(peer.downs) == 1 and peer.dealer.closed
+    assert len(peer.downs) == 1
+    assert peer.dealer.closed
     peer.dealer.send(("late",))
     again = place.serving = place.serve()
     other = place.dial(b"two")
     other.dealer.send(("new",))
     await place.until(lambda: len(place.heard) == 2)
-    assert place.heard[-1] == (b"two", ["new"]) and not again.closed
+    assert place.heard[-1] == (b"two", ["new"])
+    assert not again.closed
 
 
 async def test_sending_to_nobody_is_unreachable(place: Place) -> None:
@@ -220,7 +228,8 @@ async def test_sending_to_nobody_is_unreachable(place: Place) -> None:
 
 
 GARBAGE = [
-    b"", b"\xc1", b"\x00", b"\x93\x01", b"\x91\x90", b"\x91\x01", b"hello", b"\xdd\xff\xff\xff\xff", b"\x91\x91\xd9\xff",
+    b"", b"\xc1", b"\x00", b"\x93\x01", b"\x91\x90", b"\x91\x01", b"hello",
+    b"\xdd\xff\xff\xff\xff", b"\x91\x91\xd9\xff",
     b"\x91\x91\x81\x90\x01", msgpack.packb([[1], 2]), msgpack.packb({"a": 1}), b"\x91" * 2000, bytes(1000),
 ]  # fmt: skip
 
@@ -240,7 +249,8 @@ async def test_garbage_drops_its_peer_and_nobody_else(place: Place, garbage: byt
         await place.until(lambda: good.heard)
     finally:
         raw.close(0)
-    assert place.unreachable == [b"bad"] and good.heard == [["still", 1]]
+    assert place.unreachable == [b"bad"]
+    assert good.heard == [["still", 1]]
 
 
 async def test_a_message_of_several_parts_is_garbage(place: Place) -> None:
@@ -266,7 +276,8 @@ async def test_garbage_from_the_serving_end_is_a_loss(place: Place, garbage: byt
     await place.until(lambda: place.heard)
     place.serving._socket.send_multipart([b"one", garbage])
     await place.until(lambda: peer.downs)
-    assert peer.dealer.closed and len(peer.downs) == 1
+    assert peer.dealer.closed
+    assert len(peer.downs) == 1
 
 
 async def test_a_record_that_is_not_handled_costs_nobody_elses(place: Place) -> None:
@@ -308,4 +319,5 @@ async def test_a_dealer_of_the_same_identity_takes_over(place: Place) -> None:
     new = place.dial(b"same")
     new.dealer.send((2,))
     await place.until(lambda: new.heard)
-    assert new.heard == [[2]] and old.heard == [[1]]
+    assert new.heard == [[2]]
+    assert old.heard == [[1]]
