@@ -3,7 +3,8 @@
 A setting text is the canonical body of a SET, `sql_mode='ANSI',time_zone='+00:00'`, names sorted; empty means what
 a fresh session has after `SET NAMES utf8mb4`. Invariants:
 - after the change the connection has exactly B and otherwise the server's defaults: what only A had goes back to
-  DEFAULT, except the character sets, which go back to the base explicitly (DEFAULT would give the server's);
+  DEFAULT, except the character sets, which go back to the base explicitly (DEFAULT would give the server's), and two
+  for which MySQL's DEFAULT is the opposite of what a fresh session has;
 - `collation_connection` comes last, since setting `character_set_connection` changes it too;
 - user variables and global ones are refused: they cannot be put back.
 """
@@ -22,6 +23,10 @@ BASE_CHARSET: Final = "utf8mb4"
 
 _CHARSETS: Final = ("character_set_client", "character_set_connection", "character_set_results")
 _COLLATION: Final = "collation_connection"
+
+# MySQL 9.7: SET foreign_key_checks = DEFAULT turns them off, though the global value is ON. All other session variables
+# of both servers are after DEFAULT as they are after login.
+_NO_DEFAULT: Final = frozenset(("foreign_key_checks", "unique_checks"))
 
 
 def parse(text: str) -> dict[str, str]:
@@ -125,7 +130,7 @@ def _parses_differently(before: dict[str, str], new: str) -> bool:
 
 def _set(before: dict[str, str], after: dict[str, str], base_collation: str) -> str:
     special = (*_CHARSETS, _COLLATION)
-    wanted = {name: "DEFAULT" for name in before if name not in after and name not in special}
+    wanted = {name: _default_of(name) for name in before if name not in after and name not in special}
     for name in _CHARSETS:
         if name in after:
             wanted[name] = after[name]
@@ -144,3 +149,7 @@ def _set(before: dict[str, str], after: dict[str, str], base_collation: str) -> 
     if before == after or not changed:
         return ""
     return "SET " + ",".join(f"@@session.{name}={value}" for name, value in changed.items())
+
+
+def _default_of(name: str) -> str:
+    return f"@@global.{name}" if name in _NO_DEFAULT else "DEFAULT"

@@ -49,6 +49,9 @@ BASE = "utf8mb4_0900_ai_ci"
             "init_x='a\\\\b'",
             ("SET @@session.sql_mode=DEFAULT", "SET @@session.init_x='a\\\\b'"),
         ),
+        # MySQL's DEFAULT would turn the checks off
+        ("foreign_key_checks=0", "", ("SET @@session.foreign_key_checks=@@global.foreign_key_checks",)),
+        ("unique_checks=0", "", ("SET @@session.unique_checks=@@global.unique_checks",)),
     ],
 )
 def test_settings_change(old: str, new: str, expected: tuple[str, ...]) -> None:
