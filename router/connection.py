@@ -24,6 +24,8 @@ from router import commands
 from router.renumber import Renumbered
 from router.session import Session
 from wire.answers import err_packet, ok_packet
+from wire.compression import CompressedStream
+from wire.constants import CLIENT_COMPRESS
 from wire.errors import WireError
 from wire.login import MAX_LOGIN_BYTES, Authenticated, Login, Refused, Send, UpgradeTls
 from wire.packets import PacketReader
@@ -74,6 +76,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_channel",
+        "_compression",
         "_login",
         "_reader",
         "_reading_paused",
@@ -111,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._renumbered = False
         self._login: Login | None = None
         self._channel: TlsChannel | None = None
+        self._compression: CompressedStream | None = None
         self._reader: PacketReader | None = None
 
     # ---- the transport's calls
@@ -143,6 +147,9 @@ class Connection(asyncio.Protocol):
                 return
             self._after_tls(plain)
             return
+        if self._compression is not None:
+            self._receive(data)
+            return
         if self.state == READY and self._reader is None:
             size = len(data) - 4
             if size > 0 and size < 0xFFFFFF and int.from_bytes(data[:4], "little") == size:
@@ -170,6 +177,17 @@ class Connection(asyncio.Protocol):
     # ---- data
 
     def _receive(self, data: bytes) -> None:
+        if self._compression is not None:
+            try:
+                data = self._compression.receive(data)
+            except WireError as error:
+                self._fatal(error.number, error.sqlstate, error.text)
+                return
+        if data:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Takes packets, whole or in part."""
         if self.state == CLOSED:
             return
         reader = self._reader
@@ -199,7 +217,7 @@ class Connection(asyncio.Protocol):
             self.state = BUSY
             self.worker.active += 1
             if packet[1]:
-                self.write = Renumbered(self.transport.write, packet[1]).write
+                self.write = Renumbered(self._plain_write, packet[1]).write
                 self._renumbered = True
             commands.run(self, packet[0])
 
@@ -217,7 +235,7 @@ class Connection(asyncio.Protocol):
                 session.leave_limits()
             session.statement = b""
         if self._renumbered:
-            self.write = self.transport.write
+            self.write = self._plain_write
             self._renumbered = False
         self.worker.active -= 1
         if self._reader is not None:
@@ -225,6 +243,14 @@ class Connection(asyncio.Protocol):
                 self._reading_paused = False
                 self.transport.resume_reading()
             self.worker.loop.call_soon(self._next_command)
+
+    @property
+    def _plain_write(self) -> Any:
+        return self.transport.write if self._compression is None else self._write_compressed
+
+    def _write_compressed(self, data: bytes) -> None:
+        assert self._compression is not None
+        self.transport.write(self._compression.send(data))
 
     # ---- login
 
@@ -323,8 +349,12 @@ class Connection(asyncio.Protocol):
         if was_busy:
             worker.active -= 1
         self.write(ok_packet(verdict.sequence, status=session.status, caps=self.caps))
-        if rest:
+        if fresh and self.caps & CLIENT_COMPRESS:
+            self._compression = CompressedStream()
+            self.write = self._write_compressed
             self._receive(rest)
+        elif rest:
+            self._take(rest)
 
     def change_user(self, payload: bytes) -> None:
         """COM_CHANGE_USER: the session ends, a login begins on the same connection."""
@@ -344,7 +374,7 @@ class Connection(asyncio.Protocol):
         self.worker.half_open[self] = self.worker.clock.now_s()
         self._act(self._login.change_user(payload, 0, self.caps, self.nonce))
         if rest:
-            self._receive(rest)
+            self._take(rest)
 
     def login_expired(self) -> None:
         """The login took longer than `login_timeout_s`: closed without a word, as MySQL does."""
@@ -360,6 +390,7 @@ class Connection(asyncio.Protocol):
         return (
             self._reader is None
             and self._channel is None
+            and self._compression is None
             and not self.write_paused
             and not self.transport.is_closing()
             and not self.transport.get_write_buffer_size()
