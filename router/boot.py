@@ -51,8 +51,8 @@ def workers_needed(config: Config) -> int:
     """One a core, and as many more as max_connections needs under RLIMIT_NOFILE."""
     if config.router.workers:
         return config.router.workers
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = max(1, soft - DESCRIPTORS_FOR_ITSELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = max(1, hard - DESCRIPTORS_FOR_ITSELF)
     # the kernel spreads clients by hash: leave each worker a tenth of room for the uneven part
     by_limit = -(-config.router.max_connections * 11 // 10 // room)
     return max(os.cpu_count() or 1, by_limit)

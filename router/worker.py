@@ -265,7 +265,8 @@ class Worker:
                 connection.kill(query_only=values["query_only"])
         elif what == "processlist":
             answer["rows"] = [c.describe() for c in self.connections.values()]
-        elif what == "accept":
+        elif what == "accept":  # the predecessor has ended
+            self._foreign_ids = frozenset()
             self.accept()
         elif what == "hand over":
             self.start_handover(values["path"], values["grace_s"])

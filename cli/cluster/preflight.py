@@ -7,16 +7,18 @@ CommandError (status 1).
 import errno
 import os
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cli.cluster import external
+from cli.cluster import external, room
 from cli.errors import CommandError, UsageError
 from cli.local import LocalServerError, MysqldBinary, check_memory, find_etcd, find_mysqld
 from cli.target import Target
 from core.config import Config, parse_address
 from router import vschema
+from router.boot import workers_needed
 from router.vschema import Keyspace as VSchemaKeyspace
 from router.vschema import VSchema, VSchemaError
 
@@ -42,6 +44,8 @@ def check_file(target: Target) -> Servers:
 def check_machine(target: Target) -> None:
     """Ports, etcd and the external MySQLs, as they are now. Raises UsageError or CommandError."""
     config = target.config
+    for warning in room.warnings(config.router.max_connections, workers_needed(config), room.read_kernel()):
+        print(f"note: {warning}", file=sys.stderr)
     for key, address in check_addresses(config):
         check_port(key, address)
     check_etcd(config)
