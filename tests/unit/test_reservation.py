@@ -1,0 +1,136 @@
+"""Pins: what a statement leaves in its connection and takes away again; and that nothing stays reserved for nothing."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from core.errors import SluiceError
+from router import statements  # first: it and router.execute.reserve import each other
+from router.execute.reserve import reserve, run_pinned
+from router.reservation import Reservation, ends_of, pins_of
+from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
+from wire.answers import parse_err
+
+assert statements
+
+
+@pytest.mark.parametrize(
+    ("sql", "pins", "ends"),
+    [
+        (b"SELECT GET_LOCK('A', 1)", ["a named lock 'a'"], []),
+        (b'select get_lock("a", 1), get_lock(@b, 2)', None, []),
+        (b"select release_lock( 'a' )", [], ["a named lock 'a'"]),
+        (b"do release_all_locks()", [], ["a named lock"]),
+        (b"create temporary table if not exists `x`.`T` (id int)", None, []),
+        (b"create temporary table t (id int)", ["temporary table t"], []),
+        (b"drop temporary table if exists `a`, b", [], ["temporary table a", "temporary table b"]),
+        (b"LOCK TABLES t READ", ["LOCK TABLES"], []),
+        (b" unlock tables", [], ["LOCK TABLES"]),
+        (b"select 1", [], []),
+    ],
+)
+def test_pins_and_ends(sql: bytes, pins: list[str] | None, ends: list[str]) -> None:
+    if pins is None:
+        assert pins_of(sql)
+    else:
+        assert pins_of(sql) == pins
+    assert ends_of(sql) == ends
+
+
+def test_a_lock_taken_twice_is_given_back_twice() -> None:
+    held = Reservation(1, 1)
+    for _ in range(2):
+        held.note(b"select get_lock('a', 1)", 0.0)
+    held.note(b"select release_lock('a')", 0.0)
+    assert held.pins
+    held.note(b"select release_lock('a')", 0.0)
+    assert not held.pins
+
+
+def test_all_locks_end_at_once_and_tables_stay() -> None:
+    held = Reservation(1, 1)
+    for sql in (b"select get_lock('a', 1)", b"select get_lock(@x, 1)", b"create temporary table t (i int)"):
+        held.note(sql, 0.0)
+    held.note(b"do release_all_locks()", 0.0)
+    assert list(held.pins) == ["temporary table t"]
+
+
+class One:
+    def __init__(self) -> None:
+        self.tablet = FakeTablet().welcome()
+        self.session, self.connection = make_session(asyncio.get_running_loop())
+
+    async def pinned(self, sql: bytes) -> bytes:
+        self.session.start(run_pinned(self.session, self.tablet.link, sql, 0, ()))
+        await turns()
+        assert len(self.connection.answers) == self.connection.ended
+        return self.connection.answers[-1]
+
+
+async def test_a_pinned_connection_is_kept_until_its_last_pin_ends() -> None:
+    one = One()
+    await one.pinned(b"select get_lock('a', 1)")
+    assert one.session.reserved
+    assert list(one.tablet.open) == [1]
+    await one.pinned(b"select release_lock('a')")
+    assert one.session.reserved is None
+    assert one.tablet.open == {}
+
+
+@pytest.mark.parametrize("says", [(1064, "syntax"), (15003, "late", True), (15003, "late", False)])
+async def test_a_statement_that_fails_pins_nothing(says: Any) -> None:
+    one = One()
+    one.tablet.script = lambda sql: says if b"get_lock" in sql else None
+    assert parse_err(await one.pinned(b"select get_lock('a', 1)")).number == says[0]
+    assert one.session.reserved is None
+    assert one.tablet.open == {}
+
+
+@pytest.mark.parametrize("says", [(1040, "too many"), (15004, "full", False), (15004, "full", True)])
+async def test_what_cannot_be_reserved_is_not(says: Any) -> None:
+    one = One()
+    one.tablet.script = lambda sql: says
+    with pytest.raises(SluiceError):
+        await reserve(one.session, one.tablet.link)
+    assert one.session.reserved is None
+    assert one.tablet.open == {}
+
+
+async def test_kill_query_keeps_what_was_pinned_before() -> None:
+    one = One()
+    await one.pinned(b"select get_lock('a', 1)")
+    one.tablet.script = lambda sql: HANG
+    one.session.start(run_pinned(one.session, one.tablet.link, b"select get_lock('b', 99)", 0, ()))
+    await turns()
+    one.session.kill_query()
+    await turns()
+    assert parse_err(one.connection.answers[-1]).number == 1317
+    assert one.session.reserved
+    assert list(one.session.reserved[one.tablet.link].pins) == ["a named lock 'a'"]
+    assert list(one.tablet.open) == [1]
+
+
+async def test_a_tablet_that_restarts_takes_the_pins_with_it_and_says_so_once() -> None:
+    one = One()
+    await one.pinned(b"select get_lock('a', 1)")
+    one.tablet.lose()
+    one.tablet.welcome()
+    assert parse_err(await one.pinned(b"select get_lock('b', 1)")).number == 15008
+    assert one.session.reserved is None
+    await one.pinned(b"select get_lock('b', 1)")
+    assert one.session.reserved
+
+
+async def test_inside_a_transaction_its_connection_is_the_reserved_one() -> None:
+    one = One()
+    session, link = one.session, one.tablet.link
+    session.open_transaction(explicit=True)
+    session.forward(link, 0, (), b"update t", None)
+    await turns()
+    await one.pinned(b"select get_lock('a', 1)")
+    assert list(one.tablet.open) == [1]
+    await session.worker.calls.commit(session)
+    assert one.tablet.open == {1: False}
+    session.close()
+    assert one.tablet.open == {}

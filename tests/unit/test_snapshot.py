@@ -1,0 +1,97 @@
+"""Snapshots are whole or they are not made, and what is known stays known."""
+
+from typing import Any
+
+from controlplane.topo import layout
+from core.limits import SharedCounters
+from router.snapshot import Topology
+
+KEYSPACES = {"keyspaces/ks": {}}
+SHARDS = {"shards/ks/-80": {}, "shards/ks/80-": {}}
+VSCHEMA = {"vschema/ks": {"sharded": True}}
+
+
+def tablets(*shards: str, port: int = 1) -> dict[str, Any]:
+    return {
+        f"tablets/a{shard}": {
+            "keyspace": "ks",
+            "shard": shard,
+            "endpoint": f"tcp://h:{port}",
+            "type": "PRIMARY",
+        }
+        for shard in shards
+    }
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.published = 0
+        self.topology = Topology("r1", SharedCounters(rows=16, workers=2), self._publish)
+
+    def _publish(self) -> None:
+        self.published += 1
+
+    def all(self, **changes: Any) -> "Watched":
+        content = {
+            layout.KEYSPACES: KEYSPACES,
+            layout.SHARDS: SHARDS,
+            layout.VSCHEMA: VSCHEMA,
+            layout.TABLETS: tablets("-80", "80-"),
+            **changes,
+        }
+        for prefix, found in content.items():
+            self.topology.on_change(prefix, found)
+        return self
+
+    @property
+    def keyspaces(self) -> dict[str, Any]:
+        assert self.topology.snapshot is not None
+        found: dict[str, Any] = self.topology.snapshot["keyspaces"]
+        return found
+
+
+def test_nothing_is_published_before_every_prefix_is_known() -> None:
+    watched = Watched()
+    for prefix, content in (
+        (layout.KEYSPACES, KEYSPACES),
+        (layout.SHARDS, SHARDS),
+        (layout.VSCHEMA, VSCHEMA),
+    ):
+        watched.topology.on_change(prefix, content)
+        assert watched.published == 0
+    watched.topology.on_change(layout.TABLETS, tablets("-80"))
+    assert watched.published == 0, "a shard without a tablet"
+    watched.topology.on_change(layout.TABLETS, tablets("-80", "80-"))
+    assert watched.published == watched.topology.version == 1
+    assert watched.keyspaces["ks"]["shards"] == {"-80": "tcp://h:1", "80-": "tcp://h:1"}
+
+
+def test_a_tablet_that_is_away_keeps_its_endpoint() -> None:
+    watched = Watched().all()
+    watched.topology.on_change(layout.TABLETS, tablets("-80"))
+    assert watched.published == 1
+    watched.topology.on_change(layout.TABLETS, tablets("-80", "80-", port=2))
+    assert watched.published == 2
+    assert watched.keyspaces["ks"]["shards"]["80-"] == "tcp://h:2"
+
+
+def test_what_changes_nothing_is_not_published() -> None:
+    watched = Watched().all()
+    watched.all()
+    watched.topology.on_change(layout.ROUTERS, {"routers/r1": {}})
+    assert watched.published == 1
+
+
+def test_a_limit_that_cannot_be_read_leaves_the_last_ones() -> None:
+    watched = Watched().all()
+    watched.topology.on_change(layout.LIMITS, {"limits/cluster": {"concurrency": 5}})
+    assert watched.topology.snapshot is not None
+    rows = watched.topology.snapshot["limits"]
+    assert rows[0][:4] == ["cluster", "concurrency", 5, 5]
+    watched.topology.on_change(layout.LIMITS, {"limits/cluster": {"concurrency": "many"}})
+    assert watched.topology.snapshot["limits"] == rows
+
+
+def test_a_keyspace_without_shards_is_left_out() -> None:
+    watched = Watched().all(**{layout.KEYSPACES: {**KEYSPACES, "keyspaces/empty": {}}})
+    assert set(watched.keyspaces) == {"ks"}
