@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from core.errors import SluiceError
 from router import prepared
 from router.session import Session
-from router.statements import initial_charset_settings
+from router.statements import ignore_space, initial_charset_settings
 from router.statements.kill import kill
 from wire import commands as wire_commands
 from wire import constants as c
-from wire.answers import eof_packet, ok_packet
+from wire.answers import SessionChanges, eof_packet, ok_packet
 from wire.columns import parse_column
 from wire.errors import CommandError, WireError
 from wire.login import Authenticated
@@ -53,6 +53,8 @@ def start_session(session: Session, verdict: Authenticated) -> None:
     if database:
         session.use(database)
     initial_charset_settings(session, verdict.charset)
+    if verdict.caps & c.CLIENT_IGNORE_SPACE:
+        ignore_space(session)
 
 
 def _query(session: Session, payload: bytes) -> None:
@@ -66,7 +68,7 @@ def _quit(session: Session, payload: bytes) -> None:
 
 def _init_db(session: Session, payload: bytes) -> None:
     session.use(wire_commands.parse_init_db(payload))
-    session.ok()
+    session.ok(changes=SessionChanges(schema=session.database_name()))
 
 
 def _ping(session: Session, payload: bytes) -> None:

@@ -24,7 +24,7 @@ from router.reservation import Reservation
 from router.sql.dialect import Dialect
 from router.transaction import Transaction
 from router.warnings import forgets_warnings, note_error, note_warnings
-from wire.answers import err_packet, ok_packet
+from wire.answers import SessionChanges, err_packet, ok_packet
 from wire.constants import (
     CLIENT_DEPRECATE_EOF,
     CLIENT_FOUND_ROWS,
@@ -527,15 +527,20 @@ class Session:
     # ---- answers of the router itself
 
     def ok(
-        self, affected_rows: int = 0, last_insert_id: int = 0, warnings: int = 0, info: bytes = b""
+        self,
+        affected_rows: int = 0,
+        last_insert_id: int = 0,
+        warnings: int = 0,
+        info: bytes = b"",
+        changes: SessionChanges | None = None,
     ) -> None:
-        """Answers OK and ends the statement."""
+        """Answers OK and ends the statement. `changes` are told to clients that track their session."""
         self.affected_rows = affected_rows
         if last_insert_id:
             self.last_insert_id = last_insert_id
         self.reply(
             ok_packet(
-                1, affected_rows, last_insert_id, self.status, warnings, info=info, caps=self.connection.caps
+                1, affected_rows, last_insert_id, self.status, warnings, info, changes, self.connection.caps
             )
         )
 

@@ -20,6 +20,7 @@ from router.statements import (
     transactions,
     use,
 )
+from router.statements.assign import ignore_space
 from router.statements.assign import login_charset as initial_charset_settings
 from router.statements.local import is_local, local_result, value_of_spot
 from router.variables.charsets import python_codec
@@ -61,6 +62,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
 
 
 __all__ = [
+    "ignore_space",
     "initial_charset_settings",
     "is_local",
     "local_result",

@@ -102,6 +102,13 @@ def login_charset(session: Session, collation_id: int) -> None:
         _charset_settings(session, charset, collation, server, Changes())
 
 
+def ignore_space(session: Session) -> None:
+    """The client logged in with CLIENT_IGNORE_SPACE: as if sql_mode had it."""
+    modes = default_text(session, "sql_mode")
+    if modes is not None and "IGNORE_SPACE" not in modes:
+        session.set_setting("sql_mode", f"'{','.join(('IGNORE_SPACE', modes)).rstrip(',')}'")
+
+
 async def verify(session: Session, changes: Changes) -> None:
     """Has a server judge what it must, and puts what it keeps into the settings. Raises SluiceError."""
     if not changes.ask:

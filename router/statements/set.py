@@ -15,6 +15,7 @@ from router.statements import assign, evaluate
 from router.statements.assign import Changes
 from router.statements.assignments import Assignment, SystemVariable, UserVariable, parse
 from router.statements.words import Words
+from router.tracking import Tracked, changes_since, tracked
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
     words = Words(sql, session.dialect)
     assignments = parse(words)
     before = Snapshot.of(session)
+    was = tracked(session)
     changes = Changes()
     try:
         waiting = _assign_constants(session, words, assignments, changes)
@@ -52,9 +54,9 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         before.restore(session)
         raise
     if waiting or changes.ask or (changes.autocommit and not session.autocommit and session.tx is not None):
-        session.start(_finish(session, words, waiting, changes, before))
+        session.start(_finish(session, words, waiting, changes, before, was))
         return
-    _done(session, changes)
+    _done(session, changes, was)
 
 
 def _assign_constants(
@@ -74,7 +76,12 @@ def _assign_constants(
 
 
 async def _finish(
-    session: Session, words: Words, waiting: list[Assignment], changes: Changes, before: Snapshot
+    session: Session,
+    words: Words,
+    waiting: list[Assignment],
+    changes: Changes,
+    before: Snapshot,
+    was: Tracked,
 ) -> None:
     try:
         while waiting:
@@ -92,15 +99,15 @@ async def _finish(
     except BaseException:
         before.restore(session)
         raise
-    _done(session, changes)
+    _done(session, changes, was)
 
 
-def _done(session: Session, changes: Changes) -> None:
+def _done(session: Session, changes: Changes, was: Tracked) -> None:
     if changes.autocommit is not None:
         session.autocommit = changes.autocommit
     if changes.warnings:
         session.warnings = list(changes.warnings)
-    session.ok(warnings=len(changes.warnings))
+    session.ok(warnings=len(changes.warnings), changes=changes_since(session, was))
 
 
 __all__ = ["Snapshot", "run"]

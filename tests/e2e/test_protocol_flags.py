@@ -1,0 +1,93 @@
+"""What a client's capability flags ask for, as on the MySQL behind."""
+
+from typing import Any
+
+import pymysql
+import pytest
+from pymysql.constants import CLIENT, COMMAND
+
+from tests.kit.cluster import Cluster
+from wire.answers import SessionChanges, parse_ok
+
+pytestmark = pytest.mark.e2e
+
+SESSION_TRACK = 1 << 23
+
+
+def connect(kwargs: dict[str, Any], flags: int) -> "pymysql.Connection[Any]":
+    return pymysql.connect(**kwargs, autocommit=True, charset="utf8mb4", client_flag=flags)
+
+
+def changes(cnx: "pymysql.Connection[Any]", sql: str) -> SessionChanges | None:
+    cnx._execute_command(COMMAND.COM_QUERY, sql)
+    return parse_ok(cnx._read_packet().get_all_data(), True).session_changes
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "USE main",
+        "USE information_schema",
+        "SET autocommit = 0",
+        "SET NAMES latin1",
+        "SET time_zone = '+03:00'",
+        "SET @x = 1",
+        "SET sql_mode = ''",
+        "SET character_set_results = NULL",
+        "DO 1",
+    ],
+)
+def test_session_tracking(cluster: Cluster, sql: str) -> None:
+    told = []
+    for kwargs in (cluster.connect_kwargs(database="main"), cluster.direct_tcp("main/-")):
+        with connect(kwargs, SESSION_TRACK) as cnx:
+            found = changes(cnx, sql) or SessionChanges()
+            told.append((found.schema, dict(found.system_variables)))
+    through, direct = told
+    assert through[0] == direct[0]
+    assert {name: direct[1][name] for name in through[1]} == through[1]
+    known = {
+        "autocommit",
+        "time_zone",
+        "character_set_client",
+        "character_set_connection",
+        "character_set_results",
+    }
+    assert set(direct[1]) & known <= set(through[1])
+
+
+def test_nothing_is_told_to_others(cluster: Cluster) -> None:
+    with connect(cluster.connect_kwargs(database="main"), 0) as cnx:
+        cnx._execute_command(COMMAND.COM_QUERY, "USE main")
+        assert len(cnx._read_packet().get_all_data()) == 7
+
+
+@pytest.mark.parametrize("flags", [0, CLIENT.IGNORE_SPACE, CLIENT.INTERACTIVE])
+def test_ignore_space_and_interactive(cluster: Cluster, flags: int) -> None:
+    told = []
+    for kwargs in (cluster.connect_kwargs(database="main"), cluster.direct_tcp("main/-")):
+        with connect(kwargs, flags) as cnx, cnx.cursor() as cursor:
+            cursor.execute("SELECT @@sql_mode")
+            found = [cursor.fetchall()]
+            try:
+                cursor.execute("SELECT COUNT (*) FROM note WHERE id < 0")
+                found.append(cursor.fetchall())
+            except pymysql.err.Error as error:
+                found.append(error.args[0])
+            told.append(found)
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("flags", [0, CLIENT.FOUND_ROWS])
+def test_found_rows(cluster: Cluster, flags: int) -> None:
+    cluster.clear("counter")
+    with connect(cluster.connect_kwargs(), flags) as cnx, cnx.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO counter (id, owner, hits) VALUES {', '.join(f'({n}, {n}, 0)' for n in range(1, 21))}"
+        )
+        expected = 20 if flags else 0
+        assert cursor.execute("UPDATE counter SET hits = 0") == expected
+        assert cursor.execute("UPDATE counter SET hits = 0 WHERE id = 3") == min(expected, 1)
+        cursor.execute("BEGIN")
+        assert cursor.execute("UPDATE counter SET hits = 0") == expected
+        cursor.execute("COMMIT")
