@@ -63,6 +63,7 @@ _HARMLESS: Final = re.compile(
     re.IGNORECASE,
 )
 
+_PROGRAMS: Final = frozenset(("PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"))
 _PLAIN_VALUE: Final = r"\s*+(?:-\s*+)?+(?:\?|NULL\b|DEFAULT\b)\s*+"
 _PLAIN_ROW: Final = re.compile(
     rf"\s*+(\((?:{_PLAIN_VALUE}(?:,{_PLAIN_VALUE})*+)?+\))(?=\s*+(?:,|\Z|ON\b|AS\b))", re.IGNORECASE
@@ -70,8 +71,8 @@ _PLAIN_ROW: Final = re.compile(
 
 
 def lex(text: str, dialect: Dialect = Dialect.DEFAULT) -> Lexed:
-    """The lexemes of one normalised statement. Raises SluiceError SYNTAX for what is no lexeme (an open quote,
-    a parenthesis too many, a second statement)."""
+    """The lexemes of one normalised statement; of a stored program those up to its first semicolon. Raises
+    SluiceError SYNTAX for what is no lexeme (an open quote, a parenthesis too many, a second statement)."""
     lexemes: list[Lexeme] = []
     conditional = ""
     at = depth = binds = 0
@@ -114,6 +115,8 @@ def lex(text: str, dialect: Dialect = Dialect.DEFAULT) -> Lexed:
                 if depth < 0:
                     raise syntax_error(text, start)
             elif mark == ";":
+                if _makes_program(lexemes):
+                    break
                 raise syntax_error(text, start)
             lexemes.append(Lexeme(MARK, mark, start, at, depth))
             if mark == "(":
@@ -138,6 +141,13 @@ def lex(text: str, dialect: Dialect = Dialect.DEFAULT) -> Lexed:
     if depth:
         raise syntax_error(text, end)
     return Lexed(text, lexemes, conditional)
+
+
+def _makes_program(lexemes: list[Lexeme]) -> bool:
+    """Whether this is a stored program: its body has semicolons, and is the server's to read."""
+    if not lexemes or lexemes[0].text not in ("CREATE", "ALTER"):
+        return False
+    return any(one.kind is WORD and one.text in _PROGRAMS for one in lexemes[1:16])
 
 
 def within(conditional: str) -> str:
