@@ -16,7 +16,7 @@ from core.limits.table import Rules
 
 if TYPE_CHECKING:
     from router.connection import Connection
-    from router.parking import Parked
+    from router.parked import Parked
     from router.session import Session
     from router.worker import Worker
 

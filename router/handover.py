@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import fail
-from router.parking import Parked, Profile, ProfileValues, from_plain, to_plain
+from router.parked import Parked, Profile, ProfileValues, from_plain, to_plain
 
 if TYPE_CHECKING:
     from router.worker import Worker

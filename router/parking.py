@@ -6,7 +6,6 @@ first byte of its client, or the hang-up, brings it back as it was (`_wake`). Wh
 
 Invariants:
 - A connection id is in `worker.connections` as either a Connection or a Parked, never both and never neither.
-- What a session keeps over statements is in `Profile`, `Parked` or `More`; tests hold them to `Session.__slots__`.
 - Claims of limits go on while parked. Nothing is ever read from a parked descriptor: its bytes stay in the kernel.
 - No parked session costs CPU; of awake ones only those are looked at that may have been idle for `park_after_s`.
 """
@@ -14,19 +13,13 @@ Invariants:
 import contextlib
 import select
 import socket
-import struct
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
-from core.errors import SluiceError, fail
-from core.limits.table import Rules
 from router.connection import BUSY, CLOSED, READY, Connection
-from router.session import Session
-from router.sql.dialect import Dialect
+from router.parked import Parked, Profile, ProfileValues, record_of, revive
 from router.wheel import Wheel
-from wire.answers import err_packet
 
 if TYPE_CHECKING:
     from router.worker import Worker
@@ -37,138 +30,9 @@ WAKES_A_TURN: Final = 32
 LOOK_AGAIN_S: Final = 60.0
 """An idle session that cannot be parked is looked at less and less often, at least so often."""
 
-_PACKED: Final = struct.Struct("<idQQQ20s")  # descriptor, idle since, last insert id, rows, found rows, nonce
-_NO_ROWS: Final = (1 << 64) - 1
-"""Affected rows -1, as MySQL itself writes it."""
 _HUNG: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _WATCHED: Final = select.EPOLLIN | select.EPOLLRDHUP
 _QUIT: Final = b"\x01\0\0\0\x01"
-
-
-class Profile:
-    """What equal sessions share. Immutable; one object for equal ones."""
-
-    __slots__ = (
-        "__weakref__", "account_roles", "autocommit", "caps", "charset", "codec", "dialect", "flags", "keyspace",
-        "multi_statements", "parking", "scope", "settings", "settings_text", "shard", "user", "variables",
-    )  # fmt: skip
-
-    def __init__(self, parking: "Parking", values: "ProfileValues") -> None:
-        self.parking = parking
-        self.user = values.user
-        self.caps = values.caps
-        self.charset = values.charset
-        self.keyspace = values.keyspace
-        self.shard = values.shard
-        self.scope = values.scope
-        self.autocommit = values.autocommit
-        self.flags = values.flags
-        self.multi_statements = values.multi_statements
-        self.dialect = Dialect(values.dialect)
-        self.codec = values.codec
-        self.account_roles = values.account_roles
-        self.settings: dict[str, str] | None = dict(values.settings) or None
-        self.settings_text = values.settings_text
-        self.variables: dict[str, str] | None = dict(values.variables) or None
-
-    def values(self) -> "ProfileValues":
-        """As plain values, for a successor."""
-        return ProfileValues(
-            self.user, self.caps, self.charset, self.keyspace, self.shard, self.scope, self.autocommit, self.flags,
-            self.multi_statements, self.dialect.value, self.codec, self.account_roles,
-            tuple((self.settings or {}).items()), self.settings_text, tuple((self.variables or {}).items()),
-        )  # fmt: skip
-
-
-class ProfileValues(NamedTuple):
-    """A profile as plain values: its identity among profiles, and how it travels."""
-
-    user: str
-    caps: int
-    charset: int
-    keyspace: str
-    shard: str
-    scope: str
-    autocommit: bool
-    flags: int
-    multi_statements: bool
-    dialect: str
-    codec: str | None
-    account_roles: tuple[str, ...]
-    settings: tuple[tuple[str, str], ...]
-    settings_text: str
-    variables: tuple[tuple[str, str], ...]
-
-
-class More(NamedTuple):
-    """What few sessions have."""
-
-    warnings: list[tuple[str, int, str]] | None
-    user_variables: dict[str, bytes] | None
-    named: dict[str, bytes] | None
-    next_statement: int
-
-
-_NOTHING_MORE: Final = More(None, None, None, 0)
-
-
-class Parked:
-    """The record of one parked session. To the worker's table of connections it is a connection."""
-
-    __slots__ = ("claims", "host", "id", "more", "packed", "session")
-
-    session: Profile
-    """Named so, since its user, keyspace and shard are what others ask of a connection's session."""
-
-    def __init__(
-        self, number: int, host: str, profile: Profile, claims: Rules | None, packed: bytes, more: More | None
-    ) -> None:
-        self.id = number
-        self.host = host
-        self.session = profile
-        self.claims = claims
-        self.packed = packed
-        self.more = more
-
-    @property
-    def fd(self) -> int:
-        found: int = _PACKED.unpack(self.packed)[0]
-        return found
-
-    def refuse(self, error: SluiceError) -> None:
-        """Tells the client why it is disconnected, and disconnects it."""
-        self.session.parking.close(self, err_packet(0, error.number, error.sqlstate, error.message))
-
-    def drain(self) -> None:
-        """Disconnects it: a parked session holds nothing."""
-        self.refuse(fail("DRAINING", what="this router worker is stopping"))
-
-    def kill(self, query_only: bool) -> None:
-        """KILL: there is no query."""
-        if not query_only:
-            self.close()
-
-    def close(self) -> None:
-        self.session.parking.close(self)
-
-    def describe(self) -> tuple[Any, ...]:
-        """A row of SHOW PROCESSLIST, as `Connection.describe`."""
-        profile = self.session
-        since_s = _PACKED.unpack(self.packed)[1]
-        seconds = max(0, int(profile.parking.worker.perf_counter() - since_s)) if since_s else 0
-        return (self.id, profile.user, self.host, profile.scope or None, "Sleep", seconds, "", None)
-
-
-def to_plain(record: Parked) -> tuple[Any, ...]:
-    """A record without its profile and descriptor, as plain values."""
-    return (record.id, record.host, record.packed, record.more and tuple(record.more))
-
-
-def from_plain(profile: Profile, plain: list[Any], fd: int) -> Parked:
-    """A record of `to_plain`'s values, for its descriptor in this process."""
-    number, host, packed, more = plain
-    packed = _PACKED.pack(fd, *_PACKED.unpack(packed)[1:])
-    return Parked(number, sys.intern(host), profile, None, packed, More(*more) if more else None)
 
 
 def parkable(connection: Connection) -> bool:
@@ -259,22 +123,7 @@ class Parking:
             fd = connection.duplicate_descriptor()
         except OSError:
             return False
-        more = More(session.warnings, session.user_variables, session.named, session.next_statement)
-        record = Parked(
-            session.id,
-            connection.host,
-            self.intern(_values_of(session, connection)),
-            connection.claims,
-            _PACKED.pack(
-                fd,
-                session.started_s,
-                session.last_insert_id,
-                session.affected_rows & _NO_ROWS,
-                session.found_rows,
-                connection.nonce,
-            ),
-            None if more == _NOTHING_MORE else more,
-        )
+        record = record_of(self, connection, session, fd)
         connection.let_go()
         self.keep(record, fd)
         self.counts.parks += 1
@@ -339,7 +188,7 @@ class Parking:
                 self._wake(record, sock)
 
     def _wake(self, record: Parked, sock: socket.socket) -> None:
-        connection = _revive(self.worker, record)
+        connection = revive(self.worker, record)
         self._waking[record.id] = connection
         self.counts.wakes += 1
         self.worker.spawn(self._connect(record, connection, sock))
@@ -359,49 +208,6 @@ class Parking:
         self.worker.connections[connection.id] = connection
         self.watch(connection)
         return True
-
-
-def _values_of(session: Session, connection: Connection) -> ProfileValues:
-    return ProfileValues(
-        session.user, connection.caps, connection.charset, session.keyspace, session.shard, session.scope,
-        session.autocommit, session.flags, session.multi_statements, session.dialect.value, session.codec,
-        session.account_roles, tuple((session.settings or {}).items()), session.settings_text,
-        tuple((session.variables or {}).items()),
-    )  # fmt: skip
-
-
-def _revive(worker: "Worker", record: Parked) -> Connection:
-    """The connection as it was, still without a transport."""
-    profile = record.session
-    connection = Connection(worker, record.host)
-    connection.id = record.id
-    connection.state = READY
-    connection.caps = profile.caps
-    connection.charset = profile.charset
-    connection.claims = record.claims
-    _, since_s, insert_id, affected_rows, found_rows, nonce = _PACKED.unpack(record.packed)
-    connection.nonce = nonce
-    session = Session(worker, connection, profile.user, profile.caps)
-    session.keyspace = profile.keyspace
-    session.shard = profile.shard
-    session.scope = profile.scope
-    session.autocommit = profile.autocommit
-    session.flags = profile.flags
-    session.multi_statements = profile.multi_statements
-    session.dialect = profile.dialect
-    session.codec = profile.codec
-    session.account_roles = profile.account_roles
-    session.settings = profile.settings
-    session.settings_text = profile.settings_text
-    session.variables = profile.variables
-    session.last_insert_id = insert_id
-    session.affected_rows = -1 if affected_rows == _NO_ROWS else affected_rows
-    session.found_rows = found_rows
-    session.started_s = since_s
-    if record.more is not None:
-        session.warnings, session.user_variables, session.named, session.next_statement = record.more
-    connection.session = session
-    return connection
 
 
 def _said_goodbye(sock: socket.socket) -> bool:

@@ -32,7 +32,8 @@ from router.execute.several import run_as_binary
 from router.gateway import Link
 from router.handover import Receiver, Sender, socket_path
 from router.listener import Listener
-from router.parking import Parked, Parking
+from router.parked import Parked
+from router.parking import Parking
 from router.plan.planner import plan as make_plan
 from router.plan.plans import Planned
 from router.session import Runner, Session

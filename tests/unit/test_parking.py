@@ -1,7 +1,7 @@
 """What a parked session keeps: everything that outlives a statement, and that it says so."""
 
 from router.connection import Connection
-from router.parking import More, Parked, Profile, ProfileValues
+from router.parked import More, Parked, Profile, ProfileValues
 from router.session import Session
 
 TRANSIENT = {
