@@ -1,7 +1,6 @@
 """SHOW PROCESSLIST, PINS, WARNINGS, ERRORS, COUNT(*) and GRANTS: what the router knows of its sessions.
 
-Warnings are those of statements that the router answered itself; those of the servers are counted in their answers
-and are not kept (docs/design.md lists the divergence).
+Warnings and errors are those that `router.warnings` keeps of the session's last statement.
 """
 
 from time import time
