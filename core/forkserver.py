@@ -115,7 +115,10 @@ def _serve(control: socket.socket, worker_main: WorkerMain, address: tuple[str, 
                 os.read(wake_read, 4096)
             _reap(control, workers)
         if control.fileno() in readable:
-            data = control.recv(_MESSAGE.size)
+            try:
+                data = control.recv(_MESSAGE.size)
+            except ConnectionError:  # the parent went without reading our last messages
+                break
             if not data:
                 break
             _, slot, tag, _ = _MESSAGE.unpack(data)
@@ -150,14 +153,18 @@ def _fork_worker(
     close: tuple[socket.socket, int, int],
 ) -> int:
     parent = os.getpid()
+    # a SIGTERM that came before the child has its own handling would end in ours, and be forgotten
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         return pid
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
