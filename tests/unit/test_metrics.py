@@ -12,7 +12,8 @@ CLUSTER = {
         {"name": "r.1"},
     ],
     "tablets": [
-        {"keyspace": "ks", "shard": "-80", "alias": 'a"\\\n', "state": "SERVING", "pool_size": 20, "query_time": HISTOGRAM},
+        {"keyspace": "ks", "shard": "-80", "alias": 'a"\\\n', "state": "SERVING", "pool_size": 20,
+         "query_time": HISTOGRAM},
         {"keyspace": "ks", "shard": "80-", "state": "NOT_SERVING", "open": None},
     ],
     "limits": [{"scope": "user:app", "key": "concurrency", "limit": 5, "used": 1}],
