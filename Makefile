@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian or Ubuntu with Python 3.11: `make up` and `make test`.
-.PHONY: help up down test test-fast check fmt bench
+.PHONY: help up down test test-fast test-clients check fmt bench
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 # Options for pytest, such as: make test ARGS="-k wire -x"
@@ -20,6 +20,10 @@ test: ## set up both servers and every client, then lint, types and all tests
 test-fast: ## the tests that need no server
 	@$(BIN)/python -m pytest -q -m "not e2e and not slow and not fault" $(ARGS)
 
+test-clients: ## suites of SQLAlchemy and mysqlclient, through the router and on the plain server
+	@scripts/setup.sh test
+	@$(BIN)/python -m pytest tests/clients $(ARGS)
+
 check: ## lint, formatting, types, imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -34,4 +38,4 @@ bench: ## the same load direct and through the router
 	@$(BIN)/clusterctl bench oltp $(ARGS)
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

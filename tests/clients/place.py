@@ -103,7 +103,9 @@ class Place:
 
 
 @contextlib.contextmanager
-def opened(home: Path, flavour: Flavour, templates: Templates, *, pool_size: int = POOL_SIZE) -> Iterator[Place]:
+def opened(
+    home: Path, flavour: Flavour, templates: Templates, *, pool_size: int = POOL_SIZE
+) -> Iterator[Place]:
     """A running place below `home`."""
     servers = Servers(home, templates)
     try:
