@@ -136,7 +136,21 @@ class Worker:
             cache.put(key, runner)
         return runner
 
-    def planned(self, session: Session, key: bytes, *, substitute: bool = True) -> Planned:
+    def run_spread(
+        self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None
+    ) -> None:
+        """Runs a statement whose one value for the sharding column has no shard of its own (`id = 'abc'`): MySQL
+        may find rows equal to it on any shard. Raises SluiceError."""
+        view = self.view
+        if view is None:
+            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
+        key = normalise(sql, session.dialect).key
+        planned = self.planned(session, key, spread=True)
+        compile_plan(planned, view, session.keyspace, session.shard).run(session, sql, literals, params)
+
+    def planned(
+        self, session: Session, key: bytes, *, substitute: bool = True, spread: bool = False
+    ) -> Planned:
         """The plan of normalised text in the session's scope, made anew."""
         view = self.view
         if view is None:
@@ -149,6 +163,7 @@ class Worker:
             shard=session.shard,
             substitute=substitute,
             dialect=session.dialect,
+            spread=spread,
         )
 
     def _compile(self, view: ClusterView, session: Session, key: bytes, substitute: bool) -> Runner:
