@@ -47,6 +47,8 @@ def plan(statement: Statement) -> Planned:
         return Planned(
             DmlPlan(Chooser(Choice.UNSHARDED, keyspace), None), "write", ("the session has a target shard",)
         )
+    if _makes_view(lexemes):
+        _check_view(statement, keyspace)
     if statement.sharded(keyspace):
         if words[:2] == ["CREATE", "TABLE"] and _selects(lexemes):
             raise not_supported(
@@ -55,6 +57,32 @@ def plan(statement: Statement) -> Planned:
         if statement.lexed.conditional and lexemes[0].text not in ("CREATE", "DROP", "ALTER"):
             raise not_supported("executable comments here", "Write what is inside as plain SQL.")
     return Planned(DdlPlan(keyspace, None), "write", ("DDL goes to every shard",))
+
+
+def _makes_view(lexemes: list[Lexeme]) -> bool:
+    """CREATE VIEW and ALTER VIEW, with whatever options stand before the word."""
+    if lexemes[0].text not in ("CREATE", "ALTER"):
+        return False
+    for lexeme in lexemes:
+        if lexeme.kind is WORD and lexeme.text in ("VIEW", "SELECT", "AS", "TABLE", *_PROGRAMS):
+            return lexeme.text == "VIEW"
+    return False
+
+
+def _check_view(statement: Statement, keyspace: str) -> None:
+    """A view is computed inside one MySQL: over several shards, or other keyspaces, its rows would be wrong.
+    Raises 1235."""
+    if statement.sharded(keyspace):
+        raise not_supported(
+            "views in a sharded keyspace", "Put the view's SELECT into the statements that would read it."
+        )
+    tree = statement.read()
+    others = tree is None or any(table.db and table.db != keyspace for table in tables_in(tree))
+    if others:
+        raise not_supported(
+            "a view that reads tables of another keyspace",
+            "Put the view's SELECT into the statements that would read it.",
+        )
 
 
 def _check_names(statement: Statement, what: str) -> None:
