@@ -124,7 +124,13 @@ def _serve(control: socket.socket, worker_main: WorkerMain, address: tuple[str, 
             _, slot, tag, _ = _MESSAGE.unpack(data)
             if slot not in listeners:
                 listeners[slot] = listen(*address, backlog)
-            pid = _fork_worker(slot, tag, listeners, worker_main, (control, wake_read, wake_write))
+            try:
+                pid = _fork_worker(slot, tag, listeners, worker_main, (control, wake_read, wake_write))
+            except OSError as error:  # no process or memory to be had: the parent asks again, with a pause
+                print(f"worker of slot {slot} cannot be forked: {error}", file=sys.stderr, flush=True)
+                with contextlib.suppress(OSError):
+                    control.send(_MESSAGE.pack(_EXITED, slot, 0, 1))
+                continue
             workers[pid] = slot
             with contextlib.suppress(OSError):
                 control.send(_MESSAGE.pack(_STARTED, slot, pid, 0))

@@ -45,6 +45,8 @@ def run(connection: "Connection", payload: bytes) -> None:
     except WireError as error:
         session.error(error.number, error.sqlstate, error.text)
         connection.close()
+    except Exception as error:
+        session.failed(error)
 
 
 def start_session(session: Session, verdict: Authenticated) -> None:

@@ -43,6 +43,8 @@ WATCHED: Final = (
     layout.SHARES,
     layout.ROUTERS,
 )
+TABLETS_TO_COME_S: Final = 5.0
+"""After its start the router waits so long for every shard to have a tablet, before it serves those that have one."""
 STOP_WAIT_S: Final = 10.0
 
 log = logging.getLogger("router.main")
@@ -117,6 +119,7 @@ class RouterMain:
         for prefix in WATCHED:
             store.watch(prefix, partial(self.topology.on_change, prefix))
         registration = store.hold(layout.router(self.boot.router), self._registration())
+        self.loop.call_later(TABLETS_TO_COME_S, self.topology.allow_partial)
         for slot in self.workers:
             self.forks.spawn(slot)
         ticker = self.loop.create_task(self._tick(registration))

@@ -23,6 +23,7 @@ from router.gateway import Link
 from router.reservation import Reservation
 from router.sql.dialect import Dialect
 from router.transaction import Transaction
+from router.variables.reading import is_mariadb
 from router.warnings import forgets_warnings, note_error, note_warnings
 from wire.answers import SessionChanges, err_packet, ok_packet
 from wire.constants import (
@@ -638,6 +639,15 @@ class Session:
         self.last_insert_id = 0
         self.found_rows = 0
         self.worker.restore_charset(self)
+        if not is_mariadb(self):
+            # MariaDB goes back to the login's character set, MySQL to the global one
+            kept = {
+                k: v
+                for k, v in (self.settings or {}).items()
+                if not k.startswith(("character_", "collation_"))
+            }
+            self.replace_settings(kept)
+            self.codec = None
 
     def close(self) -> None:
         """The client is gone (or starts over): ends what runs and gives back what is held."""

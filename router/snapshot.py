@@ -1,8 +1,9 @@
 """What etcd holds, turned into the SNAPSHOT that workers get: pure bookkeeping, driven by watches.
 
-A snapshot is complete or it is not made: keyspaces without their VSchema, or shards without a tablet that ever
-registered, wait for the rest. A tablet that is gone from etcd (its lease ended) keeps its last known endpoint: with
-etcd down or the tablet restarting, what is known keeps serving.
+A snapshot is complete, or it waits for the rest: until `allow_partial`, for a tablet of each shard. After that a
+shard without one is published with an empty endpoint: its statements wait, those of others do not. A tablet that is
+gone from etcd (its lease ended) keeps its last known endpoint: with etcd down or the tablet restarting, what is known
+keeps serving. A keyspace without a VSchema counts as sharded if it has several shards, with no table known.
 """
 
 import logging
@@ -27,6 +28,8 @@ class Topology:
         self._content: dict[str, Content] = {}
         self._limit_rows: list[list[Any]] = []
         self._endpoints: dict[tuple[str, str], dict[str, Any]] = {}
+        self.partial = False
+        """Shards that no tablet ever registered for are published with an empty endpoint."""
         self.version = 0
         self.snapshot: dict[str, Any] | None = None
         self.tablets: dict[str, dict[str, Any]] = {}
@@ -35,11 +38,22 @@ class Topology:
     def on_change(self, prefix: str, content: Content) -> None:
         """The watch of `prefix` says what lies under it now."""
         self._content[prefix] = {key.removeprefix(prefix): value for key, value in content.items()}
+        self._note(prefix)
+
+    def allow_partial(self) -> None:
+        """Time to come was given: shards without a tablet are published too, and others need not wait for them."""
+        self.partial = True
+        self._publish_if_new()
+
+    def _note(self, prefix: str) -> None:
         if prefix == layout.TABLETS:
             for alias, tablet in self._content[prefix].items():
                 self.tablets[alias] = dict(tablet)
                 if tablet.get("type", "PRIMARY") == "PRIMARY":
                     self._endpoints[(tablet["keyspace"], tablet["shard"])] = dict(tablet)
+        self._publish_if_new()
+
+    def _publish_if_new(self) -> None:
         built = self._build()
         if built is None:
             return
@@ -61,9 +75,9 @@ class Topology:
                 keyspace, _, shard = key.partition("/")
                 if keyspace == name:
                     tablet = self._endpoints.get((name, shard))
-                    if tablet is None:
+                    if tablet is None and not self.partial:
                         return None
-                    shards[shard] = tablet["endpoint"]
+                    shards[shard] = tablet["endpoint"] if tablet is not None else ""
             vschema = self._content[layout.VSCHEMA].get(name, {"sharded": len(shards) > 1})
             if not shards:
                 continue

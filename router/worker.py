@@ -314,7 +314,7 @@ class Worker:
         return Dealer(
             self.loop,
             self.context,
-            link.endpoint,
+            link.endpoint or f"inproc://no-tablet-yet.{identity}",  # nobody ever binds that
             identity.encode(),
             link.on_record,
             link.on_up,

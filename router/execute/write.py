@@ -8,7 +8,7 @@ failure undo the statement and not the transaction.
 from collections.abc import Sequence
 from time import time
 
-from core.errors import SluiceError, not_supported
+from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
 from router.calls import Answer, TabletError
 from router.engine.affected import combine_oks
@@ -156,6 +156,8 @@ class DdlRunner:
     def __init__(self, plan: DdlPlan, view: ClusterView, shard: str = "") -> None:
         self._plan = plan
         keyspace = view.keyspace(plan.keyspace)
+        if shard and shard not in keyspace.by_shard:
+            raise fail("UNKNOWN_DATABASE", database=f"{plan.keyspace}:{shard}")
         self._links = (keyspace.by_shard[shard],) if shard else keyspace.links
 
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:

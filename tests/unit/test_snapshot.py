@@ -95,3 +95,13 @@ def test_a_limit_that_cannot_be_read_leaves_the_last_ones() -> None:
 def test_a_keyspace_without_shards_is_left_out() -> None:
     watched = Watched().all(**{layout.KEYSPACES: {**KEYSPACES, "keyspaces/empty": {}}})
     assert set(watched.keyspaces) == {"ks"}
+
+
+def test_after_its_time_a_missing_tablet_holds_up_nobody_else() -> None:
+    watched = Watched().all(**{layout.TABLETS: tablets("-80")})
+    assert watched.published == 0
+    watched.topology.allow_partial()
+    assert watched.published == 1
+    assert watched.keyspaces["ks"]["shards"] == {"-80": "tcp://h:1", "80-": ""}
+    watched.topology.on_change(layout.TABLETS, tablets("-80", "80-"))
+    assert watched.keyspaces["ks"]["shards"]["80-"] == "tcp://h:1"

@@ -485,7 +485,7 @@ def test_prepare_binds_values_as_literals() -> None:
 @pytest.mark.parametrize(
     ("kind", "sql", "number"),
     [
-        (Kind.LOCK_TABLES, "LOCK TABLES t READ", 1235),
+        (Kind.LOCK_TABLES, "LOCK INSTANCE FOR BACKUP", 1235),
         (Kind.FLUSH, "FLUSH TABLES", 1235),
         (Kind.XA, "XA START 'a'", 1235),
         (Kind.LOAD_DATA, "LOAD DATA INFILE 'x' INTO TABLE t", 1235),
