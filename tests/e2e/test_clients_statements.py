@@ -226,7 +226,6 @@ def test_last_insert_id_of_auto_increment(cluster: Cluster) -> None:
         assert fetch(cnx, "SELECT LAST_INSERT_ID()") == [(0,)]
 
 
-@pytest.mark.xfail(strict=True, reason="SHOW WARNINGS knows the router's own warnings only; see README")
 def test_warnings_of_the_server(cluster: Cluster) -> None:
     with cluster.connect() as cnx, cnx.cursor() as cursor:
         cursor.execute("SELECT CAST('1x' AS SIGNED)")

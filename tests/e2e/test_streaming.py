@@ -9,7 +9,9 @@ import pymysql
 import pytest
 from pymysql.cursors import SSCursor
 
+from cli.local import Flavour
 from tests.kit.cluster import Cluster, wait_for
+from tests.kit.servers import Templates
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -18,17 +20,24 @@ LIMIT_BYTES = 100_000_000
 
 
 @pytest.fixture(scope="module")
-def wide(cluster: Cluster) -> Iterator[Cluster]:
-    """Table `wide` with 100,000 rows of 1 KB over both shards, written past the router; each row tells its id."""
-    cluster.clear("wide")
+def wide(
+    tmp_path_factory: pytest.TempPathFactory, templates: Templates, flavour: Flavour
+) -> Iterator[Cluster]:
+    """Table `wide` with 100,000 rows of 1 KB over both shards, written past the router; each row tells its id.
+
+    A cluster of its own: commands of 48 MB that other tests send leave their mark on a process's size.
+    """
+    cluster = Cluster(tmp_path_factory.mktemp(f"wide-{flavour}"), flavour, templates)
     for shard in ("-80", "80-"):
         keys = [key for key in range(1, ROWS + 1) if cluster.shard_of(key) == shard]
         with pymysql.connect(**cluster.direct(f"commerce/{shard}")) as cnx, cnx.cursor() as cursor:
             for at in range(0, len(keys), 2000):
                 values = ",".join(f"({key},RPAD('{key}:',1024,'x'))" for key in keys[at : at + 2000])
                 cursor.execute(f"INSERT INTO wide (id, pad) VALUES {values}")
-    yield cluster
-    cluster.clear("wide")
+    try:
+        yield cluster
+    finally:
+        cluster.close()
 
 
 def processes(cluster: Cluster) -> list[int]:
