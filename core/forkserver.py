@@ -26,6 +26,8 @@ _SPAWN: Final = b"S"
 _STARTED: Final = b"P"
 _EXITED: Final = b"X"
 _PR_SET_PDEATHSIG: Final = 1
+GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""Serving processes make few cycles and many short-lived objects: Python's 700 would look through them all day."""
 STOP_GRACE_S: Final = 8.0
 
 WorkerMain = Callable[[int, int, socket.socket], None]
@@ -108,6 +110,7 @@ def _serve(control: socket.socket, worker_main: WorkerMain, address: tuple[str, 
     workers: dict[int, int] = {}
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     while not stopping:
         readable, _, _ = select.select([control.fileno(), wake_read], [], [])
         if wake_read in readable:

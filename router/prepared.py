@@ -9,6 +9,7 @@ the next COM_STMT_EXECUTE, as in MySQL; a statement runs in the database that wa
 """
 
 from collections.abc import Sequence
+from struct import pack, unpack
 from typing import TYPE_CHECKING, Final, overload
 
 from core.errors import SluiceError, fail
@@ -51,7 +52,7 @@ class PreparedStatement:
 
     __slots__ = (
         "columns", "cursor", "home", "id", "key", "literals", "long_data", "long_data_bytes", "long_data_error",
-        "parameter_count", "pieces", "runner", "scope", "text", "types", "view",
+        "parameter_count", "pieces", "runner", "scope", "text", "types_raw", "view",
     )  # fmt: skip
 
     def __init__(self, number: int, text: bytes, home: tuple[str, str, str], dialect: Dialect) -> None:
@@ -65,7 +66,8 @@ class PreparedStatement:
         self.literals = normalised.literals
         self.parameter_count = sum(1 for token in self.literals if token == _PLACEHOLDER)
         self.columns: list[Column] = []
-        self.types: tuple[int, ...] | None = None
+        self.types_raw: bytes | None = None
+        """The types bound last, as they came: for an execution that does not send them again."""
         self.long_data: dict[int, bytes] | None = None
         self.long_data_bytes = 0
         self.long_data_error: SluiceError | None = None
@@ -73,6 +75,12 @@ class PreparedStatement:
         self.runner: Runner | None = None
         self.view: ClusterView | None = None
         self.scope = ""
+
+    @property
+    def types(self) -> tuple[int, ...] | None:
+        """The types bound last; None before the first execution."""
+        raw = self.types_raw
+        return None if raw is None else unpack(f"<{len(raw) // 2}H", raw)
 
     def runner_for(self, session: Session) -> Runner:
         """The compiled plan, made anew when the cluster's view or the session's keyspace changed."""
@@ -94,7 +102,8 @@ class BoundLiterals(Sequence[bytes]):
 
     __slots__ = ("_execute", "_statement", "_values")
 
-    def __init__(self, statement: PreparedStatement, execute: Execute) -> None:
+    def __init__(self, statement: PreparedStatement, execute: Execute | bytes) -> None:
+        """`execute`: the execution, or its payload with types and without long data."""
         self._statement = statement
         self._execute = execute
         self._values: list[bytes] | None = None
@@ -115,6 +124,8 @@ class BoundLiterals(Sequence[bytes]):
 
     def _make(self) -> list[bytes]:
         execute = self._execute
+        if isinstance(execute, bytes):
+            execute = parse_execute(execute, self._statement.parameter_count)
         bound = iter(zip(execute.values(), execute.types, strict=False))
         found: list[bytes] = []
         for token in self._statement.literals:
@@ -218,8 +229,25 @@ def execute(session: Session, payload: bytes) -> None:
         raise statement.long_data_error  # until COM_STMT_RESET, as in MySQL
     statement.cursor = None
     count = statement.parameter_count
+    types_at = 11 + (count + 7) // 8
+    if (
+        count
+        and len(payload) >= types_at + 2 * count
+        and payload[types_at - 1] == 1
+        and not payload[5]
+        and statement.long_data is None
+        and session.codec is None
+        and session.scope == statement.home[2]
+        and not session.caps & CLIENT_QUERY_ATTRIBUTES
+    ):
+        # the common case: nothing to change, so nothing to read but what routing asks for
+        statement.types_raw = payload[types_at : types_at + 2 * count]
+        session.binary = True
+        literals = BoundLiterals(statement, payload)
+        statement.runner_for(session).run(session, statement.text, literals, payload[5:])
+        return
     asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
-    statement.types = asked.types
+    statement.types_raw = pack(f"<{len(asked.types)}H", *asked.types)
     wants_cursor = asked.wants_cursor
     if session.codec is not None:
         asked = _transcoded(asked, session.codec)

@@ -14,6 +14,7 @@ from pathlib import Path
 import uvloop
 
 from core.config import Config, ConfigError, Dsn, load
+from core.forkserver import GC_THRESHOLDS
 from tablet.process import Identity, StartError, TabletProcess
 
 
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     etcd = tuple(arguments.etcd) or config.etcd.endpoints
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         uvloop.run(_run(config, dsn, identity, etcd))
     except StartError as error:

@@ -57,11 +57,17 @@ class Statement(Opening):
             held = execution.handles.add(self.peer, connection, reserved, self.started_s)
             held.statement = self
             self.held = held
-        plain = not flags & (F_BEGIN | F_PREPARED) and self.sql and not self.is_prepare
-        if plain and connection.profile == self.profile:
+        plain = (
+            not flags & F_BEGIN and self.sql and not self.is_prepare and connection.profile == self.profile
+        )
+        if plain and (not flags & F_PREPARED or self._is_prepared(connection)):
             self._send()
         else:
             self.set_up()
+
+    def _is_prepared(self, connection: Connection) -> bool:
+        settings, database, _ = self.profile
+        return connection.prepared.get((self.sql, settings, database)) is not None
 
     def refused(self, error: SluiceError) -> None:
         """From the pool: there will be none."""

@@ -59,7 +59,7 @@ F_STATUS: Final = 256  # append handle and status to RESULT
 F_NO_AUTOCOMMIT: Final = (
     512  # the client's autocommit is off: clear SERVER_STATUS_AUTOCOMMIT in the status flags
 )
-F_MORE_RESULTS: Final = 1024  # set SERVER_MORE_RESULTS_EXISTS in the last status flags (for askers that number packets themselves)
+F_MORE_RESULTS: Final = 1024  # set SERVER_MORE_RESULTS_EXISTS at the end (for who numbers packets itself)
 F_ADMIN: Final = 2048  # for the tablet's own lane: never queued behind clients (health, KILL)
 F_OLAP: Final = 4096  # no query timeout, streams
 F_WARNINGS: Final = 16_384  # where there are warnings, send them (I_WARNINGS)
