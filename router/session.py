@@ -125,7 +125,7 @@ class Session:
         self.worker = worker
         self.connection = connection
         self.id = connection.id
-        self.user = user
+        self.user = worker.intern(user)
         self.keyspace = ""
         self.shard = ""
         self.scope: str = ""
@@ -336,8 +336,9 @@ class Session:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
         keyspace, shard = view.check_database(database)
         self.worker.admission.move(self.connection, self.user, keyspace, shard)
-        self.keyspace, self.shard = keyspace, shard
-        self.scope = f"{self.keyspace}:{self.shard}" if self.shard else self.keyspace
+        intern = self.worker.intern
+        self.keyspace, self.shard = intern(keyspace), intern(shard)
+        self.scope = intern(f"{keyspace}:{shard}") if shard else self.keyspace
 
     def database_name(self) -> str:
         """What DATABASE() says; empty for none."""
