@@ -21,6 +21,7 @@ _VSCHEMA = VSchema(
         "create or replace algorithm = merge sql security definer view shop.v as select 1",
         "alter view shop.v as select 1",
         "create view main.v as select * from shop.t",
+        "create definer = current_user view main.v as select * from shop.t",
     ],
 )
 def test_a_view_over_several_mysqls_is_refused(sql: str) -> None:
@@ -31,7 +32,12 @@ def test_a_view_over_several_mysqls_is_refused(sql: str) -> None:
 
 @pytest.mark.parametrize(
     "sql",
-    ["create view main.v as select * from main.t", "drop view shop.v", "create table main.v (view int)"],
+    [
+        "create view main.v as select * from main.t",
+        "create algorithm = temptable definer = current_user view main.v as select * from main.t",
+        "drop view shop.v",
+        "create table main.v (view int)",
+    ],
 )
 def test_other_ddl_goes_on(sql: str) -> None:
     assert isinstance(plan(sql, "shop", _VSCHEMA).plan, DdlPlan)
