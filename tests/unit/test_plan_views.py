@@ -34,10 +34,16 @@ def test_a_view_over_several_mysqls_is_refused(sql: str) -> None:
     "sql",
     [
         "create view main.v as select * from main.t",
-        "create algorithm = temptable definer = current_user view main.v as select * from main.t",
         "drop view shop.v",
         "create table main.v (view int)",
     ],
 )
 def test_other_ddl_goes_on(sql: str) -> None:
     assert isinstance(plan(sql, "shop", _VSCHEMA).plan, DdlPlan)
+
+
+def test_a_definer_does_not_hide_what_a_view_reads() -> None:
+    own = "create algorithm = temptable definer = current_user sql security invoker view v as select * from t"
+    assert isinstance(plan(own, "main", _VSCHEMA).plan, DdlPlan)
+    other = plan(own.replace("from t", "from shop.t"), "main", _VSCHEMA).plan
+    assert isinstance(other, PlanError)
