@@ -40,8 +40,7 @@ TEXTS = (
     "SELECT 1; SELECT 2",
     "SELECT 1; SELECT 'a;b' AS `x;y`; SELECT 3;",
     "SELECT 1; SELECT nosuchcolumn; SELECT 3",
-    "INSERT INTO note (id, body) VALUES (70007, 'x'); SELECT body FROM note WHERE id = 70007;"
-    " DELETE FROM note WHERE id = 70007; SELECT ROW_COUNT()",
+    "INSERT INTO note (id, body) VALUES (70007, 'x'); DELETE FROM note WHERE id = 70007; SELECT ROW_COUNT()",
     "SET @a = 5; SELECT @a; SET @a = @a + 1; SELECT @a AS b",
     'SET sql_mode = \'ANSI_QUOTES\'; SELECT 1 AS "a;b"; SET sql_mode = DEFAULT; SELECT "c;d" AS e',
     "BEGIN; INSERT INTO note (id, body) VALUES (70002, 'x'); ROLLBACK; SELECT COUNT(*) FROM note WHERE id = 70002",
