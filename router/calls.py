@@ -5,7 +5,6 @@ is freed.
 """
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -221,7 +220,7 @@ class Calls:
     ) -> Answer:
         tx = session.tx
         if tx is None and not session.autocommit:
-            tx = session.open_transaction(explicit=False)
+            tx = session.open_transaction()
         reserved = session.reserved.get(link) if session.reserved else None
         if tx is None:
             handle = session.reserved_handle(link)
@@ -368,13 +367,3 @@ class Calls:
             tx.committing = False
             if tx.lost:
                 tx.free()
-
-    async def gather(self, calls: Sequence["asyncio.Task[Answer]"]) -> list[Answer]:
-        """All answers, in order. If one raises, the others are cancelled first and the error is raised."""
-        try:
-            return list(await asyncio.gather(*calls))
-        except BaseException:
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
-            raise

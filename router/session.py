@@ -386,7 +386,7 @@ class Session:
         self.resend = None
         tx = self.tx
         if tx is None and not self.autocommit:
-            tx = self.open_transaction(explicit=False)
+            tx = self.open_transaction()
         flags |= self.flags | m.F_STATUS
         if not self.autocommit:
             flags |= m.F_NO_AUTOCOMMIT
@@ -465,7 +465,7 @@ class Session:
         if number in _LOST_NUMBERS:
             self.worker.log.info("session %d (%s): %s", self.id, self.user, text)
 
-    def open_transaction(self, explicit: bool, begin: list[str] | None = None) -> Transaction:
+    def open_transaction(self, begin: list[str] | None = None) -> Transaction:
         """Opens a transaction in the router; no tablet hears of it before a statement needs its shard."""
         statements = begin if begin is not None else ["START TRANSACTION"]
         if self.next_transaction:
@@ -474,7 +474,6 @@ class Session:
         if self.tx is None:
             self.worker.transactions += 1
         self.tx = Transaction(statements)
-        del explicit
         return self.tx
 
     def transaction_over(self) -> None:

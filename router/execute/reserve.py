@@ -13,9 +13,8 @@ from typing import Final
 from core.errors import not_supported
 from core.rpc import messages as m
 from router.calls import Answer, TabletError
-from router.engine.merge import MergeRun
-from router.engine.output import ClientFlavour
 from router.execute.route import Choose
+from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.prepared import bound_text
 from router.reservation import Reservation
@@ -86,7 +85,7 @@ async def _run_bracketed(
             session.warnings = warnings  # those of the client's own statement only
     finally:
         session.release_unpinned(link)
-    _reply(session, answer)
+    reply_whole(session, answer)
 
 
 async def _read_back(
@@ -130,7 +129,7 @@ async def run_pinned(
             reserved.note(text, time())
     finally:
         session.release_unpinned(link)
-    _reply(session, answer)
+    reply_whole(session, answer)
 
 
 async def _admit(session: Session, link: Link) -> None:
@@ -198,19 +197,3 @@ def _variables(text: bytes, session: Session) -> dict[str, str]:
                 name = name[1:-1]
             found.setdefault(name.lower(), spelt)
     return found
-
-
-def _reply(session: Session, answer: Answer) -> None:
-    """The answer of a whole statement for the client, whatever it is."""
-    if answer.info & m.I_OK and not answer.failed:
-        session.note_ok(answer.data)
-    if not session.binary or answer.info & (m.I_OK | m.I_ERR):
-        session.reply(answer.data)
-        return
-    client = ClientFlavour(
-        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF), binary=True, status=session.status
-    )
-    run = MergeRun(None, 1, client, 1 << 62)
-    for packets in run.feed(0, answer.data, True):
-        session.connection.write(bytes(packets))
-    session.finish()

@@ -14,6 +14,7 @@ from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
 from router.execute.route import chooser_links
 from router.execute.values import number_of, render
+from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import SelectPlan
 from router.prepared import bound_text
@@ -177,7 +178,7 @@ class SeveralShards:
             shards = tuple(link.shard for link in links)
             await session.worker.admission.enter(session, links[0].keyspace, shards)
         if session.tx is None and not session.autocommit:
-            session.open_transaction(explicit=False)
+            session.open_transaction()
         tx = session.tx
         if tx is not None:
             flags &= ~m.F_CONSOLIDATE
@@ -220,13 +221,4 @@ async def run_as_binary(
     if session.worker.admission.limits_queries:
         await session.worker.admission.enter(session, link.keyspace, (link.shard,))
     answer = await session.worker.calls.in_session(session, link, sql, flags=flags, tables=tables)
-    if answer.info & (m.I_OK | m.I_ERR):
-        session.reply(answer.data)
-        return
-    client = ClientFlavour(
-        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF), binary=True, status=session.status
-    )
-    run = MergeRun(None, 1, client, 1 << 62)
-    for packets in run.feed(0, answer.data, True):
-        session.connection.write(bytes(packets))
-    session.finish()
+    reply_whole(session, answer)

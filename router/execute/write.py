@@ -44,7 +44,7 @@ async def write_on(
             "SHOW PINS says what holds it; end that first.",
         )
     if own:
-        session.open_transaction(explicit=False)
+        session.open_transaction()
         session.implicit = True
     done: list[Link] = []
     oks: list[Ok] = []
@@ -77,7 +77,7 @@ async def _set_savepoint(session: Session, link: Link) -> None:
     tx = session.tx
     calls = session.worker.calls
     if tx is None:
-        tx = session.open_transaction(explicit=False)
+        tx = session.open_transaction()
     tx.check()
     if not tx.handle_on(link):
         session.check_joining(tx, link)

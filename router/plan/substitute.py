@@ -12,7 +12,7 @@ from router.plan.context import Statement, encoded
 from router.plan.plans import Bind, LocalColumn, Planned, SubstitutePlan, Template
 from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexeme
 
-_FUNCTIONS: Final = {
+FUNCTIONS: Final = {
     "LAST_INSERT_ID": "last_insert_id",
     "FOUND_ROWS": "found_rows",
     "ROW_COUNT": "row_count",
@@ -25,6 +25,7 @@ _FUNCTIONS: Final = {
     "CURRENT_USER": "user",
     "VERSION": "version",
 }
+"""Functions of session state, by the name a spot has for them."""
 Spot = tuple[str, str]
 
 
@@ -82,11 +83,11 @@ def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
                 found.append((lexeme.start, lexeme.end, ("variable", _variable(lexeme.text))))
             elif len(lexeme.text) > 1 and not _is_account(lexemes, at):
                 found.append((lexeme.start, lexeme.end, ("user_variable", _user_variable(lexeme.text))))
-        elif lexeme.kind is WORD and lexeme.text in _FUNCTIONS:
+        elif lexeme.kind is WORD and lexeme.text in FUNCTIONS:
             if at and lexemes[at - 1].text in (".", "AS") and lexemes[at - 1].kind in (MARK, WORD):
                 continue
             if [one.text for one in lexemes[at + 1 : at + 3]] == ["(", ")"]:
-                found.append((lexeme.start, lexemes[at + 2].end, ("function", _FUNCTIONS[lexeme.text])))
+                found.append((lexeme.start, lexemes[at + 2].end, ("function", FUNCTIONS[lexeme.text])))
             elif lexeme.text == "CURRENT_USER" and (at + 1 >= len(lexemes) or lexemes[at + 1].text != "("):
                 found.append((lexeme.start, lexeme.end, ("function", "user")))
     return found

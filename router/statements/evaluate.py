@@ -5,6 +5,7 @@ from typing import Final
 from core.errors import SluiceError, fail, not_supported
 from router.calls import TabletError
 from router.plan.purity import reserve_reason
+from router.plan.substitute import FUNCTIONS
 from router.session import Session
 from router.sql.literals import literal_value
 from router.statements.assignments import constant_literal
@@ -60,21 +61,6 @@ def _state(session: Session, text: str) -> bytes:
     return value_of_spot(session, ("user_variable", name.lower()))
 
 
-_FUNCTIONS: Final = {
-    "LAST_INSERT_ID": "last_insert_id",
-    "FOUND_ROWS": "found_rows",
-    "ROW_COUNT": "row_count",
-    "CONNECTION_ID": "connection_id",
-    "DATABASE": "database",
-    "SCHEMA": "database",
-    "USER": "user",
-    "SESSION_USER": "user",
-    "SYSTEM_USER": "user",
-    "CURRENT_USER": "user",
-    "VERSION": "version",
-}
-
-
 def substituted(session: Session, words: Words, start: int, end: int) -> bytes:
     """The text of lexemes `start` to before `end` with session state as literals. Raises 1235 for `@x := ...`."""
     pieces: list[bytes] = []
@@ -96,10 +82,10 @@ def substituted(session: Session, words: Words, start: int, end: int) -> bytes:
             new = _state(session, one.text)
         elif (
             one.kind is WORD
-            and one.text in _FUNCTIONS
+            and one.text in FUNCTIONS
             and [x.text for x in lexemes[index + 1 : index + 3]] == ["(", ")"]
         ):
-            new = value_of_spot(session, ("function", _FUNCTIONS[one.text]))
+            new = value_of_spot(session, ("function", FUNCTIONS[one.text]))
             stop = lexemes[index + 2].end
             index += 2
         if new is not None:

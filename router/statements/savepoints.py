@@ -79,7 +79,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         if session.autocommit:
             session.ok()  # MySQL too: it is gone with the statement
             return
-        tx = session.open_transaction(explicit=False)
+        tx = session.open_transaction()
     tx.check()
     if kind is Kind.SAVEPOINT:
         left, text = added(tx.savepoints, name), statement(name)

@@ -88,7 +88,7 @@ def begin(session: Session, kind: Kind, sql: bytes) -> None:
 
 def _open(session: Session, text: str) -> None:
     session.transaction_over()
-    tx = session.open_transaction(explicit=True, begin=[text])
+    tx = session.open_transaction(begin=[text])
     tx.read_only = "READ ONLY" in text
 
 
@@ -146,7 +146,7 @@ async def _end(session: Session, kind: Kind, chain: bool, release: bool) -> None
         begin_again = session.tx.begin if session.tx is not None else None
         await session.worker.calls.commit(session)
         if chain and begin_again is not None:
-            session.open_transaction(explicit=True, begin=begin_again)
+            session.open_transaction(begin=begin_again)
     else:
         await _rollback(session)
         _over(session, chain)
@@ -185,4 +185,4 @@ def _over(session: Session, chain: bool) -> None:
     tx = session.tx
     session.transaction_over()
     if chain:
-        session.open_transaction(explicit=True, begin=tx.begin if tx is not None else None)
+        session.open_transaction(begin=tx.begin if tx is not None else None)

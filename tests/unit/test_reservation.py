@@ -125,7 +125,7 @@ async def test_a_tablet_that_restarts_takes_the_pins_with_it_and_says_so_once() 
 async def test_inside_a_transaction_its_connection_is_the_reserved_one() -> None:
     one = One()
     session, link = one.session, one.tablet.link
-    session.open_transaction(explicit=True)
+    session.open_transaction()
     session.forward(link, 0, (), b"update t", None)
     await turns()
     await one.pinned(b"select get_lock('a', 1)")
