@@ -4,6 +4,8 @@
 BIN := .venv/bin
 # Options for pytest, such as: make test ARGS="-k wire -x"
 ARGS ?=
+# Processes that share the tests: one for each flavour of server.
+PROCESSES ?= 2
 
 up: ## set up what is missing and start the demo cluster (Ctrl-C stops it)
 	@scripts/setup.sh up
@@ -15,7 +17,7 @@ down: ## stop the demo cluster
 test: ## set up both servers and every client, then lint, types and all tests
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest --ignore=tests/clients/test_suites.py $(ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --ignore=tests/clients/test_suites.py $(ARGS)
 
 test-fast: ## the tests that need no server
 	@$(BIN)/python -m pytest -q -m "not e2e and not slow and not fault" $(ARGS)

@@ -45,6 +45,10 @@ MAX_AHEAD_BYTES: Final = 1 << 20
 _COM_QUERY: Final = 3
 
 
+def _to_nobody(data: bytes) -> None:
+    """What is written to a client that has left: nothing."""
+
+
 class TlsTransport:
     """A transport that encrypts: what `Connection` writes to once TLS is on."""
 
@@ -455,6 +459,7 @@ class Connection(asyncio.Protocol):
         if self.state == BUSY:
             self.worker.active -= 1
         self.state = CLOSED
+        self.write = _to_nobody  # an answer that comes later has no reader
         self._reader = None
         self._login = None
         session, self.session = self.session, None

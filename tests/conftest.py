@@ -12,6 +12,14 @@ from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Templates
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Shares tests out to processes (`-n`): all of a flavour in one, as they share its cluster; the rest by file."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        of_flavour = None if callspec is None else callspec.params.get("flavour")
+        item.add_marker(pytest.mark.xdist_group(of_flavour or item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session", params=FLAVOURS)
 def flavour(request: pytest.FixtureRequest) -> Flavour:
     """Each installed flavour in turn: "mysql", "mariadb"."""

@@ -46,7 +46,8 @@ def test_one_frame_for_scripts(cluster: Cluster) -> None:
     for shard in ("commerce/-80", "commerce/80-", "main/-"):
         (row,) = [line for line in lines if line.startswith(shard + " ")]
         assert row.split()[1] == "up"
-        assert row.split()[-1].endswith(f"/{cluster.pool_size}")
+        # Direct connections of other tests count among MySQL's threads until the tablet looks again.
+        assert row.split()[-1].rstrip("!").endswith(f"/{cluster.pool_size}")
     assert len([line for line in lines if line.startswith("router-")]) >= cluster.workers
 
 
