@@ -278,7 +278,7 @@ class Calls:
         if session.tx is tx:
             tx.note(link, answer.handle)
             if not answer.status & SERVER_STATUS_IN_TRANS:
-                session.transaction_over()
+                session.transaction_ended_on(link, failed=answer.failed)
         elif answer.handle:
             link.free(answer.handle)
         return answer

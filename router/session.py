@@ -279,7 +279,7 @@ class Session:
         self.request = 0
         self.resend = None
         if self.tx is not None or self.reserved is not None:
-            self._note_held(handle, status)
+            self._note_held(info, handle, status)
         if info & _I_OK:
             self.note_ok(data)
         else:
@@ -441,7 +441,7 @@ class Session:
             self, flags, tx.handle_on(link), self.user, self.settings_text, tables, sql, extra
         )
 
-    def _note_held(self, handle: int, status: int) -> None:
+    def _note_held(self, info: int, handle: int, status: int) -> None:
         link = self.link
         assert link is not None
         tx = self.tx
@@ -451,7 +451,7 @@ class Session:
             return
         tx.note(link, handle)
         if not status & SERVER_STATUS_IN_TRANS:
-            self.transaction_over()
+            self.transaction_ended_on(link, failed=bool(info & _I_ERR))
 
     def _note_fail(self, link: Link, number: int, text: str, handle: int) -> None:
         tx = self.tx
@@ -475,6 +475,18 @@ class Session:
             self.worker.transactions += 1
         self.tx = Transaction(statements)
         return self.tx
+
+    def transaction_ended_on(self, link: Link, *, failed: bool) -> None:
+        """The server of `link` says that the transaction is over: rolled back by an error (a deadlock), or committed
+        by a statement that does so. A commit that other shards have not heard of loses the transaction: half of it
+        is done, and the client must know."""
+        tx = self.tx
+        if tx is not None and not failed and any(held is not link for held in tx.held):
+            tx.lose(
+                f"a statement committed it on {link.keyspace}/{link.shard}; on the other shards it was rolled back"
+            )
+        else:
+            self.transaction_over()
 
     def transaction_over(self) -> None:
         """The transaction ended: gives back what it still holds (rolled back where it was still open)."""

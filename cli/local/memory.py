@@ -26,7 +26,9 @@ _POOL_STEP_BYTES: Final = 8 * MIB
 _POOL_MIN_BYTES: Final = 24 * MIB
 
 TEMPTABLE_BYTES: Final = 16 * MIB
-"""MySQL keeps all temporary tables of all connections in this much, and the rest on disk."""
+"""What MySQL may use for temporary tables beside one block of TMP_TABLE_BYTES a connection, which each keeps once it
+had one; the rest goes to disk. Without a block of its own for each connection, MySQL 9.7 fails recursive common table
+expressions with error 1146."""
 
 DIRECT_CONNECTIONS: Final = 4
 """Beyond pool_size: for `clusterctl` while it sets up, and for people who look at the shard itself."""
@@ -60,11 +62,15 @@ def buffer_pool_bytes(memory_bytes: int) -> int:
     return max(_POOL_MIN_BYTES, memory_bytes // 4 // _POOL_STEP_BYTES * _POOL_STEP_BYTES)
 
 
+def temptable_bytes(connections: int) -> int:
+    """MySQL's temptable_max_ram for a server with that many connections."""
+    return TEMPTABLE_BYTES + connections * TMP_TABLE_BYTES
+
+
 def connection_bytes(flavour: Flavour) -> int:
     """One connection at its worst: its thread and every buffer it may fill in one ordinary statement."""
     buffers = SORT_BUFFER_BYTES + JOIN_BUFFER_BYTES + READ_BUFFER_BYTES + READ_RND_BUFFER_BYTES
-    temporary = TMP_TABLE_BYTES if flavour == "mariadb" else 0  # MySQL's are in BASE_BYTES, for all together
-    return THREAD_BYTES[flavour] + buffers + temporary
+    return THREAD_BYTES[flavour] + buffers + TMP_TABLE_BYTES
 
 
 def memory_need(pool_size: int, flavour: Flavour, memory_bytes: int) -> MemoryNeed:

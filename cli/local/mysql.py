@@ -18,9 +18,9 @@ from cli.local.memory import (
     READ_BUFFER_BYTES,
     READ_RND_BUFFER_BYTES,
     SORT_BUFFER_BYTES,
-    TEMPTABLE_BYTES,
     TMP_TABLE_BYTES,
     buffer_pool_bytes,
+    temptable_bytes,
 )
 from cli.local.paths import log_tail, socket_path
 
@@ -115,7 +115,10 @@ def start_argv(server: MysqlServer) -> list[str]:
     if mysql:
         # The pool's size is rounded up to whole chunks, of 128 MiB unless told otherwise.
         argv += ["--innodb-buffer-pool-chunk-size=8M", "--innodb-redo-log-capacity=64M", "--mysqlx=OFF"]
-        argv += [f"--temptable-max-ram={TEMPTABLE_BYTES}", "--innodb-buffer-pool-in-core-file=OFF"]
+        argv += [
+            f"--temptable-max-ram={temptable_bytes(server.max_connections)}",
+            "--innodb-buffer-pool-in-core-file=OFF",
+        ]
     else:
         argv += [
             "--innodb-log-file-size=64M",

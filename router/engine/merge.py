@@ -240,6 +240,8 @@ class MergeRun:
         return order_key(columns, order, enum_weights=self.enum_weights)
 
     def _distinct(self, columns: Sequence[Column], merge: Merge, sink: Sink) -> Sink:
+        if merge.exact:
+            return distinct(sink, lambda values: tuple(values), self._max_rows, False)
         weights = {key.column: key for key in merge.distinct_weights}
         keys = [weights.get(at, OrderKey(at)) for at in range(merge.visible)]
         forget = bool(merge.order) and all(key.column < merge.visible for key in merge.order)

@@ -76,6 +76,9 @@ async def _run_bracketed(
                 f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
             )
             await _must(session, link, f"SET {setting}".encode())
+        if reason == "LAST_INSERT_ID(value)":
+            # where the function is not reached, the connection would tell what another session left
+            await _must(session, link, b"SET last_insert_id = %d" % session.last_insert_id)
         answer = await session.worker.calls.in_session(
             session, link, text, flags=flags | _flavour(session), tables=tables
         )
@@ -83,6 +86,34 @@ async def _run_bracketed(
         if not answer.failed:
             await _read_back(session, link, names, answer, reason)
             session.warnings = warnings  # those of the client's own statement only
+    finally:
+        session.release_unpinned(link)
+    reply_whole(session, answer)
+
+
+async def run_prepared(
+    session: Session, link: Link, text: bytes, values: Sequence[bytes], before: Sequence[Sequence[bytes]]
+) -> None:
+    """Has `link` prepare `text` and execute it with `values` (literals) in user variables, and answers: where MySQL
+    gives a parameter another type than the literal has. The type follows from the values it was executed with
+    `before` too. Raises SluiceError."""
+    await _admit(session, link)
+    await reserve(session, link)
+    names = [b"@`sluice value %d`" % at for at in range(len(values))]
+    execute = b"EXECUTE `sluice statement` USING " + b", ".join(names)
+    try:
+        copied = b"SET @`sluice text` = CONVERT(0x%s USING utf8mb4)" % text.hex().encode()
+        await _must(session, link, copied)
+        await _must(session, link, b"PREPARE `sluice statement` FROM @`sluice text`")
+        for earlier in (*before, values):
+            setting = [b"%s = %s" % pair for pair in zip(names, earlier, strict=True)]
+            await _must(session, link, b"SET " + b", ".join(setting))
+            if earlier is not values:
+                await _must(session, link, execute)
+        answer = await session.worker.calls.in_session(session, link, execute, flags=_flavour(session))
+        warnings = session.warnings
+        await _must(session, link, b"DEALLOCATE PREPARE `sluice statement`")
+        session.warnings = warnings
     finally:
         session.release_unpinned(link)
     reply_whole(session, answer)
@@ -109,7 +140,7 @@ async def _read_back(
         session.user_variables = variables
     if "FOUND_ROWS()" in cells:
         session.found_rows = int(cells["FOUND_ROWS()"][1] or 0)
-    if "LAST_INSERT_ID()" in cells and not answer.info & m.I_OK:
+    if "LAST_INSERT_ID()" in cells:
         session.last_insert_id = int(cells["LAST_INSERT_ID()"][1] or 0)
 
 

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from core.errors import not_supported
 from core.rpc import messages as m
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
+from router.execute.refuse import refuse
 from router.execute.route import chooser_links
 from router.execute.values import number_of, render
 from router.execute.whole import reply_whole
@@ -142,9 +142,10 @@ class SeveralShards:
 
     def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         plan = self._plan
-        if plan.refusal is not None:
-            raise not_supported(*plan.refusal)
         links = self._links(literals)
+        if plan.refusal is not None:
+            refuse(session, plan, links[0], sql, literals, params)
+            return
         text = bound_text(sql, literals) if params is not None else sql
         limit = offset = None
         if plan.merge is not None:

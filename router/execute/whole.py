@@ -1,9 +1,12 @@
 """A whole answer of a tablet as the answer of the client's statement."""
 
+from collections.abc import Sequence
+
 from core.rpc import messages as m
 from router.calls import Answer
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
+from router.plan.plans import Merge
 from router.session import Session
 
 
@@ -20,4 +23,19 @@ def reply_whole(session: Session, answer: Answer) -> None:
     run = MergeRun(None, 1, client, 1 << 62)
     for packets in run.feed(0, answer.data, True):
         session.connection.write(bytes(packets))
+    session.finish()
+
+
+def reply_distinct(session: Session, answers: Sequence[bytes]) -> None:
+    """Answers with the rows of several result sets (classic EOF flavour), those that are the same in every byte once:
+    what the shards say of a table that a client takes for one."""
+    client = ClientFlavour(
+        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF), binary=session.binary, status=session.status
+    )
+    merge = Merge(visible=-1, distinct=True, exact=True)
+    run = MergeRun(merge, len(answers), client, session.worker.boot.config.router.max_memory_rows)
+    for index, data in enumerate(answers):
+        for packets in run.feed(index, data, True):
+            session.connection.write(bytes(packets))
+    session.affected_rows = -1
     session.finish()

@@ -12,7 +12,9 @@ from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
 from router.calls import Answer, TabletError
 from router.engine.affected import combine_oks
+from router.execute.refuse import refuse
 from router.execute.route import chooser_links
+from router.execute.whole import reply_distinct
 from router.gateway import Link
 from router.plan.plans import DdlPlan, DmlPlan
 from router.prepared import bound_text
@@ -30,8 +32,11 @@ async def write_on(
     tables: tuple[str, ...] | None,
     *,
     insert_id: int = 0,
+    copies: bool = False,
 ) -> None:
-    """Runs each text on its link as one statement of the session, and answers. Raises SluiceError."""
+    """Runs each text on its link as one statement of the session, and answers. Raises SluiceError.
+
+    `copies`: all do the same to the same rows, which count once."""
     calls = session.worker.calls
     if session.worker.admission.limits_queries:
         shards = tuple(link.shard for link, _ in work)
@@ -69,7 +74,7 @@ async def write_on(
         if own and session.tx is not None:
             session.transaction_over()
         session.implicit = False
-    total = combine_oks(oks, status=session.status)
+    total = combine_oks(oks[:1] if copies else oks, status=session.status)
     session.ok(total.affected_rows, insert_id or total.last_insert_id, total.warnings, total.info)
 
 
@@ -118,11 +123,13 @@ class WriteSeveral:
         self._links = chooser_links(plan.chooser, view)
 
     def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        links = self._links(literals)
         if self._plan.refusal is not None:
-            raise not_supported(*self._plan.refusal)
+            refuse(session, self._plan, links[0], sql, literals, params)
+            return
         text = bound_text(sql, literals) if params is not None else sql
-        work = [(link, text) for link in self._links(literals)]
-        session.start(write_on(session, work, self._plan.tables))
+        work = [(link, text) for link in links]
+        session.start(write_on(session, work, self._plan.tables, copies=self._plan.copies))
 
 
 async def _define(session: Session, link: Link, sql: bytes, tables: tuple[str, ...] | None) -> Answer:
@@ -170,7 +177,7 @@ class DdlRunner:
         if session.tx is not None and plan.commits:
             await calls.commit(session)
         oks: list[Ok] = []
-        rows: bytes | None = None
+        rows: list[bytes] = []
         for link in self._links:
             try:
                 answer = await _define(session, link, sql, plan.tables)
@@ -196,9 +203,9 @@ class DdlRunner:
             if answer.info & m.I_OK:
                 oks.append(_ok_of(answer))
             else:
-                rows = answer.data  # CHECK TABLE and the like answer with rows: those of the last shard
-        if rows is not None:
-            session.reply(rows)
+                rows.append(answer.data)
+        if rows:
+            reply_distinct(session, rows)
             return
         total = combine_oks(oks, status=session.status)
         session.ok(total.affected_rows, 0, total.warnings, total.info)

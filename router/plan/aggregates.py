@@ -35,6 +35,7 @@ def plan_groups(
         raise CannotPlanError("SELECT * with GROUP BY over several shards", "Name the columns.")
     if next(tree.find_all(exp.Window), None) is not None:
         raise CannotPlanError("window functions with GROUP BY over several shards", BY_KEY)
+    columns.grouped = group is not None
     keys = _group_keys(tree, columns)
     planner = _Aggregates(columns, block)
     for at, (item, one) in enumerate(zip(columns.clauses.items, tree.expressions, strict=True)):

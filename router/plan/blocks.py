@@ -13,7 +13,7 @@ from router.plan.block import ONE_SHARD, Block, CannotPlanError, exported_keys, 
 from router.plan.colocation import Outer, anchor_block, attach, colocated, combine
 from router.plan.equalities import Equalities, column_pairs, conjuncts, restrictions
 from router.plan.locality import is_plain
-from router.plan.names import Kind, Scope, Source, cte_of, table_of, table_source, tables_in
+from router.plan.names import Kind, Scope, Source, cte_of, is_dual, table_of, table_source, tables_in
 from router.plan.shape import own_expressions, queries
 from router.sql.parse import exp
 from router.vschema import TableType, VSchema
@@ -158,6 +158,8 @@ class Analysis:
     def _table(self, node: exp.Table) -> Source:
         alias = node.alias_or_name
         self._numbers += 1
+        if is_dual(node):
+            return Source(self._numbers, alias, Kind.REFERENCE, complete=True)
         table = table_of(node, self.keyspace, self.vschema)
         if table is None:
             return Source(self._numbers, alias, Kind.REFERENCE)

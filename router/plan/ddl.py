@@ -123,8 +123,13 @@ def _is_qualified(lexemes: list[Lexeme], at: int) -> bool:
 
 
 def admin(statement: Statement) -> Planned:
-    """ANALYZE, CHECK, CHECKSUM, OPTIMIZE, REPAIR TABLE on a sharded keyspace: each shard's answer in turn."""
-    keyspace = _keyspace(statement)
+    """ANALYZE, CHECK, CHECKSUM, OPTIMIZE, REPAIR TABLE. All but CHECKSUM commit; what the shards say alike is said
+    once, and CHECKSUM gives each shard's answer in turn."""
+    keyspace = statement.keyspace if statement.shard else _keyspace(statement)
+    if statement.lexemes[0].text != "CHECKSUM":
+        return Planned(DdlPlan(keyspace, ()), "write", ("table maintenance goes to every shard",))
+    if statement.shard:
+        return Planned(SelectPlan(Chooser(Choice.UNSHARDED, keyspace), (), False), "route")
     merge = Merge(visible=-1) if statement.sharded(keyspace) else None
     choice = Choice.SCATTER if merge is not None else Choice.UNSHARDED
     made = SelectPlan(Chooser(choice, keyspace), (), False, merge=merge)

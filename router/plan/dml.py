@@ -41,7 +41,9 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
                 "Compute the value first, and name the rows in WHERE.",
             )
         return Planned(
-            DmlPlan(Chooser(Choice.SCATTER, keyspace), tables.names), "write", ("reference tables",)
+            DmlPlan(Chooser(Choice.SCATTER, keyspace), tables.names, copies=True),
+            "write",
+            ("reference tables",),
         )
     chooser = chooser_of(statement, block, keyspace)
     if chooser.choice is Choice.EQUAL and block.refusal is None:

@@ -155,7 +155,9 @@ def _reference(statement: Statement, table: Table, at: int) -> Planned:
             "INSERT ... SELECT into a reference table", "Read the rows, and write them with VALUES."
         )
     return Planned(
-        DmlPlan(Chooser(Choice.SCATTER, table.keyspace), (table.name,)), "write", ("a reference table",)
+        DmlPlan(Chooser(Choice.SCATTER, table.keyspace), (table.name,), copies=True),
+        "write",
+        ("a reference table",),
     )
 
 

@@ -141,9 +141,14 @@ def tables_in(tree: exp.Expr) -> list[exp.Table]:
         if isinstance(table.this, exp.Identifier)
         and not (using and table is tree.this)
         and table.arg_key != "tables"
-        and not (not table.db and table.name.lower() == "dual")
+        and not is_dual(table)
         and cte_of(table) is None
     ]
+
+
+def is_dual(table: exp.Table) -> bool:
+    """FROM DUAL: no table."""
+    return not table.db and isinstance(table.this, exp.Identifier) and table.name.lower() == "dual"
 
 
 def cte_of(table: exp.Table) -> exp.CTE | None:

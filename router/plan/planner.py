@@ -92,6 +92,8 @@ def _plan(
             return found
     if verb is Verb.DDL:
         return ddl.plan(statement)
+    if verb is Verb.ADMIN and not statement.lexed.conditional:
+        return ddl.admin(statement)
     made = _one_keyspace(statement, verb) or _across_shards(statement, verb)
     if reserve and made.tier != "refused":
         return Planned(made.plan, made.tier, made.why, reserve)
@@ -129,8 +131,6 @@ def _as_it_is(statement: Statement, verb: Verb, keyspace: str, why: str) -> Plan
         )
         writes = not shared and may_write(lexemes)
         return Planned(SelectPlan(chooser, tables or (), shared, locking, writes=writes), "route", (why,))
-    if verb is Verb.ADMIN:
-        return Planned(SelectPlan(chooser, (), False), "route", (why,))
     return Planned(DmlPlan(chooser, tables), "route", (why,))
 
 
@@ -156,12 +156,14 @@ def _across_shards(statement: Statement, verb: Verb) -> Planned:
         )
     if verb is Verb.INSERT:
         return insert.plan(statement)
-    if verb is Verb.ADMIN:
-        return ddl.admin(statement)
     tree = statement.read()
     if tree is None:
         return _passes_one_shard(
-            statement, verb, f"a statement it cannot read ({statement.unreadable})", "Write it more simply."
+            statement,
+            verb,
+            f"a statement it cannot read ({statement.unreadable})",
+            "Write it more simply.",
+            unread=True,
         )
     tables = tables_of(statement, tree)
     if not tables.tables:
@@ -201,7 +203,9 @@ def _anywhere(statement: Statement, tables: Tables) -> Planned:
     return Planned(SelectPlan(Chooser(Choice.ANY, keyspace), (), shared, writes=writes), "route", (why,))
 
 
-def _passes_one_shard(statement: Statement, verb: Verb, construct: str, instead: str) -> Planned:
+def _passes_one_shard(
+    statement: Statement, verb: Verb, construct: str, instead: str, unread: bool = False
+) -> Planned:
     """What cannot be planned: right where the keyspace happens to have one shard, else refused."""
     keyspace = statement.keyspace
     if keyspace not in statement.vschema.keyspaces or names_other_keyspace(statement):
@@ -213,8 +217,8 @@ def _passes_one_shard(statement: Statement, verb: Verb, construct: str, instead:
     )
     if reads and not statement.lexed.conditional:
         return Planned(
-            SelectPlan(chooser, (), False, is_locking(statement.lexemes), refusal=refusal),
+            SelectPlan(chooser, (), False, is_locking(statement.lexemes), refusal=refusal, unread=unread),
             "refused",
             (construct,),
         )
-    return Planned(DmlPlan(chooser, None, refusal), "refused", (construct,))
+    return Planned(DmlPlan(chooser, None, refusal, unread), "refused", (construct,))

@@ -96,6 +96,7 @@ class Merge:
     aggregates: tuple[Aggregate, ...] = ()
     grouped: bool = False  # aggregation: `group` empty means one row over everything
     distinct: bool = False
+    exact: bool = False  # DISTINCT drops only rows that are the same byte by byte
     distinct_weights: tuple[OrderKey, ...] = ()  # the keys of DISTINCT, one for each visible column
     limit: Bind | int | None = None
     offset: Bind | int | None = None
@@ -137,6 +138,7 @@ class SelectPlan:
     merge: Merge | None = None
     refusal: tuple[str, str] | None = None
     writes: bool = False  # calls a function that is not MySQL's own, which may write any table
+    unread: bool = False  # refused because it could not be read: MySQL decides whether that is a syntax error
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class DmlPlan:
     chooser: Chooser
     tables: tuple[str, ...] | None
     refusal: tuple[str, str] | None = None
+    unread: bool = False  # as in SelectPlan
+    copies: bool = False  # every shard has the same rows: what one affected is what the statement affected
 
 
 @dataclass(frozen=True, slots=True)

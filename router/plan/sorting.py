@@ -45,6 +45,8 @@ class Columns:
         self.names: list[tuple[int, str]] = []
         self.replaced: list[tuple[int, int, Pieces]] = []
         self._places: dict[Pieces, int] = {}
+        self.grouped = False
+        """The rows are groups: a hidden column has to have one value in each."""
         self.grouped_place: Callable[[Pieces, exp.Expr], int | None] = lambda pieces, expression: None
         """Where ORDER BY of a grouped query finds an expression that is not selected."""
         self._before_star = next(
@@ -106,9 +108,19 @@ class Columns:
             return OrderKey(at, self.add((b"(", *pieces, b") + 0")), descending)
         if kind not in _TEXT_TYPES:
             return OrderKey(at, -1, descending)
-        weight = self.add((b"WEIGHT_STRING(", *pieces, b")"))
+        # MySQL's ONLY_FULL_GROUP_BY does not see that a function of a grouped expression has one value a group
+        inside = self.grouped and not isinstance(expression, exp.Column) and not expression.find(exp.AggFunc)
+        before, behind = (b"MIN(", b")") if inside else (b"", b"")
+        weight = self.add((before + b"WEIGHT_STRING(", *pieces, b")" + behind))
+        empty = (*pieces, b", 0)")
         pad = self.add(
-            (b"IF(LEFT(", *pieces, b", 0) = ' ', WEIGHT_STRING(CONCAT(LEFT(", *pieces, b", 0), ' ')), '')")
+            (
+                before + b"IF(LEFT(",
+                *empty,
+                b" = ' ', WEIGHT_STRING(CONCAT(LEFT(",
+                *empty,
+                b", ' ')), '')" + behind,
+            )
         )
         return OrderKey(at, weight, descending, pad)
 

@@ -7,15 +7,24 @@ Divergence from MySQL: a mistake in the text is told by EXECUTE, not by PREPARE.
 from typing import Final
 
 from core.errors import fail, not_supported
+from router.execute.reserve import run_prepared
+from router.plan.clauses import split_items
 from router.plan.plans import Kind
 from router.session import Session
 from router.sql.normalise import normalise, split_statements
 from router.statements import evaluate
-from router.statements.words import VARIABLE, Words
+from router.statements.passing import one_shard
+from router.statements.words import BIND, VARIABLE, WORD, Words
 from router.variables.literals import parsed
 
 MAX_NAMED: Final = 1000
 """Statements of text PREPARE that one session keeps."""
+MAX_ALIAS: Final = 256
+"""Bytes of a column's alias, MySQL's limit: a longer name stays that of the text with values."""
+MAX_HISTORY: Final = 8
+"""Different executions that decide on the types of a statement's parameters."""
+_HISTORY: Final = "\0"  # before the name of a statement, which has no NUL: the values it was executed with
+_ARITHMETIC: Final = frozenset(("+", "-", "*", "/", "%", "DIV", "MOD"))
 _NOT_PREPARED: Final = frozenset(("PREPARE", "EXECUTE", "DEALLOCATE"))
 
 
@@ -29,6 +38,7 @@ def prepare(session: Session, kind: Kind, sql: bytes) -> None:
     text = _text(session, words)
     words.end()
     held = dict(session.named or {})
+    held.pop(_HISTORY + name, None)
     held.pop(name, None)  # MySQL forgets the old statement also when the new one is no good
     session.named = held or None
     _check(session, text)
@@ -45,6 +55,7 @@ def execute(session: Session, kind: Kind, sql: bytes) -> None:
     words = Words(sql, session.dialect)
     words.expect("EXECUTE")
     if words.takes("IMMEDIATE"):
+        name = ""
         text = _text(session, words)
         _check(session, text)
     else:
@@ -60,7 +71,10 @@ def execute(session: Session, kind: Kind, sql: bytes) -> None:
             if not words.takes_mark(","):
                 break
     words.end()
-    session.run_text(bound(session, text, values))
+    if session.worker.server.get("flavour") == "mysql" and _is_typed_by_mysql(session, text, values):
+        _run_typed(session, text, values, name)
+    else:
+        session.run_text(bound(session, text, values))
 
 
 def deallocate(session: Session, kind: Kind, sql: bytes) -> None:
@@ -74,6 +88,7 @@ def deallocate(session: Session, kind: Kind, sql: bytes) -> None:
     held = dict(session.named or {})
     if held.pop(name.lower(), None) is None:
         raise fail("UNKNOWN_STATEMENT", id=name, command="DEALLOCATE PREPARE")
+    held.pop(_HISTORY + name.lower(), None)
     session.named = held or None
     session.ok()
 
@@ -86,9 +101,79 @@ def bound(session: Session, text: bytes, values: list[bytes]) -> bytes:
     if not values:
         return text
     words = Words(text, session.dialect)
+    named = _names_to_keep(words)
     left = iter(values)
     words.literals = tuple(b" " + next(left) + b" " if one == b"?" else one for one in words.literals)
-    return words.source(0, len(words.lexemes))
+    pieces: list[bytes] = []
+    start = 0
+    for end, name in named:
+        pieces += (words.source(start, end), b" AS `" + name.replace(b"`", b"``") + b"` ")
+        start = end
+    if start < len(words.lexemes):
+        pieces.append(words.source(start, len(words.lexemes)))
+    return b"".join(pieces)
+
+
+def _is_typed_by_mysql(session: Session, text: bytes, values: list[bytes]) -> bool:
+    """Whether the type of a result follows from `?` being a parameter: MySQL reckons with DECIMAL(65,30) where a
+    parameter that is no integer stands beside an operator, whatever digits its value has."""
+    if not values:
+        return False
+    words = Words(text, session.dialect)
+    items = split_items(words.lexemes) if words.sees("SELECT") else None
+    if not items:
+        return False
+    binds = [one.kind is BIND and words.literals[one.bind] == b"?" for one in words.lexemes]
+    return any(
+        one.text in _ARITHMETIC
+        and (any(binds[at - 1 : at]) or any(binds[at + 1 : at + 2]))
+        and (one.depth > 0 or one.start < items[-1].end)  # what WHERE compares has no type that is seen
+        for at, one in enumerate(words.lexemes)
+    )
+
+
+def _is_integer(value: bytes) -> bool:
+    """Whether MySQL takes a literal for a BIGINT, so that its type is that of the parameter."""
+    digits = value.lstrip(b"-")
+    return value == b"NULL" or (digits.isdigit() and len(digits) < 19)
+
+
+def _run_typed(session: Session, text: bytes, values: list[bytes], name: str) -> None:
+    kept = _HISTORY + name.lower()
+    history = (session.named or {}).get(kept, b"") if name else b""
+    before = [one.split(b"\0") for one in history.split(b"\0\0")] if history else []
+    if not before and all(map(_is_integer, values)):
+        session.run_text(bound(session, text, values))
+        return
+    now = b"\0".join(values)
+    if name and values not in before and len(before) < MAX_HISTORY and b"\0" not in b"".join(values):
+        session.named = {**(session.named or {}), kept: b"\0\0".join((history, now)) if history else now}
+    words = Words(text, session.dialect)
+    if any(one.kind is WORD and one.text in ("FROM", "TABLE", "INTO") for one in words.lexemes):
+        link = one_shard(
+            session,
+            "EXECUTE of a statement that reckons with a parameter which is no integer,",
+            "Write CAST(? AS DECIMAL(20,4)), or the values themselves.",
+        )
+    else:
+        link = session.any_link()
+    session.start(run_prepared(session, link, text, values, before))
+
+
+def _names_to_keep(words: Words) -> list[tuple[int, bytes]]:
+    """The items of the outermost select list that hold a `?` and no alias: the lexeme behind each, and the text that
+    MySQL names its column by."""
+    found: list[tuple[int, bytes]] = []
+    for item in split_items(words.lexemes) or ():
+        binds = [one.bind for one in item.lexemes if one.kind is BIND]
+        if item.alias or not any(words.literals[bind] == b"?" for bind in binds):
+            continue
+        first = words.lexemes.index(item.lexemes[0])
+        end = first + len(item.lexemes)
+        name = words.source(first, end)
+        if len(name) <= MAX_ALIAS:
+            found.append((end, name))
+    return found
 
 
 def _text(session: Session, words: Words) -> bytes:

@@ -53,6 +53,11 @@ def call(session: Session, kind: Kind, sql: bytes) -> None:
                 f"CALL of {database}.{name} from another keyspace", f"Run USE `{database}` first."
             )
     link = one_shard(session, "CALL", "Select one shard first: USE `keyspace:-80`.")
+    if session.tx is not None and any(held is not link for held in session.tx.held):
+        raise not_supported(
+            "CALL inside a transaction that works on other shards too, since a procedure may commit",
+            "COMMIT or ROLLBACK first.",
+        )
     if any(one.kind is VARIABLE and not one.text.startswith("@@") for one in words.lexemes):
         # OUT arguments come back in the variables
         run_reserved(session, link, sql, m.F_WRITE, None, "user variables as arguments")

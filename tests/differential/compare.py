@@ -6,7 +6,7 @@ Invariant: a refusal is an answer that Sluice gives of its own and says so; anyt
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ _UNKNOWN_TABLE: Final = 1146  # a view: the VSchema does not name it
 _OWN_TABLE: Final = re.compile(r"Table '\w+\.\w*view\w*' doesn't exist")
 
 Row = tuple[Any, ...]
+Ties = Callable[[int, Any, Any], bool]
+"""Whether ORDER BY takes two values of a column for equal, so that their rows may come in either order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,13 @@ def ask(cnx: "pymysql.Connection[Any]", sql: str) -> Answer:
         return Answer(error=number or 2013, text=str(error.args[-1]) if error.args else repr(error))
 
 
-def judge(plain: Answer, sharded: Answer, case: Mapping[str, Any]) -> Verdict:
+def never(at: int, one: Any, other: Any) -> bool:
+    """No two values tie."""
+    del at, one, other
+    return False
+
+
+def judge(plain: Answer, sharded: Answer, case: Mapping[str, Any], ties: Ties = never) -> Verdict:
     """Compares the answers to one statement. `case`: a planner case or a step of a script."""
     if sharded.error and sharded.error == plain.error:
         return Verdict(EQUAL)
@@ -98,10 +106,10 @@ def judge(plain: Answer, sharded: Answer, case: Mapping[str, Any]) -> Verdict:
         return (
             Verdict(EQUAL) if same else Verdict(WRONG, f"{len(plain.rows)} rows against {len(sharded.rows)}")
         )
-    return _rows(plain, sharded, case)
+    return _rows(plain, sharded, case, ties)
 
 
-def _rows(plain: Answer, sharded: Answer, case: Mapping[str, Any]) -> Verdict:
+def _rows(plain: Answer, sharded: Answer, case: Mapping[str, Any], ties: Ties) -> Verdict:
     one = [_row(row, plain.real, case) for row in plain.rows]
     other = [_row(row, plain.real, case) for row in sharded.rows]
     if Counter(one) != Counter(other):
@@ -113,10 +121,10 @@ def _rows(plain: Answer, sharded: Answer, case: Mapping[str, Any]) -> Verdict:
     if case.get("ordered") and one != other:
         return Verdict(WRONG, f"order: {one[:5]} against {other[:5]}")
     leading: Sequence[int] = case.get("order_columns") or ()
-    if leading and [[row[at] for at in leading] for row in one] != [
-        [row[at] for at in leading] for row in other
-    ]:
-        return Verdict(WRONG, f"order of columns {leading}: {one} against {other}")
+    for first, second in zip(one, other, strict=True):
+        for at in leading:
+            if first[at] != second[at] and not ties(at, first[at], second[at]):
+                return Verdict(WRONG, f"order of columns {leading}: {first} against {second}")
     return Verdict(EQUAL)
 
 

@@ -44,7 +44,7 @@ def test_named_numbers_really_fit(flavour: Flavour, pool_size: int) -> None:
 
 def test_refusal_names_both_numbers() -> None:
     with pytest.raises(
-        LocalServerError, match=r"pool_size 5000 .* pool_size to 162 or raise \[mysql\] memory to"
+        LocalServerError, match=r"pool_size 5000 .* pool_size to 88 or raise \[mysql\] memory to"
     ):
         check_memory(5000, "mysql", 512 * MIB)
 

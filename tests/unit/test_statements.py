@@ -469,7 +469,7 @@ def test_prepare_binds_values_as_literals() -> None:
     run(session, Kind.PREPARE, "PREPARE P FROM 'SELECT ?, ''?'' /* ? */ LIMIT ?'")
     assert session.named == {"p": b"SELECT ?, '?' /* ? */ LIMIT ?"}
     text = prepare.bound(session, session.named["p"], [b"'a'", b"5"])
-    assert text == b"SELECT  'a' , '?' /* ? */ LIMIT  5 "
+    assert text == b"SELECT  'a'  AS `?` , '?' /* ? */ LIMIT  5 "
     with pytest.raises(SluiceError) as caught:
         prepare.bound(session, session.named["p"], [b"1"])
     assert caught.value.number == 1210

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from core.errors import SluiceError
 from core.rpc import messages as m
 from router.execute.several import SeveralShards
 from router.execute.write import write_on
 from router.plan.plans import Choice, Chooser, Kind, SelectPlan
 from router.reservation import Reservation
-from router.statements import transactions
+from router.statements import routines, transactions
 from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
 from wire.answers import parse_err, parse_ok
 from wire.constants import SERVER_STATUS_IN_TRANS
@@ -187,6 +189,38 @@ async def test_a_deadlock_on_one_shard_rolls_all_back() -> None:
     assert on.session.tx is None
     assert not in_trans(await on.end(b"commit"))
     assert b"COMMIT" not in on.a.texts
+
+
+async def test_a_statement_that_commits_on_one_of_several_shards_loses_the_transaction() -> None:
+    on = Shards()
+    await on.begin()
+    await on.run(on.a)
+    await on.run(on.b)
+    assert parse_ok(await on.run(on.b, b"commit in some other way"))
+    assert number(await on.run(on.a)) == 15009
+    assert not on.a.open
+    await on.end(b"rollback")
+    on.clean()
+
+
+async def test_a_statement_that_commits_where_nothing_else_is_held_ends_the_transaction() -> None:
+    on = Shards()
+    await on.begin()
+    await on.run(on.a)
+    assert not in_trans(await on.run(on.a, b"commit in some other way"))
+    on.clean()
+
+
+async def test_call_beside_other_shards_is_refused() -> None:
+    on = Shards()
+    await on.begin()
+    await on.run(on.a)
+    main = SimpleNamespace(name="main", links=(on.b.link,))
+    on.session.worker.view = SimpleNamespace(keyspaces={"main": main}, keyspace=lambda name: main)  # type: ignore[assignment]
+    on.session.keyspace = "main"
+    with pytest.raises(SluiceError, match="procedure may commit"):
+        routines.call(on.session, Kind.CALL, b"call p()")
+    on.session.close()
 
 
 @pytest.mark.parametrize("again", [b"commit", b"update"])

@@ -62,6 +62,8 @@ def describe(made: Planned) -> dict[str, Any]:
                 found["sql"] = template(value.sql)
             if value.merge is not None:
                 found["merge"] = merge(value.merge)
+        if isinstance(value, DmlPlan) and value.copies:
+            found["flags"] = "copies"
         if value.refusal is not None:
             found["refusal"] = list(value.refusal)
     elif isinstance(value, DdlPlan):
