@@ -273,6 +273,11 @@ class Command:
         return self.error is None and not self.lost_connection
 
     @property
+    def told_changes(self) -> bool:
+        """Whether MySQL told what a statement before has left in the session: it tells that once, in an OK."""
+        return any(told.leaves_something for told in self._connection.scanner.session_changes)
+
+    @property
     def data(self) -> bytes:
         """The answer's packets."""
         return b"".join(self._parts)

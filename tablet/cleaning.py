@@ -1,7 +1,8 @@
 """Brings a connection whose session is in doubt back to a known state, before anybody else gets it.
 
     doubt                                             what is done
-    `verify`: a transaction may be open               COM_PING, whose answer has the status flags
+    `verify`: a transaction may be open, or MySQL     COM_PING, whose answer has the status flags and what the
+    has not told yet what a program SET               session trackers have to tell
     `dirty`: variables, tables, locks may be there    COM_RESET_CONNECTION, default database, base state
 
 COM_RESET_CONNECTION rolls back, drops temporary tables, locks, variables and prepared statements, on both servers.
@@ -34,7 +35,7 @@ def clean(connection: Connection, database: str, then: Then) -> None:
             then(connection, False)
             return
         connection.verify = False
-        if command.scanner.status_flags & SERVER_STATUS_IN_TRANS:
+        if command.scanner.status_flags & SERVER_STATUS_IN_TRANS or command.told_changes:
             _reset(connection, database, then)
         else:
             then(connection, True)

@@ -10,6 +10,7 @@ from typing import Final
 from core.errors import fail
 from core.rpc.messages import F_RELEASE, F_WARNINGS, F_WRITE, I_ERR, I_LAST, I_OK, ROWS_SHIFT
 from tablet.backend import Command, Connection, Sink
+from tablet.programs import ASK, RESET
 from tablet.request import DONE, ENDING, RUNNING, Request
 from wire.answers import SessionChanges
 from wire.constants import (
@@ -18,7 +19,7 @@ from wire.constants import (
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
 )
-from wire.scan import ERR, LOCAL_INFILE, OK
+from wire.scan import ERR, LOCAL_INFILE, OK, RESULTSET
 
 _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS
 _PLAIN_DML: Final = (b"select", b"insert", b"update", b"delete", b"replace", b"with", b"(select")
@@ -47,9 +48,10 @@ class Ending(Request):
             self._token = False
         if scanner.session_changes:
             self._note_changes(scanner.session_changes)
+        self._note_doubt(scanner.kind, scanner.status_flags)
         error = scanner.kind == ERR
         self._info = I_LAST | scanner.row_count << ROWS_SHIFT
-        self._info |= I_ERR if error else I_OK if scanner.kind == OK else 0
+        self._info |= I_ERR if error else I_OK if scanner.kind == OK and scanner.result_count == 1 else 0
         self._out = out
         self._status = scanner.status_flags
         if error and self.stopped is None:
@@ -94,8 +96,22 @@ class Ending(Request):
                 connection.profile = (connection.settings, changes.schema, connection.found_rows)
                 if self.held is None:
                     connection.dirty = True
-            if changes.system_variables or changes.state_changed or changes.unknown_types:
+            if changes.leaves_something:
                 connection.dirty = True
+
+    def _note_doubt(self, kind: int, status: int) -> None:
+        """What stored programs may have left in the session without a word of it."""
+        connection: Connection = self.connection
+        programs = self.execution.programs
+        if self.flags & F_WRITE and self.tables is None:
+            programs.note(self.sql)
+        doubt = programs.doubt(self.sql, self.flags, kind, self.tables)
+        if kind == RESULTSET and status & SERVER_SESSION_STATE_CHANGED:
+            doubt = RESET  # MariaDB's way to tell
+        if doubt == RESET or (doubt == ASK and self.held is not None and kind == RESULTSET):
+            connection.dirty = True  # in a transaction: when it is given back
+        elif doubt == ASK:
+            connection.verify = True
 
     def _end_held(self) -> None:
         if self._kill is not None and not self._kill.answered:
@@ -120,6 +136,8 @@ class Ending(Request):
         if command.error is not None:  # the kill hit the ping
             self.connection.command(bytes((COM_PING,)), self._pinged)
             return
+        if command.told_changes:
+            self.connection.dirty = True
         self._status = command.scanner.status_flags
         self._settle_held()
 
@@ -130,6 +148,10 @@ class Ending(Request):
         status = held.status = self._status = self._status & ~SERVER_SESSION_STATE_CHANGED
         if not status & SERVER_STATUS_IN_TRANS:
             held.written = ()
+            if self._info & I_ERR:
+                self.connection.dirty = (
+                    True  # SET TRANSACTION before a BEGIN that failed would be the next one's
+                )
         if not (self.flags & F_RELEASE or held.free_wanted):
             now_s = held.used_s = execution.now()
             if not status & SERVER_STATUS_IN_TRANS:
@@ -138,15 +160,15 @@ class Ending(Request):
             self.connection.statement = None
             self._answer_held()
             return
-        if status & SERVER_STATUS_IN_TRANS and not (held.reserved or self.connection.dirty):
+        if status & SERVER_STATUS_IN_TRANS and not held.reserved:
             self.connection.command(b"\x03ROLLBACK", self._rolled_back)
         else:
             self._give_back()
 
     def _rolled_back(self, command: Command) -> None:
-        if not command.ok:
+        if not command.ok or command.told_changes:
             self.connection.dirty = True
-        else:
+        if command.ok:
             self._status = command.scanner.status_flags & ~SERVER_SESSION_STATE_CHANGED
         self._give_back()
 

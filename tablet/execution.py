@@ -38,6 +38,7 @@ from tablet.epochs import Epochs
 from tablet.held import Expired, Handles, Held
 from tablet.killer import HARD_AFTER_S
 from tablet.pool import Pool
+from tablet.programs import Programs
 from tablet.refusals import Refusals
 from tablet.request import CANCELLED, DONE, JOINED, NEW, QUEUED, TIMED_OUT, Request, deadline_passed
 from tablet.settings import parse
@@ -95,6 +96,7 @@ class Execution:
             self.epochs,
             self.stats,
         )
+        self.programs = Programs(admin.run)
         self.handles = Handles(config, first=time.time_ns() >> 12 << 10)
         self.consolidator = Consolidator(self.epochs, enabled=config.consolidator == "on")
         self.joined: dict[Any, None] = {}
@@ -327,7 +329,7 @@ class Execution:
             return
 
         def rolled_back(command: Command) -> None:
-            if not command.ok:
+            if not command.ok or command.told_changes:
                 connection.dirty = True
             self.pool.release(connection)
 
@@ -350,6 +352,7 @@ class Execution:
         """Acts on limits that have passed. Call it each 50 to 100 ms."""
         now_s = self.now()
         self.pool.sweep(now_s)
+        self.programs.sweep(now_s)
         for connection in list(self.pool.connections):
             statement = connection.statement
             if statement is not None:

@@ -1,7 +1,7 @@
 """What comes before a statement runs: the connection's profile, BEGIN, COM_STMT_PREPARE.
 
 Invariant: when a step fails the statement is not run; it is answered with that error, and the connection is reset
-before anybody else gets it.
+before anybody else gets it. A transaction goes on with it; its next statement sets anew whatever was to be set.
 """
 
 from core.errors import fail
@@ -9,6 +9,7 @@ from core.rpc.messages import F_BEGIN, F_PREPARED, FAIL, I_ERR, I_LAST, PREPARED
 from tablet.backend import Command, Connection
 from tablet.ending import Ending
 from tablet.request import SETUP
+from tablet.settings import in_doubt
 from tablet.setup import profile_steps, run_steps
 from wire.answers import err_packet
 from wire.constants import COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE
@@ -39,6 +40,9 @@ class Opening(Ending):
 
         def ready(failed: Command | None) -> None:
             if failed is not None:
+                if changes:  # a transaction goes on with this connection
+                    connection.settings = in_doubt(connection.settings, self.profile[0])
+                    connection.profile = (connection.settings, connection.database, connection.found_rows)
                 self._setup_failed(failed)
                 return
             if changes:

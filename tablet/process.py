@@ -131,6 +131,7 @@ class TabletProcess:
         log.info("MySQL %s is up, max_connections %d", info.version, info.max_connections)
         execution = self._execution
         execution.base_collation = info.collation
+        execution.programs.forget(mariadb=info.flavour == "mariadb")
         execution.stats.down_reason = ""
         if not self._stop.is_set():
             self._service.set_state(SERVING)

@@ -6,6 +6,8 @@ a fresh session has after `SET NAMES utf8mb4`. Invariants:
   DEFAULT, except the character sets, which go back to the base explicitly (DEFAULT would give the server's), and two
   for which MySQL's DEFAULT is the opposite of what a fresh session has;
 - `collation_connection` comes last, since setting `character_set_connection` changes it too;
+- variables of which one changes another (`_COUPLED`) are set anew together, in the text's order, which is the
+  client's business to get right (`router/variables/coupled.py`): what one of them had set otherwise stays behind;
 - user variables and global ones are refused: they cannot be put back.
 """
 
@@ -27,6 +29,34 @@ _COLLATION: Final = "collation_connection"
 # MySQL 9.7: SET foreign_key_checks = DEFAULT turns them off, though the global value is ON. All other session variables
 # of both servers are after DEFAULT as they are after login.
 _NO_DEFAULT: Final = frozenset(("foreign_key_checks", "unique_checks"))
+
+_UNKNOWN: Final = "(unknown)"
+"""No value that a router sends: literals only."""
+
+_COUPLED: Final = tuple(
+    frozenset(group.split())
+    for group in (
+        "max_join_size sql_big_selects",
+        "character_set_server collation_server",
+        "max_delayed_threads max_insert_delayed_threads",
+        # MariaDB's other names of the same, and names of a part
+        "alter_algorithm old_alter_table",
+        "default_storage_engine storage_engine",
+        "log_slow_filter log_queries_not_using_indexes",
+        "log_slow_disabled_statements log_slow_admin_statements log_slow_slave_statements",
+        "log_slow_min_examined_row_limit min_examined_row_limit",
+        "log_slow_query slow_query_log",
+        "log_slow_query_time long_query_time",
+        "tmp_memory_table_size tmp_table_size",
+    )
+)
+"""A test sets every variable on both servers and looks which others change."""
+_GROUP_OF: Final = {name: group for group in _COUPLED for name in group}
+
+
+def coupled(name: str) -> frozenset[str]:
+    """The variables that change each other, with `name` among them; empty for all others."""
+    return _GROUP_OF.get(name, frozenset())
 
 
 def parse(text: str) -> dict[str, str]:
@@ -148,7 +178,16 @@ def _set(before: dict[str, str], after: dict[str, str], base_collation: str) -> 
     changed = {name: value for name, value in wanted.items() if before.get(name) != value or name in special}
     if before == after or not changed:
         return ""
+    if any(name in _GROUP_OF for name in changed):
+        again = frozenset().union(*(_GROUP_OF[name] for name in changed if name in _GROUP_OF))
+        changed = {name: value for name, value in wanted.items() if name in changed or name in again}
     return "SET " + ",".join(f"@@session.{name}={value}" for name, value in changed.items())
+
+
+def in_doubt(old: str, new: str) -> str:
+    """Settings text of a connection on which `change(old, new, ...)` may have been done in part: whatever is wanted
+    next, each of these variables is set."""
+    return ",".join(f"{name}={_UNKNOWN}" for name in sorted({*parse(old), *parse(new)}))
 
 
 def _default_of(name: str) -> str:

@@ -30,6 +30,7 @@ from wire.constants import (
     COM_PING,
     COM_STMT_EXECUTE,
     SERVER_MORE_RESULTS_EXISTS,
+    SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
 )
@@ -38,7 +39,7 @@ from wire.packets import frame, packet_count
 from wire.scan import ERR, LOCAL_INFILE, OK, QUERY
 
 _UNUSUAL: Final = (ERR, LOCAL_INFILE)
-_STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS
+_STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS | SERVER_SESSION_STATE_CHANGED
 
 
 class Statement(Opening):
@@ -121,6 +122,8 @@ class Statement(Opening):
 
     def _start_write(self) -> None:
         held = self.held
+        if self.tables is None and self.flags & F_WRITE:
+            self.execution.programs.note(self.sql)
         epochs = self.execution.epochs
         if held is None:
             self._token = epochs.start(self.tables)
@@ -152,6 +155,8 @@ class Statement(Opening):
             or scanner.session_changes
             or (scanner.warnings and self.flags & F_WARNINGS)
             or scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT
+            or self.execution.programs.watching
+            or (self.flags & F_WRITE and self.tables is None)
         ):
             self._end(out)
             return

@@ -45,6 +45,11 @@ class SessionChanges:
     transaction_state: str | None = None
     unknown_types: tuple[int, ...] = ()
 
+    @property
+    def leaves_something(self) -> bool:
+        """Whether the session is not what it was before, apart from its default database and its transaction."""
+        return bool(self.system_variables or self.state_changed or self.unknown_types)
+
 
 @dataclass(frozen=True, slots=True)
 class Ok:

@@ -1,16 +1,13 @@
 """One assignment of a SET carried out on the session: each variable by the rule of its class.
 
-Literals come in the form of `router.variables.literals`; b"DEFAULT" is the word DEFAULT. Whatever must be asked of a
-server is collected in `Changes.ask` and settled by `verify`.
+Literals come in the form of `router.variables.literals`; b"DEFAULT" is the word DEFAULT. What a server must judge is
+left to `judge.py`.
 """
 
-from dataclasses import dataclass, field
 from typing import Final
 
-from core.errors import SluiceError, fail, not_supported
-from router.calls import TabletError
+from core.errors import fail, not_supported
 from router.session import Session
-from router.sql.dialect import Dialect, dialect_of
 from router.statements.assignments import (
     Assignment,
     CharacterSet,
@@ -19,33 +16,19 @@ from router.statements.assignments import (
     TransactionCharacteristics,
     UserVariable,
 )
-from router.statements.passing import ask as ask_server
-from router.statements.result import rows_of
+from router.statements.judge import Changes, boolean, is_default, settle, take, text_of, wrong
 from router.variables import charsets
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets
-from router.variables.reading import default_text, is_mariadb
-from router.variables.table import HARMLESS, SESSION_ONLY, Class, known, rule_of
-from router.variables.types import typed
+from router.variables.coupled import canonical, roots
+from router.variables.reading import CHARSETS, default_text, is_mariadb
+from router.variables.table import Class, rule_of
 
 _DEFAULT: Final = b"DEFAULT"
 _ISOLATION: Final = frozenset(("READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"))
-_CASE_MATTERS: Final = frozenset(("innodb_ft_user_stopword_table", "default_master_connection"))
 _COMPLETION: Final = ("NO_CHAIN", "CHAIN", "RELEASE")
-_CHARSETS: Final = frozenset(
-    ("character_set_client", "character_set_results", "character_set_connection", "collation_connection")
-)
 _ON: Final = frozenset(("1", "ON", "TRUE"))
 _OFF: Final = frozenset(("0", "OFF", "FALSE"))
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a SET does besides the values it changed already. `ask`: settings a server must still judge."""
-
-    ask: dict[str, str] = field(default_factory=dict)
-    warnings: list[tuple[str, int, str]] = field(default_factory=list)
-    autocommit: bool | None = None
 
 
 def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, changes: Changes) -> None:
@@ -55,8 +38,8 @@ def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, 
             raise fail("SYNTAX", message="A user variable has no DEFAULT")
         _set_user_variable(session, one.name, literal)
         return
-    name = one.name
-    if literal != _DEFAULT and _is_default(session, name, literal):
+    name = canonical(one.name, mariadb=is_mariadb(session))
+    if literal != _DEFAULT and is_default(session, name, literal):
         literal = _DEFAULT
     rule = rule_of(name)
     if rule.kind is Class.ROUTER:
@@ -94,7 +77,7 @@ def other(session: Session, one: Assignment, changes: Changes) -> None:
 def login_charset(session: Session, collation_id: int) -> None:
     """A session's first settings, from the collation a client announced at login; one that the server does not have
     leaves the server's default. The lexical rules are those of the server's own sql_mode."""
-    _settle(session, "sql_mode")
+    settle(session, "sql_mode")
     server = ServerCharsets(session.worker.server)
     collation = server.by_id(collation_id)
     charset = charsets.charset_of(collation) if collation else ""
@@ -109,38 +92,15 @@ def ignore_space(session: Session) -> None:
         session.set_setting("sql_mode", f"'{','.join(('IGNORE_SPACE', modes)).rstrip(',')}'")
 
 
-async def verify(session: Session, changes: Changes) -> None:
-    """Has a server judge what it must, and puts what it keeps into the settings. Raises SluiceError."""
-    if not changes.ask:
-        return
-    asked, changes.ask = changes.ask, {}
-    names = [name for name in asked if name not in _CHARSETS]
-    settings = dict(session.settings or {})
-    # the values are read back in utf8mb4, whatever the client wants
-    judged = {name: literal for name, literal in settings.items() if name != "character_set_results"}
-    if names == list(asked):
-        judged = {name: literal for name, literal in judged.items() if name not in _CHARSETS}
-    text = ",".join(f"{name}={judged[name]}" for name in sorted(judged))
-    defaults = [f"@@global.{name}" if _has_global(name) else "NULL" for name in names]
-    columns = ",".join([*(f"@@session.{name}" for name in names), *defaults]) or "1"
-    answer = await ask_server(session, session.any_link(), b"SELECT " + columns.encode(), settings=text)
-    if answer.failed:
-        error = answer.error()
-        raise TabletError(error.number, error.sqlstate, error.text, 0)
-    rows = rows_of(answer)
-    cells = rows.rows[0]
-    for at, (name, default) in enumerate(zip(names, cells[len(names) :], strict=False)):
-        kept = lit.cell_literal(rows.columns[at], cells[at]).decode("utf-8", "surrogateescape")
-        if default is not None and default == cells[at]:
-            kept = "DEFAULT"
-        session.worker.verified.put(name, asked[name], kept)
-        _take(session, name, asked[name], kept, changes)
-
-
 # ---- classes
 
 
 def _setting(session: Session, name: str, literal: bytes, changes: Changes) -> None:
+    if roots(name):
+        if literal != _DEFAULT or any(roots(held) == roots(name) for held in session.settings or ()):
+            changes.ask.pop(name, None)  # the order counts
+            _ask(session, name, literal.decode("utf-8", "surrogateescape"), changes)
+        return
     if literal == _DEFAULT:
         known = (
             default_text(session, name) is not None
@@ -150,67 +110,19 @@ def _setting(session: Session, name: str, literal: bytes, changes: Changes) -> N
             _ask(session, name, "DEFAULT", changes)  # does it exist at all?
             return
         session.set_setting(name, None)
-        _settle(session, name)
+        settle(session, name)
         return
     text = literal.decode("utf-8", "surrogateescape")
     kept = session.worker.verified.get(name, text)
     if kept is None:
         _ask(session, name, text, changes)
     else:
-        _take(session, name, text, kept, changes)
+        take(session, name, text, kept, changes)
 
 
 def _ask(session: Session, name: str, text: str, changes: Changes) -> None:
     session.set_setting(name, text)
     changes.ask[name] = text
-
-
-def _take(session: Session, name: str, asked: str, kept: str, changes: Changes) -> None:
-    """The server keeps `kept` where `asked` was wanted."""
-    cut = lit.parsed(asked.encode("utf-8", "surrogateescape")) if asked != "DEFAULT" else None
-    if kept == "DEFAULT":
-        session.set_setting(name, None)
-        _settle(session, name)
-        return
-    held = lit.parsed(kept.encode("utf-8", "surrogateescape"))
-    if isinstance(cut, int) and isinstance(held, int) and cut != held:
-        changes.warnings.append(("Warning", 1292, f"Truncated incorrect {name} value: '{cut}'"))
-    default = asked == "DEFAULT" or _is_default(session, name, kept.encode("utf-8", "surrogateescape"))
-    session.set_setting(name, None if default else kept)
-    _settle(session, name)
-
-
-def _has_global(name: str) -> bool:
-    return name in known() and name not in SESSION_ONLY
-
-
-def _settle(session: Session, name: str) -> None:
-    """What follows in the router from a setting's new value."""
-    if name == "sql_mode":
-        mode = lit.parsed((session.settings or {}).get(name, "NULL").encode("utf-8", "surrogateescape"))
-        text = mode if isinstance(mode, str) else default_text(session, name) or ""
-        session.dialect = dialect_of(text) if text else Dialect.DEFAULT
-
-
-def _is_default(session: Session, name: str, literal: bytes) -> bool:
-    """Whether the value is what every server has anyway."""
-    if name in HARMLESS:
-        try:
-            return _boolean(name, literal) == bool(HARMLESS[name])
-        except SluiceError:
-            return False
-    text = default_text(session, name)
-    if text is None or name in ("timestamp", "rand_seed1", "rand_seed2", "insert_id"):
-        return False
-    default = typed(name, text, mariadb=is_mariadb(session))
-    wanted = lit.parsed(literal)
-    if isinstance(default, int) and isinstance(wanted, str):
-        return default in (0, 1) and wanted.upper() in (_ON if default else _OFF)
-    if isinstance(default, str) and isinstance(wanted, str):
-        if name == "sql_mode":
-            return set(default.upper().split(",")) == set(wanted.upper().replace(" ", "").split(","))
-        return default == wanted or (name not in _CASE_MATTERS and default.casefold() == wanted.casefold())
-    return default == wanted
 
 
 def _set_user_variable(session: Session, name: str, literal: bytes) -> None:
@@ -235,12 +147,12 @@ def _keep(session: Session, name: str, text: str | None) -> None:
 
 
 def _router(session: Session, scope: str, name: str, literal: bytes, changes: Changes) -> None:
-    if name in _CHARSETS:
+    if name in CHARSETS:
         _one_charset(session, name, literal, changes)
     elif name in ("sql_mode", "sql_select_limit"):
         _setting(session, name, literal, changes)
     elif name == "autocommit":
-        changes.autocommit = True if literal == _DEFAULT else _boolean(name, literal)
+        changes.autocommit = True if literal == _DEFAULT else boolean(name, literal)
     elif name == "completion_type":
         _completion(session, literal)
     elif name == "transaction_mode":
@@ -248,20 +160,11 @@ def _router(session: Session, scope: str, name: str, literal: bytes, changes: Ch
     elif name in ("transaction_isolation", "tx_isolation"):
         _isolation_variable(session, scope, literal, changes)
     elif name in ("transaction_read_only", "tx_read_only"):
-        _read_only(session, scope, literal != _DEFAULT and _boolean(name, literal), changes)
+        _read_only(session, scope, literal != _DEFAULT and boolean(name, literal), changes)
     elif name in ("last_insert_id", "identity"):
         session.last_insert_id = 0 if literal == _DEFAULT else _whole(name, literal)
     elif literal != _DEFAULT and _whole(name, literal) != session.id:
         raise not_supported(f"SET {name}", "The connection's id is given by the router.")
-
-
-def _text(name: str, literal: bytes) -> str:
-    found = lit.parsed(literal)
-    if isinstance(found, str):
-        return found
-    if found is None or isinstance(found, bytes):
-        raise _wrong(name, literal)
-    return str(found)
 
 
 def _whole(name: str, literal: bytes) -> int:
@@ -271,28 +174,14 @@ def _whole(name: str, literal: bytes) -> int:
     raise fail("WRONG_TYPE_FOR_VAR", name=name)
 
 
-def _boolean(name: str, literal: bytes) -> bool:
-    text = _text(name, literal).upper()
-    if text in _ON:
-        return True
-    if text in _OFF:
-        return False
-    raise _wrong(name, literal)
-
-
-def _wrong(name: str, literal: bytes) -> Exception:
-    found = lit.parsed(literal)
-    return fail("WRONG_VALUE_FOR_VAR", name=name, value="NULL" if found is None else found)
-
-
 def _completion(session: Session, literal: bytes) -> None:
     if literal == _DEFAULT:
         _keep(session, "completion_type", None)
         return
-    text = _text("completion_type", literal).upper()
+    text = text_of("completion_type", literal).upper()
     chosen = _COMPLETION[int(text)] if text in ("0", "1", "2") else text
     if chosen not in _COMPLETION:
-        raise _wrong("completion_type", literal)
+        raise wrong("completion_type", literal)
     _keep(session, "completion_type", None if chosen == "NO_CHAIN" else f"'{chosen}'")
 
 
@@ -300,9 +189,9 @@ def _transaction_mode(session: Session, literal: bytes) -> None:
     if literal == _DEFAULT:
         _keep(session, "transaction_mode", None)
         return
-    mode = _text("transaction_mode", literal).lower()
+    mode = text_of("transaction_mode", literal).lower()
     if mode not in ("single", "multi"):
-        raise _wrong("transaction_mode", literal)
+        raise wrong("transaction_mode", literal)
     _keep(session, "transaction_mode", mode)
 
 
@@ -311,11 +200,11 @@ def _isolation_variable(session: Session, scope: str, literal: bytes, changes: C
     if literal == _DEFAULT and scope == "session":
         session.set_setting(name, None)
         return
-    text = (default_text(session, name) or "" if literal == _DEFAULT else _text(name, literal)).upper()
+    text = (default_text(session, name) or "" if literal == _DEFAULT else text_of(name, literal)).upper()
     if text in ("0", "1", "2", "3"):
         text = ("READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE")[int(text)]
     if text not in _ISOLATION:
-        raise _wrong(name, literal)
+        raise wrong(name, literal)
     _isolation(session, scope, text, changes)
 
 
@@ -325,7 +214,7 @@ def _isolation(session: Session, scope: str, level: str, changes: Changes) -> No
         return
     name = "tx_isolation" if is_mariadb(session) else "transaction_isolation"
     literal = f"'{level}'".encode()
-    _setting(session, name, _DEFAULT if _is_default(session, name, literal) else literal, changes)
+    _setting(session, name, _DEFAULT if is_default(session, name, literal) else literal, changes)
 
 
 def _read_only(session: Session, scope: str, read_only: bool, changes: Changes) -> None:
@@ -334,7 +223,7 @@ def _read_only(session: Session, scope: str, read_only: bool, changes: Changes) 
         return
     name = "tx_read_only" if is_mariadb(session) else "transaction_read_only"
     literal = b"1" if read_only else b"0"
-    _setting(session, name, _DEFAULT if _is_default(session, name, literal) else literal, changes)
+    _setting(session, name, _DEFAULT if is_default(session, name, literal) else literal, changes)
 
 
 def _next_transaction(session: Session, statement: str) -> None:
@@ -377,12 +266,12 @@ def _one_charset(session: Session, name: str, literal: bytes, changes: Changes) 
         session.set_setting(name, "NULL")
         return
     if name == "collation_connection":
-        collation = server.base_collation if literal == _DEFAULT else _text(name, literal).lower()
+        collation = server.base_collation if literal == _DEFAULT else text_of(name, literal).lower()
         session.set_setting(name, None if collation == server.base_collation else f"'{collation}'")
         if not server.certain(collation):
             changes.ask[name] = f"'{collation}'"
         return
-    charset = charsets.BASE_CHARSET if literal == _DEFAULT else charsets.canonical(_text(name, literal))
+    charset = charsets.BASE_CHARSET if literal == _DEFAULT else charsets.canonical(text_of(name, literal))
     collation = server.default_collation(charset)
     if name == "character_set_client":
         session.set_setting(name, charsets.client_setting(charset))

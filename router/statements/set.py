@@ -2,6 +2,7 @@
 
 Invariants:
 - All of a SET happens or nothing: the session is changed as it goes and put back if anything fails or is killed.
+- All its expressions see the session as it was before, as MySQL has it: `SET @a = 1, @b = @a` does not make @b 1.
 - A setting is in `session.settings` only after a server has taken it, and as the server keeps it.
 - What can be decided here (constants, known defaults, values seen before) costs no round trip and no task.
 """
@@ -11,8 +12,7 @@ from dataclasses import dataclass
 from router.plan.plans import Kind
 from router.session import Session
 from router.sql.dialect import Dialect
-from router.statements import assign, evaluate
-from router.statements.assign import Changes
+from router.statements import assign, evaluate, judge
 from router.statements.assignments import Assignment, SystemVariable, UserVariable, parse
 from router.statements.words import Words
 from router.tracking import Tracked, changes_since, tracked
@@ -45,56 +45,67 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
     del kind
     words = Words(sql, session.dialect)
     assignments = parse(words)
-    before = Snapshot.of(session)
     was = tracked(session)
-    changes = Changes()
-    try:
-        waiting = _assign_constants(session, words, assignments, changes)
-    except BaseException:
-        before.restore(session)
-        raise
-    if waiting or changes.ask or (changes.autocommit and not session.autocommit and session.tx is not None):
-        session.start(_finish(session, words, waiting, changes, before, was))
+    values = [_constant(session, words, one) for one in assignments]
+    if None in values:
+        session.start(_compute(session, words, assignments, values, was))
+        return
+    before = Snapshot.of(session)
+    changes = _assign(session, assignments, values, before)
+    if changes.ask or _commits(session, changes):
+        session.start(_finish(session, changes, before, was))
         return
     _done(session, changes, was)
 
 
-def _assign_constants(
-    session: Session, words: Words, assignments: list[Assignment], changes: Changes
-) -> list[Assignment]:
-    """Makes the assignments up to the first whose value a server must compute; gives that one and what follows."""
-    for at, assignment in enumerate(assignments):
-        if isinstance(assignment, (UserVariable, SystemVariable)):
-            system = isinstance(assignment, SystemVariable)
-            literal = evaluate.constant(session, words, assignment.start, assignment.end, system=system)
-            if literal is None:
-                return assignments[at:]
-            assign.value(session, assignment, literal, changes)
-        else:
-            assign.other(session, assignment, changes)
-    return []
+def _constant(session: Session, words: Words, one: Assignment) -> bytes | None:
+    """The value of an assignment, empty where it has none (SET NAMES ...); None if a server must compute it."""
+    if not isinstance(one, (UserVariable, SystemVariable)):
+        return b""
+    return evaluate.constant(session, words, one.start, one.end, system=isinstance(one, SystemVariable))
 
 
-async def _finish(
+def _assign(
+    session: Session, assignments: list[Assignment], values: list[bytes | None], before: Snapshot
+) -> judge.Changes:
+    changes = judge.Changes()
+    try:
+        for one, literal in zip(assignments, values, strict=True):
+            if isinstance(one, (UserVariable, SystemVariable)):
+                assert literal is not None
+                assign.value(session, one, literal, changes)
+            else:
+                assign.other(session, one, changes)
+    except BaseException:
+        before.restore(session)
+        raise
+    return changes
+
+
+def _commits(session: Session, changes: judge.Changes) -> bool:
+    return bool(changes.autocommit) and not session.autocommit and session.tx is not None
+
+
+async def _compute(
     session: Session,
     words: Words,
-    waiting: list[Assignment],
-    changes: Changes,
-    before: Snapshot,
+    assignments: list[Assignment],
+    values: list[bytes | None],
     was: Tracked,
 ) -> None:
+    for at, one in enumerate(assignments):
+        if values[at] is None:
+            assert isinstance(one, (UserVariable, SystemVariable))
+            system = isinstance(one, SystemVariable)
+            values[at] = await evaluate.computed(session, words, one.start, one.end, system=system)
+    before = Snapshot.of(session)
+    await _finish(session, _assign(session, assignments, values, before), before, was)
+
+
+async def _finish(session: Session, changes: judge.Changes, before: Snapshot, was: Tracked) -> None:
     try:
-        while waiting:
-            first, rest = waiting[0], waiting[1:]
-            assert isinstance(first, (UserVariable, SystemVariable))
-            # what was set in this statement counts in the expressions that follow, once a server has taken it
-            await assign.verify(session, changes)
-            system = isinstance(first, SystemVariable)
-            literal = await evaluate.computed(session, words, first.start, first.end, system=system)
-            assign.value(session, first, literal, changes)
-            waiting = _assign_constants(session, words, rest, changes)
-        await assign.verify(session, changes)
-        if changes.autocommit and not session.autocommit and session.tx is not None:
+        await judge.verify(session, changes)
+        if _commits(session, changes):
             await session.worker.calls.commit(session)
     except BaseException:
         before.restore(session)
@@ -102,7 +113,7 @@ async def _finish(
     _done(session, changes, was)
 
 
-def _done(session: Session, changes: Changes, was: Tracked) -> None:
+def _done(session: Session, changes: judge.Changes, was: Tracked) -> None:
     if changes.autocommit is not None:
         session.autocommit = changes.autocommit
     if changes.warnings:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from router.variables.charsets import BASE_CHARSET, ServerCharsets, charset_of
+from router.variables.coupled import canonical, roots
 from router.variables.literals import Value, parsed
 from router.variables.table import Class, known, rule_of
 from router.variables.types import typed
@@ -48,7 +49,7 @@ _CONSTANT: Final = frozenset(
     ]
 )
 _DEFAULTS_KNOWN: Final = (frozenset(known()) | _CONSTANT) - _VOLATILE
-_CHARSETS: Final = frozenset(
+CHARSETS: Final = frozenset(
     ("character_set_client", "character_set_results", "character_set_connection", "collation_connection")
 )
 VERSION_COMMENT: Final = "Sluice"
@@ -95,10 +96,11 @@ def read(session: "Session", scope: str, name: str) -> Value | object:
         if name == "transaction_mode":
             return str(session.worker.boot.config.router.transaction_mode)
         return UNKNOWN_HERE
+    name = canonical(name, mariadb=is_mariadb(session))
     found = _own(session, name)
     if found is not UNKNOWN_HERE:
         return found
-    if name not in _DEFAULTS_KNOWN:
+    if name not in _DEFAULTS_KNOWN or any(root in (session.settings or ()) for root in roots(name)):
         return UNKNOWN_HERE
     text = default_text(session, name)
     return UNKNOWN_HERE if text is None else typed(name, text, mariadb=is_mariadb(session))
@@ -119,7 +121,7 @@ def _own(session: "Session", name: str) -> Value | object:
     if name in ("warning_count", "error_count"):
         levels = [level for level, _, _ in session.warnings or ()]
         return len(levels) if name == "warning_count" else levels.count("Error")
-    if name in _CHARSETS:
+    if name in CHARSETS:
         return _charset(session, name)
     if session.settings and name in session.settings:
         return parsed(session.settings[name].encode("utf-8", "surrogateescape"))

@@ -322,8 +322,9 @@ def test_user_variables() -> None:
     run(
         session,
         Kind.SET,
-        r"""SET @a = -5, @b = "it's", @c = NULL, @d = x'41', @E = 1.50, @f = 'a\nb', @g = @b""",
+        r"""SET @a = -5, @b = "it's", @c = NULL, @d = x'41', @E = 1.50, @f = 'a\nb', @h = @b""",
     )
+    run(session, Kind.SET, "SET @a = -6, @g = @b, @a = @a")  # each expression sees what was before
     held = session.user_variables
     assert held == {
         "a": b"-5",

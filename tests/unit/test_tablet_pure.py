@@ -52,6 +52,22 @@ BASE = "utf8mb4_0900_ai_ci"
         # MySQL's DEFAULT would turn the checks off
         ("foreign_key_checks=0", "", ("SET @@session.foreign_key_checks=@@global.foreign_key_checks",)),
         ("unique_checks=0", "", ("SET @@session.unique_checks=@@global.unique_checks",)),
+        # max_join_size sets sql_big_selects too: what stays is said again behind it
+        (
+            "max_join_size=9,sql_big_selects=1",
+            "max_join_size=8,sql_big_selects=1",
+            ("SET @@session.max_join_size=8,@@session.sql_big_selects=1",),
+        ),
+        (
+            "max_join_size=9,sql_big_selects=1",
+            "max_join_size=9",
+            ("SET @@session.sql_big_selects=DEFAULT,@@session.max_join_size=9",),
+        ),
+        (
+            "lock_wait_timeout=1,long_query_time=2",
+            "lock_wait_timeout=1,log_slow_query_time=3",
+            ("SET @@session.long_query_time=DEFAULT,@@session.log_slow_query_time=3",),
+        ),
     ],
 )
 def test_settings_change(old: str, new: str, expected: tuple[str, ...]) -> None:
@@ -64,6 +80,16 @@ def test_settings_change(old: str, new: str, expected: tuple[str, ...]) -> None:
 def test_settings_that_are_none(text: str) -> None:
     with pytest.raises(SluiceError):
         settings.change("", text, BASE)
+
+
+def test_settings_in_doubt_are_all_said_again() -> None:
+    doubtful = settings.in_doubt("a=1,b=2", "b=2,c='x,y'")
+    assert settings.change(doubtful, "b=2", BASE) == (
+        "SET @@session.a=DEFAULT,@@session.c=DEFAULT,@@session.b=2",
+    )
+    assert settings.change(settings.in_doubt("collation_connection=x", ""), "", BASE) == (
+        f"SET @@session.collation_connection={BASE}",
+    )
 
 
 def test_settings_cut_at_top_level_only() -> None:
