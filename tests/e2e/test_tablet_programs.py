@@ -56,11 +56,13 @@ async def asker(mysql_server: RunningMysql, tmp_path: Path) -> AsyncIterator[Ask
         mysql_server.query(f"CREATE TABLE {table} (n INT)", DATABASE)
     account = mysql_server.account
     dsn = f"mysql://{account.user}:{account.password}@localhost/{DATABASE}?socket={mysql_server.socket}"
-    async with running_tablet(tmp_path / "tablet", dsn, pool_size=3, query_timeout_s=5.0) as server:
-        asker = await server.asker()
-        await server.serving(asker)
-        yield asker
-    mysql_server.query(f"DROP DATABASE {DATABASE}")
+    try:
+        async with running_tablet(tmp_path / "tablet", dsn, pool_size=3, query_timeout_s=5.0) as server:
+            asker = await server.asker()
+            await server.serving(asker)
+            yield asker
+    finally:
+        mysql_server.query(f"DROP DATABASE {DATABASE}")
     assert "Traceback" not in server.log.read_text()
 
 

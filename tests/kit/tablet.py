@@ -88,7 +88,8 @@ class Asker:
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(1)
-            self.dealer.send((m.PING, int(time.monotonic() * 1000)))
+            if self.welcome.done():  # before HELLO it would be refused
+                self.dealer.send((m.PING, int(time.monotonic() * 1000)))
 
     def silence(self) -> None:
         """No more PINGs."""
