@@ -232,20 +232,25 @@ def execute(session: Session, payload: bytes) -> None:
     types_at = 11 + (count + 7) // 8
     if (
         count
-        and len(payload) >= types_at + 2 * count
-        and payload[types_at - 1] == 1
+        and len(payload) >= types_at
         and not payload[5]
         and statement.long_data is None
         and session.codec is None
         and session.scope == statement.home[2]
         and not session.caps & CLIENT_QUERY_ATTRIBUTES
     ):
-        # the common case: nothing to change, so nothing to read but what routing asks for
-        statement.types_raw = payload[types_at : types_at + 2 * count]
-        session.binary = True
-        literals = BoundLiterals(statement, payload)
-        statement.runner_for(session).run(session, statement.text, literals, payload[5:])
-        return
+        # the common case: nothing to read but what routing asks for
+        types_raw = statement.types_raw
+        if payload[types_at - 1] != 1:
+            if types_raw is not None and len(types_raw) == 2 * count:
+                # the connection that runs it may have seen other types: they go along each time
+                payload = b"".join((payload[: types_at - 1], b"\x01", types_raw, payload[types_at:]))
+                _run_bound(session, statement, payload)
+                return
+        elif len(payload) >= types_at + 2 * count:
+            statement.types_raw = payload[types_at : types_at + 2 * count]
+            _run_bound(session, statement, payload)
+            return
     asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
     statement.types_raw = pack(f"<{len(asked.types)}H", *asked.types)
     wants_cursor = asked.wants_cursor
@@ -268,6 +273,13 @@ def execute(session: Session, payload: bytes) -> None:
         Execution(session, statement, wants_cursor)
     runner = statement.runner_for(session)
     runner.run(session, statement.text, BoundLiterals(statement, asked), params)
+
+
+def _run_bound(session: Session, statement: PreparedStatement, payload: bytes) -> None:
+    """Runs an execution that brings its types."""
+    session.binary = True
+    literals = BoundLiterals(statement, payload)
+    statement.runner_for(session).run(session, statement.text, literals, payload[5:])
 
 
 class Execution:

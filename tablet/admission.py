@@ -62,6 +62,18 @@ class _User:
         self.waiting = 0
 
 
+def _first(user: _User, lanes: Sequence[int], now_s: float) -> Waiter | None:
+    """Who waits longest in `lanes`, of those whose deadline has not passed."""
+    best: Waiter | None = None
+    for lane in lanes:
+        for waiter in user.lanes[lane]:
+            if waiter.deadline_s > now_s:
+                if best is None or waiter.queued_s < best.queued_s:
+                    best = waiter
+                break
+    return best
+
+
 class Queue:
     """The waiters of one tablet."""
 
@@ -69,7 +81,8 @@ class Queue:
         self._limits = limits
         self._users: dict[str, _User] = {}
         self._running: dict[str, int] = {}
-        self._levels: dict[int, dict[str, None]] = {}  # waiting users by what they have running
+        self._levels: dict[int, dict[str, None]] = {}
+        """Waiting users by what they have running; empty while no more than one user waits."""
         self._deadlines: list[tuple[float, int, Waiter]] = []
         self._sequence = 0
         self._above_since_s: float | None = None
@@ -83,7 +96,7 @@ class Queue:
         """`user` got a connection."""
         count = self._running.get(user, 0)
         self._running[user] = count + 1
-        if user in self._users:
+        if self._levels and user in self._users:
             self._move(user, count, count + 1)
 
     def ended(self, user: str) -> None:
@@ -93,7 +106,7 @@ class Queue:
             del self._running[user]
         else:
             self._running[user] = count - 1
-        if user in self._users:
+        if self._levels and user in self._users:
             self._move(user, count, count - 1)
 
     def running(self, user: str) -> int:
@@ -118,7 +131,11 @@ class Queue:
         user = self._users.get(waiter.user)
         if user is None:
             user = self._users[waiter.user] = _User()
-            self._levels.setdefault(self._running.get(waiter.user, 0), {})[waiter.user] = None
+            if len(self._users) == 2:
+                for name in self._users:
+                    self._levels.setdefault(self._running.get(name, 0), {})[name] = None
+            elif self._levels:
+                self._levels.setdefault(self._running.get(waiter.user, 0), {})[waiter.user] = None
         user.lanes[waiter.lane][waiter] = None
         user.waiting += 1
         self.waiting += 1
@@ -139,16 +156,39 @@ class Queue:
         self.by_lane[waiter.lane] -= 1
         if not user.waiting:
             del self._users[waiter.user]
-            self._leave_level(waiter.user, self._running.get(waiter.user, 0))
+            if len(self._users) == 1:
+                self._levels.clear()
+            elif self._levels:
+                self._leave_level(waiter.user, self._running.get(waiter.user, 0))
         if not self.waiting:
             self._above_since_s = None
             self._deadlines.clear()
 
     def take(self, lanes: Sequence[int], now_s: float) -> Waiter | None:
         """The next to be served among `lanes`, taken out; None if nobody waits there."""
-        waiter = self._next(lanes, now_s)
-        if waiter is None:
+        waiter = self.next(lanes, now_s)
+        if waiter is not None:
+            self.serve(waiter, now_s)
+        return waiter
+
+    def next(self, lanes: Sequence[int], now_s: float) -> Waiter | None:
+        """The next to be served among `lanes`; None if nobody waits there."""
+        if not self._levels:
+            for user in self._users.values():  # one at most
+                return _first(user, lanes, now_s)
             return None
+        for level in sorted(self._levels):
+            best: Waiter | None = None
+            for name in self._levels[level]:
+                waiter = _first(self._users[name], lanes, now_s)
+                if waiter is not None and (best is None or waiter.queued_s < best.queued_s):
+                    best = waiter
+            if best is not None:
+                return best
+        return None
+
+    def serve(self, waiter: Waiter, now_s: float) -> None:
+        """Takes `waiter`, which `next` named, out."""
         self.remove(waiter)
         wait_s = now_s - waiter.queued_s
         self.last_wait_s = wait_s
@@ -156,7 +196,6 @@ class Queue:
             self._above_since_s = None
         elif self._above_since_s is None and self.waiting:
             self._above_since_s = now_s
-        return waiter
 
     def expired(self, now_s: float) -> list[Waiter]:
         """Those whose deadline has passed, taken out."""
@@ -189,23 +228,6 @@ class Queue:
         return [waiter for user in self._users.values() for lane in user.lanes for waiter in lane]
 
     # -- inside
-
-    def _next(self, lanes: Sequence[int], now_s: float) -> Waiter | None:
-        if not self.waiting or not any(self.by_lane[lane] for lane in lanes):
-            return None
-        for level in sorted(self._levels):
-            best: Waiter | None = None
-            for name in self._levels[level]:
-                user = self._users[name]
-                for lane in lanes:
-                    for waiter in user.lanes[lane]:
-                        if waiter.deadline_s > now_s:
-                            if best is None or waiter.queued_s < best.queued_s:
-                                best = waiter
-                            break
-            if best is not None:
-                return best
-        return None
 
     def _move(self, user: str, old: int, new: int) -> None:
         self._leave_level(user, old)

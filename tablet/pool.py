@@ -173,6 +173,8 @@ class Pool:
         if now_s >= connection.retire_s or self.stopping:
             self.closer.close(connection)
             return
+        if self.queue.waiting and self._hand_on(connection, now_s):
+            return
         profile = connection.profile
         bucket = self._idle.get(profile)
         if bucket is None:
@@ -181,6 +183,26 @@ class Pool:
         self._idle_by_flavour[connection.found_rows] += 1
         if self.queue.waiting:
             self.pump()
+
+    def _hand_on(self, connection: Connection, now_s: float) -> bool:
+        """Lends a connection that has just come back where there is nothing to weigh: the next waiter wants its
+        profile, and nobody waits for the other flavour."""
+        queue = self.queue
+        by_lane = queue.by_lane
+        flavour = int(connection.found_rows)
+        if by_lane[1 - flavour] or by_lane[(1 - flavour) | HOLD]:
+            return False
+        waiter: Any = queue.next(self._lanes(flavour), now_s)
+        if waiter is None or waiter.profile != connection.profile:
+            return False
+        queue.serve(waiter, now_s)
+        self._stats.queue_wait.add(now_s - waiter.queued_s)
+        self._stats.settings_hits += 1
+        self._idle_by_flavour[flavour] += 1
+        waiter.granted(self._lend(connection, waiter))
+        if queue.waiting and self.used < self.capacity:
+            self._open_missing()
+        return True
 
     def _end_use(self, connection: Connection) -> None:
         user = connection.user
