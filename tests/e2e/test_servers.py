@@ -195,7 +195,7 @@ def test_proxy_cuts_and_refuses(mysql_server: RunningMysql, cut_proxy: Callable[
             )
 
         # Refused by MySQL itself; by the host where no other test's account allows this one.
-        with pytest.raises(pymysql.err.OperationalError, match="1045|1130"):
+        with pytest.raises(pymysql.err.OperationalError, match=r"1045|1130"):
             login()
         proxy.refuse()
         with pytest.raises(pymysql.err.OperationalError, match="2003"):
