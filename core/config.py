@@ -95,6 +95,8 @@ class Router:
     """Rows that one merging query may hold in the router."""
     max_allowed_packet: int = 64 * 1024 * 1024
     """Bytes of one command from a client."""
+    local_infile: bool = True
+    """Whether LOAD DATA LOCAL INFILE is served; the MySQLs must have local_infile=ON as well."""
     login_timeout_s: float = 10.0
     """A connection that has not logged in by then is closed."""
     park_after_s: float = 2.0

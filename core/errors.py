@@ -119,6 +119,22 @@ _ROWS: Final = (
         "Send less at once, or raise max_allowed_packet.",
     ),
     ErrorCode(
+        "NOT_PREPARABLE",
+        1295,
+        "HY000",
+        False,
+        "This command is not supported in the prepared statement protocol yet",
+        "Send it as a plain statement.",
+    ),
+    ErrorCode(
+        "LOCAL_INFILE_OFF",
+        3948,
+        "42000",
+        False,
+        "Loading local data is disabled; this must be enabled on both the client and server sides: {reason}",
+        "Set [router] local_infile = true, and the client's own option (local_infile, allow_local_infile).",
+    ),
+    ErrorCode(
         "PACKETS_OUT_OF_ORDER",
         1156,
         "08S01",

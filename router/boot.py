@@ -12,6 +12,7 @@ from typing import Final
 from core.config import Config, ConfigError, parse_address
 from core.limits import SharedCounters
 from router.accounts import Accounts
+from wire.constants import CLIENT_LOCAL_FILES, SERVER_CAPABILITIES
 from wire.keys import RsaPrivateKey, generate_rsa_pem
 from wire.login import LoginSettings
 from wire.tls import ensure_certificate, server_context
@@ -81,7 +82,13 @@ def make_boot(config: Config, router: str, number: int) -> Boot:
         address=parse_address(config.router.mysql, "[router] mysql"),
         backlog=MAX_BACKLOG,
         accounts=accounts,
-        login=LoginSettings(server_version="Sluice", decoys=accounts.decoys, tls=True, rsa_key=lambda: key),
+        login=LoginSettings(
+            server_version="Sluice",
+            decoys=accounts.decoys,
+            caps=SERVER_CAPABILITIES & ~(0 if config.router.local_infile else CLIENT_LOCAL_FILES),
+            tls=True,
+            rsa_key=lambda: key,
+        ),
         tls=tls,
         counters=SharedCounters(workers=2 * workers),
     )

@@ -6,7 +6,7 @@ is freed.
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from core.errors import SluiceError, fail
 from core.rpc import messages as m
@@ -60,12 +60,25 @@ class Answer:
         return last
 
 
+class FileSource(Protocol):
+    """Who has the file of a LOAD DATA LOCAL."""
+
+    def wanted(self, link: Link, request: int, name: bytes) -> None:
+        """MySQL asks for the file: send it by `link.send_file(request, ...)`."""
+        ...
+
+    def taken(self, size_bytes: int) -> None:
+        """MySQL's socket took so much of what was sent."""
+        ...
+
+
 class Call:
     """Collects one answer; `await call.answer` gives it or raises TabletError."""
 
-    __slots__ = ("_chunks", "_link", "_size", "_too_large", "_warnings", "answer", "request")
+    __slots__ = ("_chunks", "_file", "_link", "_size", "_too_large", "_warnings", "answer", "request")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, link: Link, file: FileSource | None = None) -> None:
+        self._file = file
         self.answer: asyncio.Future[Answer] = loop.create_future()
         self.request = 0
         self._link = link
@@ -77,6 +90,10 @@ class Call:
     def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
         if info & m.I_WARNINGS:
             self._warnings = data
+            return
+        if info & m.I_INFILE:
+            assert self._file is not None
+            self._file.wanted(self._link, self.request, data)
             return
         self._size += len(data)
         if self._too_large:
@@ -93,6 +110,10 @@ class Call:
         else:
             self._chunks.append(data)
             self._link.credit(self.request, len(data))
+
+    def on_taken(self, size_bytes: int) -> None:
+        assert self._file is not None
+        self._file.taken(size_bytes)
 
     def _refuse(self, handle: int) -> None:
         """Told at the end of the answer only: till then it is not known what the tablet still holds."""
@@ -159,9 +180,11 @@ class Calls:
         settings: str = "",
         tables: tuple[str, ...] | None = (),
         extra: dict[str, Any] | None = None,
+        file: FileSource | None = None,
     ) -> Answer:
-        """Runs one statement and gives its whole answer, also an ERR of MySQL. Raises TabletError."""
-        call = Call(self._loop, link)
+        """Runs one statement and gives its whole answer, also an ERR of MySQL. `file`: asked where F_INFILE is set.
+        Raises TabletError."""
+        call = Call(self._loop, link, file)
         try:
             call.request = link.execute(call, flags, handle, user, settings, tables, sql, extra)
         except SluiceError as error:
@@ -195,6 +218,7 @@ class Calls:
         flags: int = 0,
         tables: tuple[str, ...] | None = (),
         extra: dict[str, Any] | None = None,
+        file: FileSource | None = None,
     ) -> Answer:
         """Like `execute`, as a statement of `session`: with its settings, inside its transaction if there is one.
 
@@ -202,7 +226,7 @@ class Calls:
         the session's warnings.
         """
         flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS)
-        answer = await self._in_session(session, link, sql, flags, tables, extra)
+        answer = await self._in_session(session, link, sql, flags, tables, extra, file)
         if answer.warnings:
             note_warnings(session, answer.warnings)
         if answer.failed:
@@ -217,6 +241,7 @@ class Calls:
         flags: int,
         tables: tuple[str, ...] | None,
         extra: dict[str, Any] | None,
+        file: FileSource | None,
     ) -> Answer:
         tx = session.tx
         if tx is None and not session.autocommit:
@@ -234,6 +259,7 @@ class Calls:
                     settings=session.settings_text,
                     tables=tables,
                     extra=extra,
+                    file=file,
                 )
             except TabletError as error:
                 if handle and not error.handle:
@@ -265,6 +291,7 @@ class Calls:
                 settings=session.settings_text,
                 tables=tables,
                 extra=extra,
+                file=file,
             )
         except TabletError as error:
             tx.note(link, error.handle)

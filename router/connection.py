@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from core.errors import SluiceError, fail
 from core.limits.table import Rules
 from router import commands
+from router.client_file import ClientFile
 from router.renumber import Renumbered
 from router.session import Session
 from wire.answers import err_packet, ok_packet
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
         "caps",
         "charset",
         "claims",
+        "file",
         "host",
         "id",
         "nonce",
@@ -116,6 +118,8 @@ class Connection(asyncio.Protocol):
         self.write_paused = False
         self._reading_paused = False
         self._renumbered = False
+        self.file: ClientFile | None = None
+        """What the client sends now instead of commands."""
         self._login: Login | None = None
         self._channel: TlsChannel | None = None
         self._compression: CompressedStream | None = None
@@ -202,6 +206,8 @@ class Connection(asyncio.Protocol):
             self._read_login()
         elif self.state == READY:
             self._next_command()
+        elif self.file is not None:
+            self._read_file(reader)
         elif reader.buffered_bytes > MAX_AHEAD_BYTES and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
@@ -221,8 +227,7 @@ class Connection(asyncio.Protocol):
             self.state = BUSY
             self.worker.active += 1
             if packet[1]:
-                self.write = Renumbered(self._plain_write, packet[1]).write
-                self._renumbered = True
+                self._renumber(packet[1])
             commands.run(self, packet[0])
 
     def done(self) -> None:
@@ -247,6 +252,34 @@ class Connection(asyncio.Protocol):
                 self._reading_paused = False
                 self.transport.resume_reading()
             self.worker.loop.call_soon(self._next_command)
+
+    def _renumber(self, sequence: int) -> None:
+        """The client's last packet had this sequence id: what is written until `done` goes on from there."""
+        self.write = Renumbered(self._plain_write, sequence).write
+        self._renumbered = True
+
+    def receive_file(self, file: ClientFile) -> None:
+        """Until `file_ended` the client sends `file`; its packets go on from the request's sequence id 1."""
+        self.file = file
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = PacketReader(self.worker.boot.config.router.max_allowed_packet)
+        reader.consecutive, reader.expected = True, 2
+        self._read_file(reader)
+
+    def file_ended(self, sequence: int) -> None:
+        """The file's empty packet came; commands begin at sequence id 0 again."""
+        self.file = None
+        assert self._reader is not None
+        self._reader.consecutive, self._reader.expected = False, 0
+        self._renumber(sequence)
+
+    def _read_file(self, reader: PacketReader) -> None:
+        assert self.file is not None
+        try:
+            self.file.receive(reader)
+        except WireError as error:
+            self.abort(f"the file of LOAD DATA cannot be followed: {error.text}")
 
     @property
     def _plain_write(self) -> Any:

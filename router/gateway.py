@@ -184,6 +184,11 @@ class Link:
         if self.ready:
             self._dealer.send((m.CREDIT, request, size_bytes))
 
+    def send_file(self, request: int, data: bytes) -> None:
+        """A piece of the file that `request` asked for; an empty one is its end."""
+        if self.ready:
+            self._dealer.send((m.FILE, request, data), len(data) + 32)
+
     def free(self, handle: int) -> None:
         """Rolls back and gives back what `handle` holds."""
         if self.ready:  # else the tablet that knew it frees it by itself
@@ -243,6 +248,10 @@ class Link:
             asker: Any = self.pending.pop(record[1], None)
             if asker is not None and asker is not self._nobody:
                 asker.on_prepared(record[2], record[3], record[4])
+        elif kind == m.TAKEN:
+            taker: Any = self.pending.get(record[1])
+            if taker is not None and taker is not self._nobody:
+                taker.on_taken(record[2])
         elif kind == m.PONG:
             self.tablet_state = record[3]
         elif kind == m.STATE:

@@ -632,6 +632,9 @@ class Session:
         elif self.tx is not None and self.tx.committing:
             pass  # the answer is on its way, and it must be the true one
         elif self.task is not None and not self.worker.calls.interrupt(self.task):
+            if self.connection.file is not None:  # no answer may come before the end of what the client sends
+                self.connection.abort("killed while its client was sending a file")
+                return
             # it waits for a turn, not for a tablet
             self.task.cancel()
             self.task = None

@@ -5,7 +5,8 @@ ours and the connector never sees a byte again. It is kept referenced, since its
 transport when collected. `tests/e2e/test_tablet_backend.py` is the contract with each connector version.
 
 Invariants
-- Capabilities: no DEPRECATE_EOF, QUERY_ATTRIBUTES, LOCAL_FILES or MULTI_STATEMENTS; SESSION_TRACK where offered.
+- Capabilities: no DEPRECATE_EOF, QUERY_ATTRIBUTES or MULTI_STATEMENTS; SESSION_TRACK and LOCAL_FILES where offered.
+- No file of this host is ever sent: a server that asks for one gets what the router sends, or loses the connection.
 - At most one command is under way; whoever sent it is `task` and gets every byte until it sets `task` to None.
 - Bytes that no task waits for (a server that shuts down, or worse) close the connection.
 - `settings`, `database` and `prepared` say what the server's session has; if that is not known, `dirty` is set and
@@ -55,12 +56,11 @@ _LOGIN_COLLATION: Final = (
 _UNWANTED: Final = (
     CLIENT_DEPRECATE_EOF
     | CLIENT_QUERY_ATTRIBUTES
-    | CLIENT_LOCAL_FILES
     | CLIENT_MULTI_STATEMENTS
     | CLIENT_OPTIONAL_RESULTSET_METADATA
     | CLIENT_FOUND_ROWS
 )
-_WANTED: Final = CLIENT_MULTI_RESULTS | CLIENT_PS_MULTI_RESULTS | CLIENT_SESSION_TRACK
+_WANTED: Final = CLIENT_LOCAL_FILES | CLIENT_MULTI_RESULTS | CLIENT_PS_MULTI_RESULTS | CLIENT_SESSION_TRACK
 
 _query_header = Struct("<IB").pack
 _QUIT: Final = frame(bytes((COM_QUIT,)))
@@ -124,6 +124,7 @@ class Connection(asyncio.Protocol):
         "held",
         "incarnation",
         "is_lost",
+        "on_writable",
         "prepared",
         "profile",
         "retire_s",
@@ -137,6 +138,7 @@ class Connection(asyncio.Protocol):
         "used_s",
         "user",
         "verify",
+        "write_paused",
     )
 
     def __init__(self, login: _Login, database: str, on_lost: "Callable[[Connection], None]") -> None:
@@ -166,6 +168,9 @@ class Connection(asyncio.Protocol):
         """Write epochs to finish once the server is done with this connection."""
         self.is_lost = False
         self.closing = False
+        self.write_paused = False
+        self.on_writable: Callable[[], None] | None = None
+        """Called when MySQL has taken what was written."""
         self.incarnation = 0
         self.born_s = self.used_s = self.retire_s = 0.0
         self.transport.set_protocol(self)
@@ -192,6 +197,14 @@ class Connection(asyncio.Protocol):
         if task is not None:
             task.lost()
         self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self.on_writable is not None:
+            self.on_writable()
 
     # -- commands
 

@@ -8,7 +8,7 @@ closed, unless it is a transaction's and the KILL has been answered.
 from typing import Final
 
 from core.errors import fail
-from core.rpc.messages import F_RELEASE, F_WARNINGS, F_WRITE, I_ERR, I_LAST, I_OK, ROWS_SHIFT
+from core.rpc.messages import F_INFILE, F_RELEASE, F_WARNINGS, F_WRITE, I_ERR, I_LAST, I_OK, ROWS_SHIFT
 from tablet.backend import Command, Connection, Sink
 from tablet.programs import ASK, RESET
 from tablet.request import DONE, ENDING, RUNNING, Request
@@ -32,14 +32,22 @@ class Ending(Request):
 
     __slots__ = ()
 
+    def _begin_file(self) -> None:
+        raise NotImplementedError
+
     def _end(self, out: bytes) -> None:
         """All ends but the plain one."""
         connection: Connection = self.connection
         scanner = connection.scanner
+        if scanner.kind == LOCAL_INFILE and self.flags & F_INFILE and self.stopped is None:
+            self._begin_file()
+            return
         self.state = ENDING
         if self._paused_s:
             self._resume()
-        if scanner.kind == LOCAL_INFILE:  # was not negotiated: this server cannot be trusted
+        if (
+            scanner.kind == LOCAL_INFILE
+        ):  # nobody sends one: this server cannot be trusted, or it is told to stop
             connection.abort()
             self.lost()
             return

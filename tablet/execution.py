@@ -159,6 +159,12 @@ class Execution:
         if statement is not None:
             statement.stop(CANCELLED)
 
+    def file_data(self, peer: Peer, id_: int, data: bytes) -> None:
+        """FILE: a piece of the file that a LOAD DATA LOCAL waits for."""
+        statement = peer.statements.get(id_)
+        if statement is not None:
+            statement.file_data(data)
+
     def free_handle(self, peer: Peer, handle: int) -> None:
         """FREE: rolls back and gives back; a statement that runs on it is cancelled first."""
         held = self.handles.find(handle, peer)

@@ -37,6 +37,7 @@ from wire.constants import SERVER_STATUS_AUTOCOMMIT
 
 if TYPE_CHECKING:
     from tablet.execution import Execution, Peer
+    from tablet.infile import File
 
 NEW: Final = 0
 QUEUED: Final = 1
@@ -65,6 +66,7 @@ class Request:
 
     __slots__ = (
         "_backlog",
+        "_file",
         "_info",
         "_kill",
         "_out",
@@ -139,6 +141,7 @@ class Request:
         self._over: SluiceError | None = None
         self._token: Any = False  # False: none, since None is one
         self._backlog: deque[bytes] | None = None
+        self._file: File | None = None
 
     def _finish(self) -> None:
         self.state = DONE

@@ -19,6 +19,7 @@ from core.rpc.messages import (
     CREDIT,
     EXECUTE,
     FAIL,
+    FILE,
     FREE,
     HELLO,
     PEER_GONE,
@@ -123,6 +124,8 @@ class Service:
         execution = self._execution
         if kind == CANCEL:
             execution.cancel(peer, record[1])
+        elif kind == FILE:
+            execution.file_data(peer, record[1], record[2])
         elif kind == FREE:
             execution.free_handle(peer, record[1])
         elif kind == PREPARE:

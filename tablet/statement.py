@@ -23,8 +23,8 @@ from core.rpc.messages import (
     ROWS_SHIFT,
 )
 from tablet.backend import Connection
+from tablet.infile import Infile
 from tablet.killer import Kill
-from tablet.opening import Opening
 from tablet.request import DONE, ENDING, JOINED, QUEUED, RUNNING, SETUP, SHARED, TIMED_OUT
 from wire.constants import (
     COM_PING,
@@ -42,7 +42,7 @@ _UNUSUAL: Final = (ERR, LOCAL_INFILE)
 _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS | SERVER_SESSION_STATE_CHANGED
 
 
-class Statement(Opening):
+class Statement(Infile):
     """One statement. Made by `Execution`."""
 
     __slots__ = ()
@@ -210,6 +210,9 @@ class Statement(Opening):
         if self.state in (QUEUED, JOINED, SHARED):
             execution.pool.queue.remove(self)
             self.fail(self._stop_error())
+        elif self._file is not None:
+            execution.stats.killed += 1
+            self._stop_file()
         elif self.state == RUNNING:
             if self.flight is not None:
                 execution.unshare(self.flight, "stopped")
@@ -232,6 +235,9 @@ class Statement(Opening):
         if kill is not None:
             if now_s - kill.since_s >= hard_after_s:
                 self._give_up()
+        elif self._file is not None:
+            if now_s - self._file.heard_s >= self.execution.stall_s:
+                self.stop(TIMED_OUT)
         elif self.state == RUNNING:
             if self._paused_s:
                 if now_s - self._paused_s >= self.execution.stall_s:

@@ -95,7 +95,7 @@ def start_argv(server: MysqlServer) -> list[str]:
         f"--pid-file={server.pid_file}",
         f"--log-error={server.log}",
         f"--secure-file-priv={server.files}",
-        "--local-infile=OFF",
+        "--local-infile=ON",
         f"--server-id={server.server_id}",
         "--character-set-server=utf8mb4",
         f"--max-connections={server.max_connections}",

@@ -23,6 +23,9 @@ FREE: Final = 6  # [FREE, handle]        roll back and give the held connection 
 PREPARE: Final = 7  # [PREPARE, id, deadline_ms, user, settings, sql, database]  -> PREPARED or FAIL
 PEER_GONE: Final = 8  # [PEER_GONE, peer name] that worker process is dead: free what it holds
 STATS: Final = 9  # [STATS, id]           -> STATS_REPLY
+FILE: Final = (
+    10  # [FILE, id, data]      a piece of the file that I_INFILE asked for; the empty one is its end
+)
 
 # ---- tablet to router
 WELCOME: Final = 20  # [WELCOME, version, alias, keyspace, shard, tablet_type, clock_ms, server dict, state]
@@ -37,6 +40,7 @@ PREPARED: Final = (
 )
 STATS_REPLY: Final = 26  # [STATS_REPLY, id, dict]
 STATE: Final = 27  # [STATE, state]  pushed to every known peer when the tablet's state changes
+TAKEN: Final = 28  # [TAKEN, id, bytes]  MySQL's socket took so much of the FILE records
 
 # ---- router main to router worker, and back (core.rpc as well, other sockets)
 SNAPSHOT: Final = 40  # [SNAPSHOT, version, dict]  everything a worker knows of the cluster, whole
@@ -64,6 +68,7 @@ F_ADMIN: Final = 2048  # for the tablet's own lane: never queued behind clients 
 F_OLAP: Final = 4096  # no query timeout, streams
 F_WARNINGS: Final = 16_384  # where there are warnings, send them (I_WARNINGS)
 F_FOUND_ROWS: Final = 8192  # the client has CLIENT_FOUND_ROWS: affected rows of UPDATE count matched rows
+F_INFILE: Final = 1 << 20  # a LOAD DATA LOCAL: the router sends the file when it is asked for it (I_INFILE)
 
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)
@@ -77,6 +82,9 @@ I_ERR: Final = 2  # the answer (data, when I_LAST) ends with an ERR packet of My
 I_OK: Final = 4  # the whole answer is one OK packet
 I_SHARED: Final = 8  # a consolidated answer: executed for another session
 I_WARNINGS: Final = 16  # no part of the answer: data is what SHOW WARNINGS says of it; comes before I_LAST
+I_INFILE: Final = (
+    32  # no part of the answer: data is the name of the file that MySQL wants; FILE records follow
+)
 ROWS_SHIFT: Final = 16  # with I_LAST: info >> ROWS_SHIFT is the number of rows of the last result set
 
 # ---- states of a process
@@ -88,6 +96,9 @@ DEAD: Final = "DEAD"
 
 WINDOW_BYTES: Final = 262_144
 """A streaming answer may be that far ahead of the CREDITs; smaller answers need none."""
+
+FILE_WINDOW_BYTES: Final = 262_144
+"""A file may be that far ahead of the TAKENs."""
 
 CHUNK_BYTES: Final = 65_536
 """About the size of a RESULT's data when an answer streams."""

@@ -6,7 +6,7 @@ Two ways, by what is left behind (`Planned.reserve`):
   variables that it names are set before, read back after, and then live in the router. Nothing stays pinned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import time
 from typing import Final
 
@@ -56,19 +56,35 @@ def run_reserved(
 ) -> None:
     """Runs a statement that leaves something behind, by the way that its `reason` asks for. Raises SluiceError."""
     if reason not in PINS:
-        session.start(_run_bracketed(session, link, text, flags, tables, reason))
+        session.start(_bracketed(session, link, text, flags, tables, reason))
     elif reason in _ONLY_ASKS and not (session.reserved and link in session.reserved):
         session.forward(link, flags, tables, text, None)
     else:
         session.start(run_pinned(session, link, text, flags, tables))
 
 
-async def _run_bracketed(
+async def _bracketed(
     session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None, reason: str
 ) -> None:
-    names = _variables(text, session)
+    calls = session.worker.calls
+    answer = await run_bracketed(
+        session,
+        link,
+        text,
+        lambda: calls.in_session(session, link, text, flags=flags | _flavour(session), tables=tables),
+        reason,
+    )
+    reply_whole(session, answer)
+
+
+async def run_bracketed(
+    session: Session, link: Link, text: bytes, run: Callable[[], Awaitable[Answer]], reason: str
+) -> Answer:
+    """Runs the statement `text` by `run`, on a connection that is reserved for it alone and knows the user variables
+    that it names; what they are afterwards is the session's. Raises SluiceError."""
+    names = variables_in(text, session)
     known = session.user_variables or {}
-    await _admit(session, link)
+    await admit(session, link)
     await reserve(session, link)
     try:
         if names:
@@ -79,16 +95,14 @@ async def _run_bracketed(
         if reason == "LAST_INSERT_ID(value)":
             # where the function is not reached, the connection would tell what another session left
             await _must(session, link, b"SET last_insert_id = %d" % session.last_insert_id)
-        answer = await session.worker.calls.in_session(
-            session, link, text, flags=flags | _flavour(session), tables=tables
-        )
+        answer = await run()
         warnings = session.warnings
         if not answer.failed:
             await _read_back(session, link, names, answer, reason)
             session.warnings = warnings  # those of the client's own statement only
     finally:
         session.release_unpinned(link)
-    reply_whole(session, answer)
+    return answer
 
 
 async def run_prepared(
@@ -97,7 +111,7 @@ async def run_prepared(
     """Has `link` prepare `text` and execute it with `values` (literals) in user variables, and answers: where MySQL
     gives a parameter another type than the literal has. The type follows from the values it was executed with
     `before` too. Raises SluiceError."""
-    await _admit(session, link)
+    await admit(session, link)
     await reserve(session, link)
     names = [b"@`sluice value %d`" % at for at in range(len(values))]
     execute = b"EXECUTE `sluice statement` USING " + b", ".join(names)
@@ -149,7 +163,7 @@ async def run_pinned(
 ) -> None:
     """Runs a statement on the connection reserved on `link` and answers; the connection stays reserved as long as
     the statement, or one before, pins it. Raises SluiceError."""
-    await _admit(session, link)
+    await admit(session, link)
     await reserve(session, link)
     try:
         answer = await session.worker.calls.in_session(
@@ -163,7 +177,7 @@ async def run_pinned(
     reply_whole(session, answer)
 
 
-async def _admit(session: Session, link: Link) -> None:
+async def admit(session: Session, link: Link) -> None:
     if session.worker.admission.limits_queries:
         await session.worker.admission.enter(session, link.keyspace, (link.shard,))
 
@@ -216,7 +230,7 @@ def _flavour(session: Session) -> int:
     return session.flags & ~m.F_DEPRECATE_EOF if session.binary else session.flags
 
 
-def _variables(text: bytes, session: Session) -> dict[str, str]:
+def variables_in(text: bytes, session: Session) -> dict[str, str]:
     """The user variables that a statement names: lower-case name -> as written."""
     found: dict[str, str] = {}
     key = normalise(text, session.dialect).key.decode("utf-8", "surrogateescape")

@@ -56,19 +56,19 @@ async def write_on(
     try:
         for link, text in work:
             if several and not own:
-                await _set_savepoint(session, link)
+                await set_savepoint(session, link)
                 done.append(link)
             answer = await calls.in_session(session, link, text, flags=m.F_WRITE, tables=tables)
             if answer.failed:
-                await _undo(session, own, done)
+                await undo(session, own, done)
                 session.implicit = False
                 session.reply(answer.data)
                 return
-            oks.append(_ok_of(answer))
+            oks.append(ok_of(answer))
         if own:
             await calls.commit(session)
     except SluiceError:
-        await _undo(session, own, done)
+        await undo(session, own, done)
         raise
     finally:
         if own and session.tx is not None:
@@ -78,7 +78,7 @@ async def write_on(
     session.ok(total.affected_rows, insert_id or total.last_insert_id, total.warnings, total.info)
 
 
-async def _set_savepoint(session: Session, link: Link) -> None:
+async def set_savepoint(session: Session, link: Link) -> None:
     tx = session.tx
     calls = session.worker.calls
     if tx is None:
@@ -90,7 +90,7 @@ async def _set_savepoint(session: Session, link: Link) -> None:
     await calls.in_session(session, link, b"SAVEPOINT " + SAVEPOINT)
 
 
-async def _undo(session: Session, own: bool, done: Sequence[Link]) -> None:
+async def undo(session: Session, own: bool, done: Sequence[Link]) -> None:
     """After a failure: rolls the statement back on every shard, or its own transaction altogether."""
     tx = session.tx
     if tx is None or tx.lost:
@@ -111,7 +111,7 @@ async def _undo(session: Session, own: bool, done: Sequence[Link]) -> None:
             return
 
 
-def _ok_of(answer: Answer) -> Ok:
+def ok_of(answer: Answer) -> Ok:
     return parse_ok(answer.last_payload())
 
 
@@ -201,7 +201,7 @@ class DdlRunner:
                     session.reply(answer.data)
                 return
             if answer.info & m.I_OK:
-                oks.append(_ok_of(answer))
+                oks.append(ok_of(answer))
             else:
                 rows.append(answer.data)
         if rows:

@@ -11,6 +11,7 @@ from router.session import Session
 from router.statements import (
     explain,
     kill,
+    load_data,
     prepare,
     refused,
     routines,
@@ -46,7 +47,7 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
     Kind.EXECUTE: prepare.execute,
     Kind.DEALLOCATE: prepare.deallocate,
     Kind.CALL: routines.call,
-    Kind.LOAD_DATA: refused.run,
+    Kind.LOAD_DATA: load_data.run,
     Kind.DO: routines.do,
     Kind.FLUSH: refused.run,
     Kind.XA: refused.run,

@@ -9,7 +9,6 @@ from router.statements.words import Words, is_executed, unwrapped
 from router.variables.reading import server_version
 
 _KINDS: Final[dict[Kind, tuple[str, str]]] = {
-    Kind.LOAD_DATA: ("LOAD DATA", "Send the rows with INSERT; several rows a statement are split by shard."),
     Kind.FLUSH: ("FLUSH", "It acts on one server: run it there."),
     Kind.XA: ("XA statements", "Use transactions; SET transaction_mode = 'multi' spans shards."),
 }

@@ -69,6 +69,9 @@ class Asker:
         self._context = make_context()
         self._ids = itertools.count(1)
         self.replies: dict[int, Reply] = {}
+        self.files: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+        """Files that MySQL asked for: the statement's id, the file's name."""
+        self.taken_bytes = 0
         self.welcome: asyncio.Future[list[Any]] = loop.create_future()
         self.states: list[str] = []
         self.name = name
@@ -113,12 +116,17 @@ class Asker:
             reply = self.replies.pop(record[1])
             reply.info, reply.status, reply.data = record[2], record[3], record[4]
             self._finish(reply)
+        elif kind == m.TAKEN:
+            self.taken_bytes += record[2]
         elif kind == m.STATS_REPLY:
             reply = self.replies.pop(record[1])
             assert reply.done is not None
             reply.done.set_result(record[2])
 
     def _on_result(self, record: list[Any]) -> None:
+        if record[2] & m.I_INFILE:
+            self.files.put_nowait((record[1], record[3]))
+            return
         reply = self.replies[record[1]]
         reply.info |= record[2] & 0xFFFF
         reply.received += len(record[3])
@@ -182,6 +190,9 @@ class Asker:
 
     def credit(self, id_: int, size_bytes: int) -> None:
         self.dealer.send((m.CREDIT, id_, size_bytes))
+
+    def send_file(self, id_: int, data: bytes) -> None:
+        self.dealer.send((m.FILE, id_, data))
 
     def free(self, handle: int) -> None:
         self.dealer.send((m.FREE, handle))

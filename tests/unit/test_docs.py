@@ -36,7 +36,9 @@ def test_every_key_of_the_file_is_in_the_table_with_its_default() -> None:
     for name in ("cluster", "etcd", "router", "tablet", "mysql"):
         for field in dataclasses.fields(getattr(config, name.capitalize())):
             default: Any = field.default
-            expected[f"{name}.{field.name}"] = "[]" if default == () else str(default)
+            expected[f"{name}.{field.name}"] = (
+                "[]" if default == () else str(default).lower() if isinstance(default, bool) else str(default)
+            )
     assert table == expected
 
 

@@ -103,7 +103,7 @@ def test_options(flavour: Flavour, tmp_path: Path) -> None:
     argv = start_argv(MysqlServer(binary, tmp_path, 13306, 20, 512 * MIB, extra=("--long-query-time=1",)))
     assert argv[1] == "--no-defaults"  # must come first, or the system's option files are read
     assert argv[-1] == "--long-query-time=1"
-    wanted = {"--bind-address=127.0.0.1", "--max-connections=20", "--skip-log-bin", "--local-infile=OFF"}
+    wanted = {"--bind-address=127.0.0.1", "--max-connections=20", "--skip-log-bin", "--local-infile=ON"}
     assert wanted | {"--innodb-flush-log-at-trx-commit=1"} <= set(argv)
     assert ("--mysqlx=OFF" in argv) == (flavour == "mysql")
 
