@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "dashboard": "the terminal dashboard",
     "vschema": "read or replace a keyspace's VSchema, live",
     "limits": "read or change admission limits, live",
+    "users": "list, make, change or remove users, live",
     "explain": "which shards, which plan, what each shard is sent",
     "bench": "load generators: bench --help",
 }
@@ -94,6 +95,38 @@ def build_parser() -> Parser:
     )
     unset = limits.add_parser("unset", parents=[common], help="remove the limit of a scope")
     unset.add_argument("scope", metavar="SCOPE")
+
+    users = made["users"].add_subparsers(
+        dest="action", metavar="list|add|password|grant|revoke|set|remove", required=True, parser_class=Parser
+    )
+    listing = users.add_parser("list", parents=[common], help="print all users and their roles")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    for name, text in (
+        ("add", "make a user"),
+        ("password", "give a user another password"),
+        ("grant", "give a user roles: read, write, ddl, admin, each for all keyspaces or as read:KEYSPACE"),
+        ("revoke", "take roles away"),
+        ("set", "change what is not a role: TLS, connections, default keyspace"),
+        ("remove", "remove a user; its sessions end"),
+    ):
+        action = users.add_parser(name, parents=[common], help=text, description=text)
+        action.add_argument("user", metavar="USER")
+        if name in ("add", "password"):
+            secret = action.add_mutually_exclusive_group()
+            secret.add_argument(
+                "--password-file", metavar="FILE", help="its first line; - for standard input"
+            )
+            secret.add_argument("--password-hash", metavar="HASH", help="*HEX or $A$..., as MySQL stores it")
+        if name in ("grant", "revoke"):
+            action.add_argument("roles", nargs="+", metavar="ROLE[:KEYSPACE]")
+        if name == "add":
+            action.add_argument(
+                "--roles", nargs="+", default=[], metavar="ROLE[:KEYSPACE]", help="default: none"
+            )
+        if name in ("add", "set"):
+            action.add_argument("--require-tls", choices=["on", "off"], help="refuse logins without TLS")
+            action.add_argument("--max-connections", type=int, metavar="N", help="0: not limited")
+            action.add_argument("--default-keyspace", metavar="KEYSPACE")
 
     made["explain"].add_argument("sql", metavar="SQL")
     made["explain"].add_argument(

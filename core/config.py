@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from core.keyrange import partition_error
+from core.users import DEFAULT_ROLES, RoleError, parse_role
 
 _T = TypeVar("_T")
 
@@ -108,6 +109,8 @@ class Router:
     tls_cert: str = ""
     """PEM file; empty: a self-signed certificate is made under data_dir."""
     tls_key: str = ""
+    require_tls: bool = False
+    """No login over an open channel (error 3159)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,12 @@ class User:
     password_hash: str | None = None
     """`*HEX` (mysql_native_password) or `$A$...` (caching_sha2_password)."""
     default_keyspace: str = ""
+    roles: tuple[str, ...] = DEFAULT_ROLES
+    """`read`, `write`, `ddl`, `admin`, each for every keyspace or as `read:KEYSPACE` for one."""
+    require_tls: bool = False
+    """A login over an open channel is refused (error 1045)."""
+    max_connections: int = 0
+    """Connections of this user over the whole cluster, one more is refused with error 1226; 0: not limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +293,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str | None": (str,),
     "int": (int,),
     "float": (int, float),
+    "bool": (bool,),
     "tuple[str, ...]": (list,),
 }
 _NAMES: Final = {
@@ -291,6 +301,7 @@ _NAMES: Final = {
     "str | None": "a string",
     "int": "a whole number",
     "float": "a number",
+    "bool": "true or false",
     "tuple[str, ...]": "a list of strings",
 }
 
@@ -309,7 +320,7 @@ def _section(cls: type[_T], raw: Any, where: str) -> _T:
             continue
         value = raw[name]
         kind = str(spec.type if isinstance(spec.type, str) else _type_name(spec.type))
-        if not isinstance(value, _TYPES[kind]) or isinstance(value, bool):
+        if not isinstance(value, _TYPES[kind]) or isinstance(value, bool) is not (kind == "bool"):
             raise ConfigError(f"{where} {name} is {_NAMES[kind]}, not {value!r}")
         if isinstance(value, list):
             if not all(isinstance(item, str) for item in value):
@@ -443,6 +454,15 @@ def _check_users(config: Config) -> None:
             and user.default_keyspace.partition(":")[0].partition("@")[0] not in keyspaces
         ):
             raise ConfigError(f"{where} default_keyspace: there is no keyspace '{user.default_keyspace}'")
+        if user.max_connections < 0:
+            raise ConfigError(f"{where} max_connections must be 0 (not limited) or more")
+        for text in user.roles:
+            try:
+                role = parse_role(text)
+            except RoleError as error:
+                raise ConfigError(f"{where} roles: {error}") from None
+            if role.keyspace and role.keyspace not in keyspaces:
+                raise ConfigError(f"{where} roles: there is no keyspace '{role.keyspace}'")
 
 
 def _file_exists(config: Config, path: str, key: str) -> None:

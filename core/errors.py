@@ -47,7 +47,7 @@ _ROWS: Final = (
         "28000",
         False,
         "Access denied for user '{user}'@'{host}' (using password: {using})",
-        "Check the user and password in cluster.toml.",
+        "Check the user and password: clusterctl users list; require_tls may ask for TLS.",
     ),
     ErrorCode(
         "DB_ACCESS_DENIED",
@@ -55,7 +55,7 @@ _ROWS: Final = (
         "42000",
         False,
         "Access denied for user '{user}'@'{host}' to database '{database}'",
-        "The user's role does not cover this keyspace.",
+        "The user has no role in this keyspace: clusterctl users grant USER ROLE:KEYSPACE",
     ),
     ErrorCode(
         "NO_DATABASE",
@@ -101,6 +101,22 @@ _ROWS: Final = (
     ),
     ErrorCode(
         "UNKNOWN_ERROR", 1105, "HY000", False, "{message}", "An internal error; see the process's log."
+    ),
+    ErrorCode(
+        "NO_SUCH_GRANT",
+        1141,
+        "42000",
+        False,
+        "There is no such grant defined for user '{user}' on host '%'",
+        "clusterctl users list shows the users.",
+    ),
+    ErrorCode(
+        "TABLE_ACCESS_DENIED",
+        1142,
+        "42000",
+        False,
+        "{command} command denied to user '{user}'@'{host}' for table '{table}'",
+        "The user's roles do not cover this: clusterctl users grant USER ROLE:KEYSPACE",
     ),
     ErrorCode(
         "UNKNOWN_TABLE",
@@ -197,6 +213,14 @@ _ROWS: Final = (
         False,
         "Unknown prepared statement handler ({id}) given to {command}",
         "Prepare the statement first; it may have been closed.",
+    ),
+    ErrorCode(
+        "ROUTINE_ACCESS_DENIED",
+        1370,
+        "42000",
+        False,
+        "{command} command denied to user '{user}'@'{host}' for routine '{routine}'",
+        "The user's roles do not cover this: clusterctl users grant USER write:KEYSPACE",
     ),
     ErrorCode(
         "TOO_MANY_STATEMENTS",
@@ -427,6 +451,14 @@ _ROWS: Final = (
         False,
         "The shards answer with different columns: {what}",
         "Bring the tables of all shards to the same definition.",
+    ),
+    ErrorCode(
+        "ACCOUNT_REMOVED",
+        15030,
+        "28000",
+        False,
+        "The account '{user}' was removed from the cluster; this session ends",
+        "An administrator removed the user: clusterctl users list.",
     ),
 )
 

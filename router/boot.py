@@ -87,6 +87,7 @@ def make_boot(config: Config, router: str, number: int) -> Boot:
             decoys=accounts.decoys,
             caps=SERVER_CAPABILITIES & ~(0 if config.router.local_infile else CLIENT_LOCAL_FILES),
             tls=True,
+            require_tls=config.router.require_tls,
             rsa_key=lambda: key,
         ),
         tls=tls,

@@ -51,9 +51,13 @@ def run(connection: "Connection", payload: bytes) -> None:
 
 def start_session(session: Session, verdict: Authenticated) -> None:
     """Puts a session that has just logged in into its first state. Raises SluiceError: then it does not begin."""
-    database = verdict.database or session.worker.accounts.default_keyspace(verdict.user)
-    if database:
-        session.use(database)
+    worker = session.worker
+    if verdict.database:
+        session.use(verdict.database)
+    else:
+        database = worker.accounts.default_keyspace(verdict.user)
+        if database and worker.rights.sees(session, database.partition(":")[0].partition("@")[0]):
+            session.use(database)
     initial_charset_settings(session, verdict.charset)
     if verdict.caps & c.CLIENT_IGNORE_SPACE:
         ignore_space(session)

@@ -42,6 +42,7 @@ WATCHED: Final = (
     layout.LIMITS,
     layout.SHARES,
     layout.ROUTERS,
+    layout.USERS,
 )
 TABLETS_TO_COME_S: Final = 5.0
 """After its start the router waits so long for every shard to have a tablet, before it serves those that have one."""
@@ -88,7 +89,7 @@ class RouterMain:
         self.stopped = asyncio.Event()
         self.context = make_context()
         self.serving = Serving(self.loop, self.context, boot.control, self._on_record, self._on_unreachable)
-        self.topology = Topology(boot.router, boot.counters, self._publish)
+        self.topology = Topology(boot.router, boot.counters, self._publish, config.users)
         self.tablets = TabletWatch(self.loop, self.context, boot.router)
         self.http = HttpServer(
             {

@@ -4,6 +4,7 @@ Eviction is second chance (CLOCK): a hit costs one attribute write, and a burst 
 push out the ones that come always.
 """
 
+from router.plan.needs import Needs
 from router.session import Runner
 
 OVERHEAD_BYTES = 2000
@@ -11,10 +12,12 @@ OVERHEAD_BYTES = 2000
 
 
 class Entry:
-    __slots__ = ("runner", "size_bytes", "used")
+    __slots__ = ("needs", "runner", "size_bytes", "used")
 
-    def __init__(self, runner: Runner, size_bytes: int) -> None:
+    def __init__(self, runner: Runner, size_bytes: int, needs: Needs) -> None:
         self.runner = runner
+        self.needs = needs or None
+        """Rights that not every user has: asked at each hit, since users share plans. None: nothing to ask."""
         self.size_bytes = size_bytes
         self.used = False
 
@@ -30,14 +33,13 @@ class PlanCache:
         self.size_bytes = 0
         self.evictions = 0
 
-    def get(self, key: bytes) -> Runner | None:
+    def get(self, key: bytes) -> Entry | None:
         entry = self.entries.get(key)
-        if entry is None:
-            return None
-        entry.used = True
-        return entry.runner
+        if entry is not None:
+            entry.used = True
+        return entry
 
-    def put(self, key: bytes, runner: Runner) -> None:
+    def put(self, key: bytes, runner: Runner, needs: Needs = ()) -> None:
         """Keeps `runner`, unless it alone is larger than an eighth of the cache."""
         size = 3 * len(key) + OVERHEAD_BYTES
         if size > self.max_bytes // 8:
@@ -47,7 +49,7 @@ class PlanCache:
             self.size_bytes -= old.size_bytes
         while self.size_bytes + size > self.max_bytes:
             self._evict_one()
-        self.entries[key] = Entry(runner, size)
+        self.entries[key] = Entry(runner, size, needs)
         self.size_bytes += size
 
     def _evict_one(self) -> None:

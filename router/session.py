@@ -334,7 +334,15 @@ class Session:
         view = self.worker.view
         if view is None:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        keyspace, shard = view.check_database(database)
+        rights = self.worker.rights
+        try:
+            keyspace, shard = view.check_database(database)
+        except SluiceError:
+            if rights.knows_all(self):
+                raise
+            rights.check_database(self, database, database)
+            raise
+        rights.check_database(self, database, keyspace)
         self.worker.admission.move(self.connection, self.user, keyspace, shard)
         intern = self.worker.intern
         self.keyspace, self.shard = intern(keyspace), intern(shard)

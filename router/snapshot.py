@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from controlplane.topo import layout
+from controlplane.topo.users import with_users
+from core.config import User
 from core.limits import Limit, LimitError, SharedCounters, SlotTable, to_snapshot
 
 log = logging.getLogger("router.snapshot")
@@ -21,8 +23,16 @@ Content = Mapping[str, Mapping[str, Any]]
 class Topology:
     """Collects the watched prefixes; calls `publish` when the snapshot changed."""
 
-    def __init__(self, router: str, counters: SharedCounters, publish: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        router: str,
+        counters: SharedCounters,
+        publish: Callable[[], None],
+        users: tuple[User, ...] = (),
+    ) -> None:
+        """`users`: those of cluster.toml, whose max_connections are limits too."""
         self._router = router
+        self._users = users
         self._slots = SlotTable(counters)
         self._publish = publish
         self._content: dict[str, Content] = {}
@@ -65,7 +75,8 @@ class Topology:
         self._publish()
 
     def _build(self) -> dict[str, Any] | None:
-        needed = (layout.KEYSPACES, layout.SHARDS, layout.TABLETS, layout.VSCHEMA)
+        # without the users' records, a user that was removed live could still get in
+        needed = (layout.KEYSPACES, layout.SHARDS, layout.TABLETS, layout.VSCHEMA, layout.USERS)
         if any(prefix not in self._content for prefix in needed):
             return None
         keyspaces: dict[str, Any] = {}
@@ -87,15 +98,17 @@ class Topology:
             "version": 0,
             "keyspaces": keyspaces,
             "limits": self._limits(),
+            "users": {name: dict(value) for name, value in self._content[layout.USERS].items()},
             "server_version": next((v for v in versions if v), "8.0.0"),
         }
 
     def _limits(self) -> list[list[Any]]:
         """The limits' rows; the last ones stay where a record cannot be read."""
         try:
-            limits = {
-                scope: Limit.from_json(value) for scope, value in self._content.get(layout.LIMITS, {}).items()
-            }
+            values = with_users(
+                self._content.get(layout.LIMITS, {}), self._users, self._content.get(layout.USERS, {})
+            )
+            limits = {scope: Limit.from_json(value) for scope, value in values.items()}
             shares = self._content.get(layout.SHARES, {}).get(self._router, {}).get("shares", {})
             routers = self._content.get(layout.ROUTERS, {})
             self._limit_rows = to_snapshot(limits, shares, routers, self._router, self._slots)

@@ -21,10 +21,11 @@ from core.errors import SluiceError, fail
 from core.rpc import messages as m
 from core.rpc.messages import Record
 from core.rpc.transport import Dealer, make_context
+from router.accounts import Accounts
 from router.admission import Admission
 from router.boot import Boot, column
 from router.calls import Calls
-from router.connection import Connection
+from router.connection import READY, Connection
 from router.execute.compile import compile_plan
 from router.execute.multi import run_several
 from router.execute.sequence import Sequences
@@ -36,6 +37,7 @@ from router.parked import Parked
 from router.parking import Parking
 from router.plan.planner import plan as make_plan
 from router.plan.plans import Planned
+from router.rights import Rights
 from router.session import Runner, Session
 from router.sql.dialect import Dialect
 from router.sql.normalise import normalise
@@ -71,7 +73,9 @@ class Worker:
         self.half_open: dict[Connection, float] = {}
         self.active = 0
         self.transactions = 0
-        self.accounts = boot.accounts
+        self.rights = Rights(boot.accounts)
+        self._leaving: set[Connection] = set()
+        """Clients in the middle of a statement whose user was removed."""
         self.login_settings = boot.login
         self.tls_context = boot.tls
         self.perf_counter = perf_counter
@@ -118,10 +122,11 @@ class Worker:
         try:
             entry = view.caches[scope].entries[normalised.key]
         except KeyError:
-            runner = self._compile(view, session, normalised.key, substitute)
-            view.cache(scope).put(normalised.key, runner)
+            runner = self._compile(view, scope, session, normalised.key, substitute)
             return runner, normalised.literals
         entry.used = True
+        if entry.needs is not None:
+            self.rights.check(session, entry.needs)
         return entry.runner, normalised.literals
 
     def runner_of(self, session: Session, key: bytes) -> Runner:
@@ -129,12 +134,13 @@ class Worker:
         view = self.view
         if view is None:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        cache = view.cache(_plan_scope(session, True))
-        runner = cache.get(key)
-        if runner is None:
-            runner = self._compile(view, session, key, True)
-            cache.put(key, runner)
-        return runner
+        scope = _plan_scope(session, True)
+        entry = view.cache(scope).get(key)
+        if entry is None:
+            return self._compile(view, scope, session, key, True)
+        if entry.needs is not None:
+            self.rights.check(session, entry.needs)
+        return entry.runner
 
     def run_spread(
         self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None
@@ -151,10 +157,16 @@ class Worker:
     def planned(
         self, session: Session, key: bytes, *, substitute: bool = True, spread: bool = False
     ) -> Planned:
-        """The plan of normalised text in the session's scope, made anew."""
+        """The plan of normalised text in the session's scope, made anew. Raises what the session's user lacks."""
         view = self.view
         if view is None:
             raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
+        self.rights.check(session, self.rights.needs(session, key, view.vschema))
+        return self._planned(view, session, key, substitute, spread)
+
+    def _planned(
+        self, view: ClusterView, session: Session, key: bytes, substitute: bool, spread: bool
+    ) -> Planned:
         self.stats.plan_misses += 1
         return make_plan(
             key.decode("utf-8", "surrogateescape"),
@@ -166,9 +178,19 @@ class Worker:
             spread=spread,
         )
 
-    def _compile(self, view: ClusterView, session: Session, key: bytes, substitute: bool) -> Runner:
-        planned = self.planned(session, key, substitute=substitute)
-        return compile_plan(planned, view, session.keyspace, session.shard)
+    def _compile(
+        self, view: ClusterView, scope: str, session: Session, key: bytes, substitute: bool
+    ) -> Runner:
+        needs = self.rights.needs(session, key, view.vschema)
+        self.rights.check(session, needs)
+        planned = self._planned(view, session, key, substitute, spread=False)
+        runner = compile_plan(planned, view, session.keyspace, session.shard)
+        view.cache(scope).put(key, runner, needs)
+        return runner
+
+    @property
+    def accounts(self) -> Accounts:
+        return self.rights.accounts
 
     def restore_charset(self, session: Session) -> None:
         """The settings that follow from the character set the client logged in with."""
@@ -276,7 +298,7 @@ class Worker:
             connection = self.connections.get(values["id"])
             session = connection.session if connection is not None else None
             answer["found"] = session is not None
-            answer["refused"] = session is not None and session.user != values["user"]
+            answer["refused"] = session is not None and values["user"] not in ("", session.user)
             if connection is not None and session is not None and not answer["refused"]:
                 connection.kill(query_only=values["query_only"])
         elif what == "processlist":
@@ -296,10 +318,41 @@ class Worker:
                 "snapshot %s is not usable, the last one stays: %s", snapshot.get("version"), error
             )
             return
-        self.login_settings = replace(self.boot.login, server_version=f"{self.view.server_version}-Sluice")
+        self._users_changed(snapshot.get("users", {}))
+        self.login_settings = replace(
+            self.boot.login,
+            server_version=f"{self.view.server_version}-Sluice",
+            decoys=self.accounts.decoys,
+        )
         self.admission.limits_changed()
         if self.listener is not None and not self.draining and not self._inherits:
             self.listener.open()
+
+    def _users_changed(self, live: dict[str, Any]) -> None:
+        """What etcd says of users. Sessions of users that are gone end: the idle now, the others after their
+        statement; a transaction is rolled back."""
+        if not self.rights.renew(live):
+            return
+        gone = [
+            client
+            for client in self.connections.values()
+            if client.session is not None and self.accounts.grants(client.session.user) is None
+        ]
+        self.rights.trust_nobody(bool(gone))
+        for client in gone:
+            if isinstance(client, Connection) and client.state != READY:
+                self._leaving.add(client)
+            else:
+                assert client.session is not None
+                client.refuse(fail("ACCOUNT_REMOVED", user=client.session.user))
+
+    def _end_leaving(self) -> None:
+        for client in list(self._leaving):
+            if client.session is None or self.accounts.grants(client.session.user) is not None:
+                self._leaving.discard(client)
+            elif client.state == READY:
+                self._leaving.discard(client)
+                client.refuse(fail("ACCOUNT_REMOVED", user=client.session.user))
 
     def _open_link(self, keyspace: str, shard: str, endpoint: str) -> Link:
         return Link(self._identity, keyspace, shard, endpoint, self._dial, self.clock, self._on_server)
@@ -347,6 +400,7 @@ class Worker:
                 for keyspace in self.view.keyspaces.values():
                     for link in keyspace.links:
                         link.tick()
+            self._end_leaving()
             self._expire_logins(now - self.boot.config.router.login_timeout_s)
             self._parent.send((m.REPORT, self.name, self._report()))
 

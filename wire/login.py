@@ -6,7 +6,7 @@ Invariants
 - Nothing but the greeting and packets of the authentication itself is sent before the verdict; the OK packet is
   not ours to send, since whoever has the verdict may still refuse (database, limits).
 - An unknown user goes the same way, byte for byte, as a known one with a wrong password (see `Decoys`).
-- Over an open channel a password is accepted only encrypted by RSA.
+- Over an open channel a password is accepted only encrypted by RSA, and of an account with `require_tls` none is.
 
 `TRANSITIONS` is the whole machine; a change that it does not list is a bug and raises RuntimeError.
 """
@@ -340,6 +340,9 @@ class Login:
     def _authenticated(self) -> None:
         request = self._request
         assert request is not None
+        assert self._account is not None
+        if self._account.require_tls and not self.secure:
+            raise self._denied()
         self._to(State.DONE)
         self._actions.append(
             Authenticated(

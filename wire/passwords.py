@@ -40,10 +40,11 @@ class Account:
     """Hashes of one account's password; `None` where that form is not known. All None: the password is empty.
 
     `sha2` is caching_sha2_password's cache: set from a plain password at once, else by the first full
-    authentication that succeeds (`remember`). A changed password is a new Account.
+    authentication that succeeds (`remember`). A changed password is a new Account. `require_tls`: the right password
+    over an open channel is refused all the same, as by MySQL's REQUIRE SSL.
     """
 
-    __slots__ = ("crypt", "decoy", "native", "sha2")
+    __slots__ = ("crypt", "decoy", "native", "require_tls", "sha2")
 
     def __init__(
         self,
@@ -52,7 +53,9 @@ class Account:
         crypt: ShaCrypt | None = None,
         *,
         decoy: bool = False,
+        require_tls: bool = False,
     ) -> None:
+        self.require_tls = require_tls
         self.native = native
         self.sha2 = sha2
         self.crypt = crypt
@@ -91,7 +94,7 @@ class Account:
     def with_cached(self, other: Account) -> Account:
         """This account with the other's cache, if both keep the same hash: for a configuration read again."""
         if self.crypt is not None and self.crypt == other.crypt and self.sha2 is None:
-            return Account(self.native, other.sha2, self.crypt)
+            return Account(self.native, other.sha2, self.crypt, require_tls=self.require_tls)
         return self
 
 
@@ -114,6 +117,16 @@ def account_from_hash(password_hash: str) -> Account:
     except ValueError:
         raise ValueError(_HASH_FORMS) from None
     return Account(crypt=parse_sha_crypt(raw))
+
+
+def account_from_verifiers(native: str, sha2: str) -> Account:
+    """An account of both plugins' stored forms, as `account_from_hash` takes them; empty where there is none.
+    ValueError."""
+    first = account_from_hash(native) if native else Account()
+    second = account_from_hash(sha2) if sha2 else Account()
+    if first.crypt is not None or second.native is not None:
+        raise ValueError(_HASH_FORMS)
+    return Account(first.native, None, second.crypt)
 
 
 def parse_sha_crypt(raw: bytes) -> ShaCrypt:
@@ -143,6 +156,11 @@ def native_hash(password: str) -> str:
 def caching_sha2_hash(password: str, salt: bytes, rounds: int = 5000) -> str:
     """`$A$005$...`, as MySQL stores it; `salt` is 20 bytes as of `make_nonce`."""
     return ShaCrypt(rounds, salt, sha_crypt(password.encode(), salt, rounds)).encode().decode("latin-1")
+
+
+def caching_sha2_hash_hex(password: str, salt: bytes) -> str:
+    """`0x...`: `caching_sha2_hash` in a form that text files bear."""
+    return "0x" + caching_sha2_hash(password, salt).encode("latin-1").hex().upper()
 
 
 class Decoys:

@@ -18,6 +18,7 @@ from controlplane.topo.elect import Election
 from controlplane.topo.errors import TopoError
 from controlplane.topo.records import ControlPlaneRecord, LeaderRecord
 from controlplane.topo.store import Store
+from controlplane.topo.users import with_users
 from controlplane.topo.watch import Watch
 from core.config import Config
 from core.rpc.messages import SERVING
@@ -29,6 +30,7 @@ _WATCHED = (
     layout.TABLETS,
     layout.ROUTERS,
     layout.LIMITS,
+    layout.USERS,
     layout.SHARES,
     layout.HEALTH,
 )
@@ -39,6 +41,7 @@ class ControlPlane:
 
     def __init__(self, config: Config, own_id: str) -> None:
         self.id = own_id
+        self._users = config.users
         self._store = Store.connect(config.etcd.endpoints, config.cluster.name)
         self._content: dict[str, dict[str, dict[str, Any]]] = {prefix: {} for prefix in _WATCHED}
         self._watches: list[Watch] = []
@@ -74,6 +77,12 @@ class ControlPlane:
 
         self._watches.append(self._store.watch(prefix, on_change))
 
+    def _limits(self) -> dict[str, dict[str, Any]]:
+        """The limits' records, and what follows from the users'."""
+        limits = {k.removeprefix(layout.LIMITS): v for k, v in self._content[layout.LIMITS].items()}
+        live = {k.removeprefix(layout.USERS): v for k, v in self._content[layout.USERS].items()}
+        return {layout.LIMITS + k: v for k, v in with_users(limits, self._users, live).items()}
+
     def _on_leading(self, leading: bool) -> None:
         _log.info("%s %s", self.id, "leads" if leading else "leads no longer")
 
@@ -91,7 +100,7 @@ class ControlPlane:
             shards=content[layout.SHARDS],
             tablets=content[layout.TABLETS],
             routers=content[layout.ROUTERS],
-            limits=content[layout.LIMITS],
+            limits=self._limits(),
             shares=content[layout.SHARES],
             health=content[layout.HEALTH].get(layout.HEALTH),
         )

@@ -8,6 +8,7 @@
 | `tablets/<alias>` | TabletRecord | the tablet | its lease |
 | `routers/<id>` | RouterRecord | the router's main process | its lease |
 | `controlplanes/<id>` | ControlPlaneRecord | the daemon | its lease |
+| `users/<name>` | UserRecord | `clusterctl users` | until removed |
 | `limits/<scope>` | LimitRecord | `clusterctl limits set` | until removed |
 | `leader` | LeaderRecord | the daemon that leads | its lease |
 | `health` | HealthRecord | the leader | until the next one |
@@ -30,6 +31,7 @@ TABLETS: Final = "tablets/"
 ROUTERS: Final = "routers/"
 CONTROLPLANES: Final = "controlplanes/"
 LIMITS: Final = "limits/"
+USERS: Final = "users/"
 SHARES: Final = "shares/"
 LOCKS: Final = "locks/"
 LEADER: Final = "leader"
@@ -77,6 +79,10 @@ def share(router_id: str) -> str:
 def limit(scope: str) -> str:
     """`scope` as `core.limits.parse_scope` gives it back."""
     return LIMITS + scope
+
+
+def user(name: str) -> str:
+    return USERS + _name(name, "user name")
 
 
 def last(key: str) -> str:

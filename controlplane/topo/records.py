@@ -129,6 +129,25 @@ class LeaderRecord(_Json):
 
 
 @dataclass(frozen=True, slots=True)
+class UserRecord(_Json):
+    """`users/<name>`: overrides a user of that name in cluster.toml. Never holds a password, only what checks one."""
+
+    name: str
+    native: str
+    """`*HEX`, what mysql_native_password checks; empty: not by that plugin."""
+    sha2: str
+    """`0x...`, the `$A$...` of caching_sha2_password in hex digits; empty: not by that plugin."""
+    empty_password: bool = False
+    """Both are empty because the password is. With neither, nobody gets in."""
+    default_keyspace: str = ""
+    roles: tuple[str, ...] = ()
+    require_tls: bool = False
+    max_connections: int = 0
+    removed: bool = False
+    """There is no such user, whatever cluster.toml says."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShareRecord(_Json):
     """`shares/<router id>`, written by the leader."""
 

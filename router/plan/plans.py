@@ -229,7 +229,8 @@ class SessionPlan:
 class LocalColumn:
     """A column of a SELECT that the router answers itself: `value` is ("variable", name) for @@name,
     ("user_variable", name), ("function", "last_insert_id" | "found_rows" | "row_count" | "connection_id" |
-    "database" | "user" | "version"), or ("literal", bind index); `name` the column name MySQL would show."""
+    "database" | "user" | "current_user" | "version"), or ("literal", bind index); `name` the column name MySQL would
+    show."""
 
     name: str
     value: tuple[str, str | int]

@@ -6,6 +6,7 @@ Invariant: a function that is not in the table below is taken to be anything: st
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from router.sql.lex import MARK, NAME, VARIABLE, WORD, Lexeme
@@ -72,6 +73,11 @@ def is_shareable(lexemes: list[Lexeme]) -> bool:
 
 def may_write(lexemes: list[Lexeme]) -> bool:
     """Whether a read calls a function that may be a stored one, and so write."""
+    return next(unknown_calls(lexemes), None) is not None
+
+
+def unknown_calls(lexemes: list[Lexeme]) -> Iterator[int]:
+    """The places of the names of functions that may be stored ones."""
     for at, lexeme in enumerate(lexemes):
         if lexeme.text != "(" or lexeme.kind is not MARK or not at or _is_name(lexemes, at - 1):
             continue
@@ -79,8 +85,7 @@ def may_write(lexemes: list[Lexeme]) -> bool:
         if before.kind is NAME or (
             before.kind is WORD and before.text not in _PURE and before.text not in _IMPURE
         ):
-            return True
-    return False
+            yield at - 1
 
 
 def _is_name(lexemes: list[Lexeme], at: int) -> bool:

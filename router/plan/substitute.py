@@ -22,7 +22,7 @@ FUNCTIONS: Final = {
     "USER": "user",
     "SESSION_USER": "user",
     "SYSTEM_USER": "user",
-    "CURRENT_USER": "user",
+    "CURRENT_USER": "current_user",
     "VERSION": "version",
 }
 """Functions of session state, by the name a spot has for them."""
@@ -89,7 +89,7 @@ def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
             if [one.text for one in lexemes[at + 1 : at + 3]] == ["(", ")"]:
                 found.append((lexeme.start, lexemes[at + 2].end, ("function", FUNCTIONS[lexeme.text])))
             elif lexeme.text == "CURRENT_USER" and (at + 1 >= len(lexemes) or lexemes[at + 1].text != "("):
-                found.append((lexeme.start, lexeme.end, ("function", "user")))
+                found.append((lexeme.start, lexeme.end, ("function", "current_user")))
     return found
 
 

@@ -1,6 +1,6 @@
 """KILL: ends a session's query, or the session, in whichever worker of this router it lives.
 
-A user ends only sessions of its own name, as on MySQL without CONNECTION_ADMIN.
+A user ends only sessions of its own name, as on MySQL without CONNECTION_ADMIN; an administrator any.
 """
 
 from core.errors import fail, not_supported
@@ -53,15 +53,16 @@ def kill(session: Session, number: int, *, query_only: bool) -> None:
     other = connection.session
     if other is None:
         raise fail("NO_SUCH_THREAD", id=number)
-    if other.user != session.user:
+    if other.user != session.user and not session.worker.rights.is_admin(session):
         raise fail("NOT_THREAD_OWNER", id=number)
     connection.kill(query_only=query_only)
     session.ok()
 
 
 async def _kill_elsewhere(session: Session, number: int, query_only: bool) -> None:
-    """Asks the other workers; each checks the user itself."""
-    found = await session.worker.ask("kill", {"id": number, "query_only": query_only, "user": session.user})
+    """Asks the other workers; each checks the user itself ("": an administrator)."""
+    user = "" if session.worker.rights.is_admin(session) else session.user
+    found = await session.worker.ask("kill", {"id": number, "query_only": query_only, "user": user})
     answers = found.get("answers", [])
     if any(answer.get("refused") for answer in answers):
         raise fail("NOT_THREAD_OWNER", id=number)

@@ -117,6 +117,8 @@ def _function(session: Session, name: str) -> lit.Value:
         return session.id
     if name == "user":
         return f"{session.user}@{session.connection.host}"
+    if name == "current_user":
+        return f"{session.user}@%"
     assert name == "version", name
     return server_version(session)
 

@@ -57,6 +57,7 @@ def link_for(session: Session, database: str) -> tuple[Link, dict[str, Any] | No
     """
     view = view_of(session)
     keyspace, shard = view.check_database(database) if database else (session.keyspace, session.shard)
+    session.worker.rights.check_database(session, database or keyspace, keyspace)
     extra: dict[str, Any] | None = None
     if session.keyspace in SYSTEM_SCHEMAS and session.keyspace not in view.keyspaces:
         extra = {"database": session.keyspace}

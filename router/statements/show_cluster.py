@@ -11,9 +11,10 @@ from router.vschema import TableType
 
 
 def databases(session: Session, words: Words, sql: bytes) -> None:
-    """SHOW DATABASES [LIKE | WHERE]: every keyspace, and MySQL's own schemas."""
+    """SHOW DATABASES [LIKE | WHERE]: every keyspace that the user has a right in, and MySQL's own schemas."""
     del sql
-    names = sorted({*view_of(session).keyspaces, *SYSTEM_SCHEMAS})
+    sees = session.worker.rights.sees
+    names = [name for name in sorted({*view_of(session).keyspaces, *SYSTEM_SCHEMAS}) if sees(session, name)]
     reply_table(session, words, ("Database",), [(name,) for name in names])
 
 
@@ -31,6 +32,7 @@ def tablets(session: Session, words: Words, sql: bytes) -> None:
             "" if link.ready else link.reason,
         )
         for keyspace in view_of(session).keyspaces.values()
+        if session.worker.rights.sees(session, keyspace.name)
         for link in keyspace.links
     ]
     names = ("Keyspace", "Shard", "Type", "State", "Endpoint", "Server", "Reason")
@@ -43,6 +45,7 @@ def shards(session: Session, words: Words, sql: bytes) -> None:
     rows = [
         (f"{link.keyspace}/{link.shard}",)
         for keyspace in view_of(session).keyspaces.values()
+        if session.worker.rights.sees(session, keyspace.name)
         for link in keyspace.links
     ]
     reply_table(session, words, ("Shards",), rows)

@@ -6,7 +6,8 @@ Warnings and errors are those that `router.warnings` keeps of the session's last
 from time import time
 from typing import Any, Final
 
-from core.errors import not_supported
+from core.errors import fail
+from core.users import privileges
 from router.session import Session
 from router.statements.local import number_columns, rows_result, text_columns
 from router.statements.passing import view_of
@@ -17,7 +18,7 @@ _INFO_CHARS: Final = 100
 
 
 def processlist(session: Session, words: Words, sql: bytes) -> None:
-    """SHOW [FULL] PROCESSLIST: the user's own sessions in all workers of this router."""
+    """SHOW [FULL] PROCESSLIST: the user's own sessions in all workers of this router, an administrator's: all."""
     del sql
     words.end()
     full = any(one.text == "FULL" for one in words.lexemes)
@@ -36,8 +37,9 @@ async def _processlist(session: Session, full: bool) -> None:
         *text_columns(session, "State", "Info"),
     ]
     kept: list[list[Value]] = []
-    for row in sorted(rows):
-        if row[1] == session.user:
+    everyone = session.worker.rights.is_admin(session)
+    for row in sorted(rows, key=lambda row: row[0]):
+        if everyone or row[1] == session.user:
             shown = list(row)
             if shown[7] is not None and not full:
                 shown[7] = shown[7][:_INFO_CHARS]
@@ -100,22 +102,29 @@ def count(session: Session, words: Words, sql: bytes) -> None:
 
 
 def grants(session: Session, words: Words, sql: bytes) -> None:
-    """SHOW GRANTS [FOR the user itself]: every user of cluster.toml works in every keyspace."""
+    """SHOW GRANTS [FOR user]: the user's roles as the privileges of MySQL's that come nearest; of another user for
+    administrators."""
     del sql
+    user = session.user
     if words.takes("FOR") and not words.takes("CURRENT_USER"):
-        asked = words.name_or_text()
+        user = words.name_or_text()
         following = words.peek()
         if following is not None and following.kind is VARIABLE:
             words.at += 1
         elif words.takes_mark("@"):
             words.name_or_text()
-        if asked != session.user:
-            raise not_supported(
-                "SHOW GRANTS for another user", "Users are kept in cluster.toml, under [[users]]."
-            )
     elif words.takes_mark("("):
         words.takes_mark(")")
-    to = f"TO `{session.user}`@`%`"
-    rows: list[list[Value]] = [[f"GRANT USAGE ON *.* {to}"]]
-    rows += [[f"GRANT ALL PRIVILEGES ON `{name}`.* {to}"] for name in sorted(view_of(session).keyspaces)]
-    session.reply(rows_result(session, text_columns(session, f"Grants for {session.user}@%"), rows))
+    rights = session.worker.rights
+    if user != session.user and not rights.is_admin(session):
+        raise fail("DB_ACCESS_DENIED", user=session.user, host=session.connection.host, database="mysql")
+    found = rights.accounts.grants(user)
+    if found is None:
+        raise fail("NO_SUCH_GRANT", user=user)
+    to = f"TO `{user}`@`%`"
+    rows: list[list[Value]] = [[f"GRANT {privileges(found.everywhere)} ON *.* {to}"]]
+    for name in sorted(view_of(session).keyspaces):
+        own = found.keyspaces.get(name.lower(), 0)
+        if own & ~found.everywhere:
+            rows.append([f"GRANT {privileges(found.of(name))} ON `{name}`.* {to}"])
+    session.reply(rows_result(session, text_columns(session, f"Grants for {user}@%"), rows))

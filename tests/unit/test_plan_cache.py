@@ -28,7 +28,9 @@ def test_what_is_used_survives_a_burst() -> None:
     cache = PlanCache(20 * OVERHEAD_BYTES)
     cache.put(b"always", runner("always"))
     for number in range(500):
-        assert cache.get(b"always") == "always"
+        kept = cache.get(b"always")
+        assert kept is not None
+        assert kept.runner == "always"
         cache.put(b"once %d" % number, runner("once"))
 
 
@@ -49,7 +51,9 @@ def test_too_large_is_not_kept_and_replacing_counts_once() -> None:
     cache.put(b"a", runner("1"))
     size = cache.size_bytes
     cache.put(b"a", runner("2"))
-    assert (cache.get(b"a"), cache.size_bytes) == ("2", size)
+    kept = cache.get(b"a")
+    assert kept is not None
+    assert (kept.runner, cache.size_bytes) == ("2", size)
 
 
 def test_a_cache_too_small_for_anything_keeps_nothing() -> None:

@@ -37,6 +37,7 @@ class Watched:
             layout.SHARDS: SHARDS,
             layout.VSCHEMA: VSCHEMA,
             layout.TABLETS: tablets("-80", "80-"),
+            layout.USERS: {},
             **changes,
         }
         for prefix, found in content.items():
@@ -56,6 +57,7 @@ def test_nothing_is_published_before_every_prefix_is_known() -> None:
         (layout.KEYSPACES, KEYSPACES),
         (layout.SHARDS, SHARDS),
         (layout.VSCHEMA, VSCHEMA),
+        (layout.USERS, {}),
     ):
         watched.topology.on_change(prefix, content)
         assert watched.published == 0
@@ -105,3 +107,12 @@ def test_after_its_time_a_missing_tablet_holds_up_nobody_else() -> None:
     assert watched.keyspaces["ks"]["shards"] == {"-80": "tcp://h:1", "80-": ""}
     watched.topology.on_change(layout.TABLETS, tablets("-80", "80-"))
     assert watched.keyspaces["ks"]["shards"]["80-"] == "tcp://h:1"
+
+
+def test_users_travel_and_their_connections_are_limits() -> None:
+    live = {"users/live": {"name": "live", "max_connections": 3}}
+    watched = Watched().all(**{layout.USERS: live, layout.LIMITS: {"limits/user:live": {"connections": 9}}})
+    snapshot = watched.topology.snapshot
+    assert snapshot is not None
+    assert snapshot["users"] == {"live": {"name": "live", "max_connections": 3}}
+    assert [row[:4] for row in snapshot["limits"]] == [["user:live", "connections", 3, 3]]

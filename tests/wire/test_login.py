@@ -305,3 +305,20 @@ def test_a_proof_for_one_nonce_is_none_for_another() -> None:
     payload = login_payload("plain", proof, NATIVE_PASSWORD)
     assert isinstance(second.receive(payload, 1)[0], Refused)
     assert isinstance(first.receive(payload, 1)[0], Authenticated)
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_an_account_that_wants_tls_is_denied_in_the_open(secure: bool) -> None:
+    account = account_from_password("secret")
+    account.require_tls = True
+    one = Login(settings(), {"plain": account}.get, "10.0.0.1", 7, secure)
+    client = Client(one, "plain", b"secret", NATIVE_PASSWORD)
+    verdict = client.run()
+    if secure:
+        assert isinstance(verdict, Authenticated)
+    else:
+        assert isinstance(verdict, Refused)
+        assert (verdict.number, verdict.text) == (
+            1045,
+            "Access denied for user 'plain'@'10.0.0.1' (using password: YES)",
+        )
