@@ -161,7 +161,7 @@ class Calls:
         self._running: dict[asyncio.Task[Any] | None, tuple[Link, int]] = {}
         """What the task of a statement waits for now."""
 
-    def interrupt(self, task: asyncio.Task[None]) -> bool:
+    def interrupt(self, task: asyncio.Task[Any]) -> bool:
         """KILL QUERY: ends what `task` waits for at a tablet, so that it goes on with error 1317 and puts the
         transaction in order itself. False: it waits for no tablet."""
         running = self._running.get(task)

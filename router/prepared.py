@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from struct import pack, unpack
 from typing import TYPE_CHECKING, Final, overload
 
-from core.errors import SluiceError, fail
+from core.errors import SluiceError, fail, not_supported
 from router.cursors import Cursor, Opening
-from router.plan.plans import Planned, SessionPlan, SubstitutePlan
+from router.plan.plans import FinishPlan, Planned, SessionPlan, SubstitutePlan
 from router.session import Runner, Session, transcode
 from router.sql.dialect import Dialect
 from router.sql.lex import BIND, lex
@@ -202,6 +202,10 @@ async def _metadata(
         return _generic(statement), [text_column(column.name) for column in plan.local]
     if isinstance(plan, SessionPlan) and plan.kind.value not in ("show", "explain", "call", "do"):
         return _generic(statement), []
+    if isinstance(plan, FinishPlan):
+        raise not_supported(
+            f"preparing a statement with {plan.refusal[0]}", "Send it as text, with the values in it."
+        )
     link = session.any_link()
     answer = await session.worker.calls.prepare(link, session.user, session.settings_text, statement.text)
     payloads = [p for p in list(iterate_payloads(answer.packets))[1:] if not is_eof(p)]

@@ -18,6 +18,7 @@ from controlplane.topo.store import Store
 from core.errors import ErrorCode, SluiceError, fail, not_supported
 from core.keyrange import ShardMap
 from core.limits import LimitTable
+from router.execute.finish import finish_text
 from router.execute.route import chooser_links, chooser_one, shard_of
 from router.execute.values import number_of, render, value_of
 from router.gateway import Link
@@ -25,6 +26,8 @@ from router.plan.planner import plan
 from router.plan.plans import (
     DdlPlan,
     DmlPlan,
+    Finish,
+    FinishPlan,
     InsertPlan,
     InsertRow,
     PlanError,
@@ -156,6 +159,8 @@ def _sent(planned: Planned, view: ClusterView, sql: bytes, literals: tuple[bytes
     match made:
         case PlanError():
             raise _error(made)
+        case FinishPlan():
+            return _finished(made.finish, view, literals)
         case SelectPlan() | DmlPlan():
             return _select_or_dml(made, view, sql, literals, shard)
         case InsertPlan():
@@ -186,6 +191,8 @@ def _select_or_dml(
     if one is not None:
         return kind, [(one, sql)], [*notes, "the text goes as it came, packets come back as they are"]
     links = chooser_links(made.chooser, view)(literals)
+    if isinstance(made, SelectPlan) and made.finish is not None:
+        return _finished(made.finish, view, literals)
     if made.refusal is not None:
         raise not_supported(*made.refusal)
     if isinstance(made, DmlPlan):
@@ -205,6 +212,17 @@ def _select_or_dml(
         done = [name for name, on in steps if on] or ["concatenated"]
         notes.append(f"in the router: {', '.join(done)}")
     return kind, [(link, text) for link in links], notes
+
+
+def _finished(finish: Finish, view: ClusterView, literals: tuple[bytes, ...]) -> _Sent:
+    """As `router.execute.finish` does, but the columns of the tables are not asked for."""
+    sent: list[tuple[Link, bytes]] = []
+    for part in finish.parts:
+        where = b" WHERE " + render(part.where, literals) if part.where is not None else b""
+        text = b"SELECT ... FROM `" + part.table.encode() + b"`" + where
+        sent += [(link, text) for link in chooser_links(part.chooser, view)(literals)]
+    final = finish_text(finish, literals).decode("utf-8", "replace")
+    return "select", sent, [f"finished on one server of {finish.keyspace}: {final}"]
 
 
 def _insert(made: InsertPlan, view: ClusterView, sql: bytes, literals: tuple[bytes, ...]) -> _Sent:

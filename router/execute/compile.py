@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from core.errors import ErrorCode, SluiceError
 from core.rpc import messages as m
 from router import statements
+from router.execute.finish import Finisher
 from router.execute.insert import InsertRunner
 from router.execute.reserve import ReserveRunner
 from router.execute.route import RouteRunner, chooser_one
@@ -16,6 +17,7 @@ from router.plan.plans import (
     Chooser,
     DdlPlan,
     DmlPlan,
+    FinishPlan,
     InsertPlan,
     Kind,
     PlanError,
@@ -83,6 +85,8 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
             several,
             keyspace if keyspace in SYSTEM_SCHEMAS else "",
         )
+    if isinstance(plan, FinishPlan):
+        return Finisher(plan.finish, plan.refusal, view)
     if isinstance(plan, DmlPlan):
         write_several = _spread if _is_single(plan.chooser) else WriteSeveral(plan, view)
         return RouteRunner(chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, write_several)

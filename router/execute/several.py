@@ -11,6 +11,7 @@ from typing import Final
 from core.rpc import messages as m
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
+from router.execute.finish import Finisher
 from router.execute.refuse import refuse
 from router.execute.route import chooser_links
 from router.execute.values import number_of, render
@@ -139,10 +140,16 @@ class SeveralShards:
         self._plan = plan
         self._links = chooser_links(plan.chooser, view)
         self._flags = m.F_CONSOLIDATE if plan.consolidate else 0
+        self._finisher = None
+        if plan.finish is not None and plan.refusal is not None:
+            self._finisher = Finisher(plan.finish, plan.refusal, view)
 
     def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         plan = self._plan
         links = self._links(literals)
+        if self._finisher is not None:
+            self._finisher.run(session, sql, literals, params)
+            return
         if plan.refusal is not None:
             refuse(session, plan, links[0], sql, literals, params)
             return

@@ -18,8 +18,9 @@ from router.plan.context import (
     refused,
     tables_of,
 )
+from router.plan.finish import finish_of
 from router.plan.names import SYSTEM_SCHEMAS, tables_in
-from router.plan.plans import Choice, Chooser, DmlPlan, Kind, Planned, SelectPlan, SessionPlan
+from router.plan.plans import Choice, Chooser, DmlPlan, FinishPlan, Kind, Planned, SelectPlan, SessionPlan
 from router.plan.purity import is_locking, is_shareable, may_write, reserve_reason
 from router.sql.classify import Verb, classify
 from router.sql.dialect import Dialect
@@ -168,6 +169,11 @@ def _across_shards(statement: Statement, verb: Verb) -> Planned:
     tables = tables_of(statement, tree)
     if not tables.tables:
         return _anywhere(statement, tables)
+    if verb is Verb.SELECT and len(tables.keyspaces) > 1 and not tables.system:
+        finish = finish_of(statement, tree)
+        if finish is not None:
+            refusal = _of_several(tables)
+            return Planned(FinishPlan(finish, tables.names, refusal), "finish", (refusal[0],))
     keyspace = _common_keyspace(tables)
     if not statement.sharded(keyspace):
         return _as_it_is(statement, verb, keyspace, "the keyspace is not sharded")
@@ -181,14 +187,16 @@ def _across_shards(statement: Statement, verb: Verb) -> Planned:
 
 
 def _common_keyspace(tables: Tables) -> str:
-    keyspaces = tables.keyspaces
-    if len(keyspaces) > 1:
-        names = " and ".join(keyspaces)
-        raise not_supported(
-            f"tables of several keyspaces in one statement ({names})",
-            "Read them one after the other, or make the smaller one a reference table in the other's keyspace.",
-        )
-    return keyspaces[0]
+    if len(tables.keyspaces) > 1:
+        raise not_supported(*_of_several(tables))
+    return tables.keyspaces[0]
+
+
+def _of_several(tables: Tables) -> tuple[str, str]:
+    return (
+        f"tables of several keyspaces in one statement ({' and '.join(tables.keyspaces)})",
+        "Read them one after the other, or make the smaller one a reference table in the other's keyspace.",
+    )
 
 
 def _anywhere(statement: Statement, tables: Tables) -> Planned:

@@ -126,6 +126,43 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class FinishPart:
+    """A table of a statement that one server finishes: `name` of the temporary table, where the rows lie, and the
+    condition (what stands behind WHERE, None for all rows) for those that can matter."""
+
+    name: str
+    keyspace: str
+    table: str
+    chooser: Chooser
+    where: Template | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How one server of `keyspace` finishes a statement over fetched rows: the text with the temporary tables' names.
+    `names`: all names and words of the statement, in lower case; `star`: it takes all
+    columns of something."""
+
+    keyspace: str
+    parts: tuple[FinishPart, ...]
+    sql: Template
+    names: frozenset[str]
+    star: bool
+    name_binds: tuple[
+        int, ...
+    ] = ()  # literals inside column names in backticks: piece -1-k is the k-th, escaped
+
+
+@dataclass(frozen=True, slots=True)
+class FinishPlan:
+    """A read of tables that no shard has together: always finished on one server. `refusal`: why nothing less does."""
+
+    finish: Finish
+    tables: tuple[str, ...]
+    refusal: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class SelectPlan:
     """A read. `refusal`: why several shards cannot answer it (the 1235 text: construct, instead), or None: whenever
     the chooser names more than one shard, refuse. In `sql`, piece -1 is the number `merge.offset + merge.limit`."""
@@ -138,6 +175,7 @@ class SelectPlan:
     merge: Merge | None = None
     refusal: tuple[str, str] | None = None
     writes: bool = False  # calls a function that is not MySQL's own, which may write any table
+    finish: Finish | None = None  # what is refused on several shards runs this way
     unread: bool = False  # refused because it could not be read: MySQL decides whether that is a syntax error
 
 
@@ -263,7 +301,7 @@ class PlanError:
     text: str
 
 
-Plan = SelectPlan | DmlPlan | InsertPlan | DdlPlan | SessionPlan | SubstitutePlan | PlanError
+Plan = SelectPlan | FinishPlan | DmlPlan | InsertPlan | DdlPlan | SessionPlan | SubstitutePlan | PlanError
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +310,6 @@ class Planned:
     it runs this (GET_LOCK, a temporary table, an assignment to a user variable ...), or empty."""
 
     plan: Plan
-    tier: str  # "route", "merge", "write", "session", "refused"
+    tier: str  # "route", "merge", "finish", "write", "session", "refused"
     why: tuple[str, ...] = field(default=())  # why not a lower tier, one line each
     reserve: str = ""

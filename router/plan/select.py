@@ -5,6 +5,7 @@ from __future__ import annotations
 from router.plan.block import Block, CannotPlanError
 from router.plan.blocks import Analysis
 from router.plan.context import Statement, Tables, chooser_of
+from router.plan.finish import finish_of
 from router.plan.merge import merge_of
 from router.plan.plans import Choice, Chooser, Merge, Planned, SelectPlan, Template
 from router.plan.purity import is_locking, is_shareable, may_write
@@ -28,7 +29,11 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         merged: tuple[Template | None, Merge] | None = None,
     ) -> Planned:
         sql, merge = merged or (None, None)
-        return Planned(SelectPlan(chooser, names, shared, locking, sql, merge, refusal, writes), tier, why)
+        finish = finish_of(statement, tree) if refusal is not None else None
+        if finish is not None and tier == "refused":
+            tier = "finish"
+        made = SelectPlan(chooser, names, shared, locking, sql, merge, refusal, writes, finish)
+        return Planned(made, tier, why)
 
     analysis = Analysis(keyspace, statement.vschema)
     try:

@@ -13,7 +13,7 @@ from sqlglot.dialects.mysql import MySQL
 
 from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexed, Lexeme
 
-__all__ = ["BIND_BASE", "ParseError", "bind_of", "canonical", "exp", "parse"]
+__all__ = ["BIND_BASE", "ParseError", "bind_of", "canonical", "exp", "parse", "places"]
 
 BIND_BASE: Final = 1_000_000_000
 _DIALECT: Final = MySQL()
@@ -52,6 +52,10 @@ def bind_of(expression: exp.Expr | None) -> int:
 def canonical(lexemes: list[Lexeme], *, aliases: bool = True) -> str:
     """The text sqlglot reads: one blank between lexemes, names quoted, binds as numbers (as strings where only a
     string may stand). `aliases`: a bind behind an operand is a column's alias, and so a name."""
+    return " ".join(_canonical_words(lexemes, aliases))
+
+
+def _canonical_words(lexemes: list[Lexeme], aliases: bool) -> list[str]:
     words: list[str] = []
     before: Lexeme | None = None
     against = False
@@ -74,7 +78,7 @@ def canonical(lexemes: list[Lexeme], *, aliases: bool = True) -> str:
         else:
             words.append(text)
         before = lexeme
-    return " ".join(words)
+    return words
 
 
 def _is_alias_place(before: Lexeme, guess: bool) -> bool:
@@ -94,6 +98,32 @@ def parse(lexed: Lexed) -> exp.Expr:
         if not any(lexeme.kind is BIND for lexeme in lexed.lexemes):
             raise
         return _parse(canonical(lexed.lexemes, aliases=False))
+
+
+def places(lexed: Lexed, tree: exp.Expr) -> dict[int, int]:
+    """Where the identifiers of a tree stand: `id()` of each to the index of its lexeme. One whose place cannot be told
+    for certain is left out."""
+    for guess in (True, False):
+        starts: dict[int, int] = {}
+        at = 0
+        for index, word in enumerate(_canonical_words(lexed.lexemes, guess)):
+            starts[at] = index
+            at += len(word) + 1
+        found: dict[int, int] = {}
+        sound = True
+        for node in tree.find_all(exp.Identifier):
+            start = node.meta.get("start")
+            if start is None:
+                continue
+            place = starts.get(start)
+            if place is None or lexed.lexemes[place].raw != node.this:
+                # an alias written as a string is another text here; anything else means the other guess
+                sound = sound and place is not None and lexed.lexemes[place].kind is BIND
+                continue
+            found[id(node)] = place
+        if sound:
+            return found
+    return {}
 
 
 def _parse(text: str) -> exp.Expr:

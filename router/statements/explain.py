@@ -13,6 +13,7 @@ from router.gateway import Link
 from router.plan.plans import (
     DdlPlan,
     DmlPlan,
+    FinishPlan,
     InsertPlan,
     Kind,
     PlanError,
@@ -94,6 +95,10 @@ def _link_of(session: Session, statement: bytes) -> Link:
             return one
         links = chooser_links(plan.chooser, view)(literals)
         return links[0] if links else session.any_link()
+    if isinstance(plan, FinishPlan):
+        raise not_supported(
+            f"EXPLAIN of {plan.refusal[0]}", "clusterctl explain shows what each shard is asked for."
+        )
     if isinstance(plan, PlanError):
         raise SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text)
     if isinstance(plan, (InsertPlan, DdlPlan)):

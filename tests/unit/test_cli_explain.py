@@ -50,10 +50,21 @@ def test_a_target_shard_takes_everything(view: ClusterView) -> None:
 
 
 def test_a_refusal_names_the_construct(view: ClusterView) -> None:
-    found = ask(view, "SELECT ROW_NUMBER() OVER (ORDER BY name) FROM customer")
+    found = ask(view, "SELECT ROW_NUMBER() OVER (ORDER BY name) FROM customer FOR UPDATE")
     assert found.tier == "refused"
     assert found.error.startswith("error 1235 (42000): Sluice does not support window functions")
     assert found.shards == ()
+
+
+def test_what_is_fetched_and_finished(view: ClusterView) -> None:
+    found = ask(
+        view,
+        "SELECT c.name, p.name FROM customer c JOIN customer p ON p.name = c.name WHERE c.customer_id = 4",
+    )
+    assert (found.tier, found.error) == ("finish", "")
+    assert shards(found) == ["commerce/80-", "commerce/-80", "commerce/80-"]
+    assert found.shards[0][2] == "SELECT ... FROM `customer` WHERE `customer_id` = 4"
+    assert "`sluice_finish_0` c JOIN `sluice_finish_1` p" in found.notes[0]
 
 
 def test_rows_of_an_insert_go_to_their_shards(view: ClusterView) -> None:

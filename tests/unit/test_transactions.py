@@ -443,7 +443,7 @@ async def test_a_select_of_several_shards_can_be_killed_inside_a_transaction() -
     on = Shards()
     plan = SelectPlan(Chooser(Choice.SCATTER, "ks"), ("t",), False, False)
     several = SeveralShards.__new__(SeveralShards)
-    several._plan, several._flags = plan, 0
+    several._plan, several._flags, several._finisher = plan, 0, None
     several._links = lambda literals: (on.a.link, on.b.link)
     await on.begin()
     on.a.script = on.b.script = lambda sql: HANG if sql == b"select" else None

@@ -12,6 +12,8 @@ from router.plan.plans import (
     Chooser,
     DdlPlan,
     DmlPlan,
+    Finish,
+    FinishPlan,
     InsertPlan,
     Merge,
     OrderKey,
@@ -49,6 +51,8 @@ def describe(made: Planned) -> dict[str, Any]:
         found["error"] = f"{value.number} {value.text}"
         return found
     found["kind"] = type(value).__name__.removesuffix("Plan").lower()
+    if isinstance(value, FinishPlan):
+        found["finish"] = finish(value.finish)
     if isinstance(value, SessionPlan):
         found["kind"] = value.kind.value
     elif isinstance(value, (SelectPlan, DmlPlan)):
@@ -62,6 +66,8 @@ def describe(made: Planned) -> dict[str, Any]:
                 found["sql"] = template(value.sql)
             if value.merge is not None:
                 found["merge"] = merge(value.merge)
+            if value.finish is not None:
+                found["finish"] = finish(value.finish)
         if isinstance(value, DmlPlan) and value.copies:
             found["flags"] = "copies"
         if value.refusal is not None:
@@ -138,6 +144,15 @@ def merge(value: Merge) -> dict[str, Any]:
     if value.names:
         found["names"] = {str(at): name for at, name in value.names}
     return found
+
+
+def finish(value: Finish) -> dict[str, Any]:
+    parts = {
+        part.name: f"{part.keyspace}.{part.table}, {chooser(part.chooser)}"
+        + (f", {template(part.where)}" if part.where is not None else "")
+        for part in value.parts
+    }
+    return {"on": value.keyspace, "tables": parts, "sql": template(value.sql)}
 
 
 def insert(value: InsertPlan) -> dict[str, Any]:

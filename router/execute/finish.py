@@ -1,0 +1,298 @@
+"""Tier 3: fetches what each table contributes, and lets one server finish the statement over it.
+
+Everything is fetched before a connection is taken to finish on, so that outside of transactions no statement holds a
+place in a pool while it waits for another. Invariants: at most `max_memory_rows` rows and MAX_BYTES are held; outside a
+transaction each table is read at its own moment, inside one on the connections that hold it; the connection that
+finishes is given back and reset, whatever happens.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final
+
+from core.errors import SluiceError, fail, not_supported
+from core.rpc import messages as m
+from router.calls import Answer, TabletError
+from router.engine.copying import (
+    LOAD_SETTINGS,
+    CannotCopyError,
+    Cells,
+    Copied,
+    copied_columns,
+    fetch_text,
+    inserts,
+    quoted,
+    temporary_table,
+)
+from router.engine.reader import ResultReader
+from router.execute.route import chooser_links
+from router.execute.values import render
+from router.execute.whole import reply_whole
+from router.gateway import Link
+from router.plan.plans import Finish, FinishPart
+from router.session import Session
+from router.statements.passing import with_status
+from router.statements.result import rows_of
+from router.view import ClusterView
+from router.warnings import note_warnings
+from wire.answers import parse_ok
+from wire.rows import split_text_row
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of fetched rows that one statement may hold."""
+_OURS: Final = frozenset((1066, 1137, 1146, 1176, 1191, 1210, 1747))
+"""Errors of the finishing server that come from the temporary tables: named twice, not there, without an index of
+the kind or a partition."""
+
+
+_ENDED: Final = frozenset((1053, 1317, 1969, 3024))  # shutdown, KILL, time limits
+
+
+class Finisher:
+    """Runs a Finish. `refusal`: what the client is told where it cannot be done."""
+
+    def __init__(self, finish: Finish, refusal: tuple[str, str], view: ClusterView) -> None:
+        self._finish = finish
+        self._refusal = refusal
+        self._view = view
+        self._links: list[Callable[[Sequence[bytes]], tuple[Link, ...]]] = [
+            chooser_links(part.chooser, view) for part in finish.parts
+        ]
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        """As a Runner."""
+        del sql, params
+        if session.reserved:
+            raise not_supported(
+                "a statement over several shards in a session that holds a reserved connection",
+                "SHOW PINS says what holds it; end that first.",
+            )
+        session.start(self._run(session, literals))
+
+    async def _run(self, session: Session, literals: Sequence[bytes]) -> None:
+        finish = self._finish
+        link = self._place(session)
+        if session.worker.admission.limits_queries:
+            await session.worker.admission.enter(session, link.keyspace, (link.shard,))
+        fetching = _Fetching(session)
+        session.source = fetching
+        try:
+            shapes: dict[tuple[str, str], _Shape] = {}
+            contents: list[list[bytes]] = []
+            for part, links_of in zip(finish.parts, self._links, strict=True):
+                key = (part.keyspace, part.table)
+                if key not in shapes:
+                    shapes[key] = await self._shape(session, part)
+                where = render(part.where, literals) if part.where is not None else b""
+                links = links_of(literals)
+                contents.append(await fetching.rows(part, shapes[key].columns, where, links))
+        except CannotCopyError as error:
+            raise self._refused(str(error.args[0])) from None
+        finally:
+            session.source = None
+        text = finish_text(finish, literals)
+        session.warnings = None
+        await self._finish_on(session, link, text, list(zip(finish.parts, contents, strict=True)), shapes)
+
+    def _place(self, session: Session) -> Link:
+        """Any shard will do: sessions take turns."""
+        links = self._view.keyspace(self._finish.keyspace).links
+        ready = [link for link in links if link.ready] or links
+        return ready[session.id % len(ready)]
+
+    async def _shape(self, session: Session, part: FinishPart) -> "_Shape":
+        link = self._view.any_link(part.keyspace)
+        created = await _asked(session, link, b"SHOW CREATE TABLE " + quoted(part.table))
+        described = await _asked(session, link, b"SHOW COLUMNS FROM " + quoted(part.table))
+        if len(rows_of(created).columns) != 2:
+            raise CannotCopyError(f"the view {part.table}")
+        columns = copied_columns(rows_of(described).rows)
+        finish = self._finish
+        for column in columns:
+            if not column.fetch and (finish.star or column.name.lower() in finish.names):
+                raise CannotCopyError(f"the column {part.table}.{column.name}, for its type")
+        return _Shape(rows_of(created).rows[0][1] or b"", columns)
+
+    def _refused(self, what: str) -> SluiceError:
+        construct, instead = self._refusal
+        return not_supported(f"{construct}, where it would have to copy {what}", instead)
+
+    async def _finish_on(
+        self,
+        session: Session,
+        link: Link,
+        text: bytes,
+        work: Sequence[tuple[FinishPart, list[bytes]]],
+        shapes: "dict[tuple[str, str], _Shape]",
+    ) -> None:
+        held = _Held(session, link)
+        try:
+            for part, answers in work:
+                shape = shapes[part.keyspace, part.table]
+                await self._load(held, temporary_table(shape.created, part.name))
+                for insert in inserts(part.name, shape.columns, _rows(answers)):
+                    await self._load(held, insert)
+            flavour = session.flags & ~m.F_DEPRECATE_EOF if session.binary else session.flags
+            answer = await held.execute(text, flavour & ~m.F_FOUND_ROWS, session.settings_text)
+        except CannotCopyError as error:
+            raise self._refused(str(error.args[0])) from None
+        finally:
+            held.free()
+        if answer.failed:
+            says = answer.error()
+            if says.number in _OURS:
+                raise self._refused(f"its tables ({says.text})")
+            session.worker.stats.note_error(says.number, says.text)
+            session.warnings = [("Error", says.number, says.text)]
+        else:
+            session.found_rows = answer.info >> m.ROWS_SHIFT
+            if answer.warnings:
+                note_warnings(session, answer.warnings)
+        session.affected_rows = -1
+        if session.binary:
+            reply_whole(session, answer)
+        else:
+            session.reply(with_status(answer.data, session.caps, session.status))
+
+    async def _load(self, held: "_Held", text: bytes) -> None:
+        """Makes or fills a temporary table. Raises CannotCopyError for what the server does not take as it is."""
+        answer = await held.execute(text, 0, LOAD_SETTINGS)
+        if answer.failed:
+            error = answer.error()
+            if error.number in _ENDED:
+                raise TabletError(error.number, error.sqlstate, error.text, 0)
+            raise CannotCopyError(f"rows that one server does not take ({error.text})")
+        if text.startswith(b"INSERT") and parse_ok(answer.last_payload()).warnings:
+            raise CannotCopyError("values that another server would change")
+
+
+class _Shape:
+    """What SHOW says of a table."""
+
+    __slots__ = ("columns", "created")
+
+    def __init__(self, created: bytes, columns: tuple[Copied, ...]) -> None:
+        self.created = created
+        self.columns = columns
+
+
+class _Held:
+    """The connection that finishes: taken with the first statement, given back by `free`."""
+
+    def __init__(self, session: Session, link: Link) -> None:
+        self._session = session
+        self._link = link
+        self._incarnation = link.incarnation
+        self._handle = 0
+
+    async def execute(self, sql: bytes, flags: int, settings: str) -> Answer:
+        session = self._session
+        try:
+            answer = await session.worker.calls.execute(
+                self._link,
+                sql,
+                flags=flags | m.F_STATUS | (0 if self._handle else m.F_RESERVE),
+                handle=self._handle,
+                user=session.user,
+                settings=settings,
+            )
+        except TabletError as error:
+            self._handle = error.handle
+            raise
+        self._handle = answer.handle
+        return answer
+
+    def free(self) -> None:
+        if self._handle and self._incarnation == self._link.incarnation:
+            self._link.free(self._handle)
+
+
+class _Fetching:
+    """Fetches rows of a table from several shards at once; the session's source meanwhile, so that KILL finds it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._tasks: list[asyncio.Task[Answer]] = []
+        self._left_rows: int = session.worker.boot.config.router.max_memory_rows
+        self._left_bytes = MAX_BYTES
+
+    def on_writable(self) -> None:
+        """Nothing is written before all is fetched."""
+
+    def interrupt(self) -> None:
+        for task in self._tasks:
+            self._session.worker.calls.interrupt(task)
+
+    async def rows(
+        self, part: FinishPart, columns: Sequence[Copied], where: bytes, links: Sequence[Link]
+    ) -> list[bytes]:
+        """The shards' answers. Raises SluiceError; RESULT_TOO_LARGE beyond what one statement may hold."""
+        session = self._session
+        text = fetch_text(part.table, columns, where, self._left_rows + 1)
+        inside = session.tx is not None or not session.autocommit
+        found: list[bytes] = []
+        if inside:
+            for link in links:  # one after the other: each may open the transaction on its shard
+                call = session.worker.calls.in_session(session, link, text, tables=(part.table,))
+                self._take((await self._all([call]))[0], found)
+            return found
+        calls = [
+            session.worker.calls.execute(
+                link,
+                text,
+                flags=m.F_CONSOLIDATE,
+                user=session.user,
+                settings=session.settings_text,
+                tables=(part.table,),
+            )
+            for link in links
+        ]
+        for answer in await self._all(calls):
+            self._take(answer, found)
+        return found
+
+    async def _all(self, calls: Sequence[Awaitable[Answer]]) -> list[Answer]:
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        self._tasks = tasks
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._tasks = []
+
+    def _take(self, answer: Answer, found: list[bytes]) -> None:
+        if answer.failed:
+            error = answer.error()
+            raise TabletError(error.number, error.sqlstate, error.text, 0)
+        self._left_bytes -= len(answer.data)
+        self._left_rows -= answer.info >> m.ROWS_SHIFT
+        if self._left_bytes < 0 or self._left_rows < 0:
+            rows_limit = self._session.worker.boot.config.router.max_memory_rows
+            limit = rows_limit if self._left_rows < 0 else f"{MAX_BYTES} bytes of"
+            raise fail("RESULT_TOO_LARGE", limit=limit)
+        found.append(answer.data)
+
+
+def _rows(answers: list[bytes]) -> Iterator[Cells]:
+    """The rows of the answers, each forgotten when it is over."""
+    answers.reverse()
+    while answers:
+        reader = ResultReader()
+        reader.feed(answers.pop(), True)
+        width = len(reader.columns)
+        while (payload := reader.next_row()) is not None:
+            yield split_text_row(payload, width)
+
+
+async def _asked(session: Session, link: Link, sql: bytes) -> Answer:
+    answer = await session.worker.calls.execute(link, sql, user=session.user)
+    if answer.failed:
+        error = answer.error()
+        raise TabletError(error.number, error.sqlstate, error.text, 0)
+    return answer
+
+
+def finish_text(finish: Finish, literals: Sequence[bytes]) -> bytes:
+    """What the finishing server runs."""
+    return render(finish.sql, literals, [literals[bind].replace(b"`", b"``") for bind in finish.name_binds])

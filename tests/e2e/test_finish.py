@@ -1,0 +1,253 @@
+"""Statements that one server finishes over rows of all shards: equal to those of one MySQL that holds all rows.
+
+The plain server is the one of keyspace `main`, in a database of its own with the same tables.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.kit.cluster import Cluster
+from tests.kit.drivers import connect, error_of, fetch, run
+
+pytestmark = pytest.mark.e2e
+
+SCHEMA = Path(__file__).resolve().parents[1] / "kit" / "cluster_files" / "commerce.sql"
+TABLES = ("customer", "orders", "device", "nick", "everything")
+
+
+@dataclass
+class Both:
+    """The cluster and one plain MySQL with the same rows."""
+
+    cluster: Cluster
+    sharded: Any
+    plain: Any
+
+    def run(self, sql: str) -> None:
+        for cnx in (self.sharded, self.plain):
+            run(cnx, sql)
+
+
+@pytest.fixture(scope="module")
+def both(cluster: Cluster) -> Iterator[Both]:
+    plain = pymysql.connect(**{**cluster.direct("main/-"), "database": None})
+    run(plain, "DROP DATABASE IF EXISTS plain_finish")
+    run(plain, "CREATE DATABASE plain_finish")
+    plain.select_db("plain_finish")
+    for statement in SCHEMA.read_text().split(";\n"):
+        if statement.strip():
+            run(plain, statement)
+    cluster.clear(*TABLES)
+    found = Both(cluster, cluster.connect(), plain)
+    _fill(found)
+    yield found
+    cluster.clear(*TABLES)
+    run(plain, "DROP DATABASE plain_finish")
+    plain.close()
+    found.sharded.close()
+
+
+def _fill(both: Both) -> None:
+    names = ["Ada", "ada", "Zoë", "Zoe", "Édith", "straße", "a b", "a", "", "ß%_'\"`\\"]
+    for key in range(1, 31):
+        name = names[key % len(names)].replace("\\", "\\\\").replace("'", "''")
+        both.run(
+            "INSERT INTO customer (customer_id, name, email, country, balance) VALUES "
+            f"({key}, '{name}', {'NULL' if key % 3 else repr(f'c{key}@x')}, '{'GB' if key % 2 else 'FR'}', {key}.5)"
+        )
+        both.run(
+            "INSERT INTO orders (order_id, customer_id, sku, quantity, price) VALUES "
+            f"({1000 + key}, {key % 7 + 1}, '{['LAMP', 'MUG', 'PEN'][key % 3]}', {key % 5}, {key}.25)"
+        )
+    both.run("INSERT INTO nick (nick, customer_id) VALUES ('Ada', 1), ('Zoë', 3), ('bob', 99)")
+
+
+ROWS = [
+    "SELECT c.customer_id, d.customer_id FROM customer c JOIN customer d ON d.name = c.name AND d.country = 'GB'",
+    "SELECT n.nick, c.name FROM nick n LEFT JOIN customer c ON c.customer_id = n.customer_id",
+    "SELECT customer_id, ROW_NUMBER() OVER (ORDER BY balance DESC, customer_id) FROM customer",
+    "SELECT country, COUNT(*), SUM(balance) FROM customer GROUP BY country WITH ROLLUP",
+    "SELECT country, COUNT(DISTINCT name) n FROM customer GROUP BY country HAVING n > 1",
+    "SELECT name FROM customer WHERE country = 'GB' UNION SELECT nick FROM nick",
+    "SELECT customer_id FROM customer WHERE customer_id NOT IN (SELECT customer_id FROM orders)",
+    "SELECT (SELECT COUNT(*) FROM orders), MAX(description) FROM nick CROSS JOIN product",
+    (
+        "SELECT name, (SELECT SUM(o.price) FROM orders o WHERE o.sku = 'LAMP' AND o.quantity < c.customer_id) "
+        "FROM customer c WHERE c.customer_id BETWEEN 2 AND 9 AND c.country IN ('GB', 'FR')"
+    ),
+    "WITH t AS (SELECT name, COUNT(*) n FROM customer GROUP BY name) SELECT * FROM t WHERE n > 2",
+    (
+        "WITH RECURSIVE t AS (SELECT MIN(customer_id) c FROM customer UNION ALL SELECT c + 1 FROM t WHERE c < 5) "
+        "SELECT t.c, n.nick FROM t LEFT JOIN nick n ON n.customer_id = t.c"
+    ),
+    "SELECT DISTINCT * FROM nick",
+    "SELECT AVG(DISTINCT price), STDDEV_POP(price), BIT_OR(quantity) FROM orders",
+    "SELECT sku, GROUP_CONCAT(order_id ORDER BY price DESC SEPARATOR '/') FROM orders GROUP BY sku",
+    "SELECT name FROM customer ORDER BY LENGTH(name) + customer_id % 3 DESC, customer_id LIMIT 3, 5",
+    "SELECT x.sku, p.price FROM (SELECT sku, COUNT(*) FROM orders GROUP BY sku LIMIT 10) x JOIN product p USING (sku)",
+    "SELECT COUNT(*) FROM customer c JOIN orders o ON o.quantity = c.customer_id WHERE c.name = 'ß%_''\"`\\\\'",
+    "SELECT 1 AS `a ``b`, (SELECT MAX(`nick`) FROM nick WHERE nick <> '`') FROM customer WHERE customer_id = 1",
+]
+
+
+def _answer(cnx: Any, sql: str) -> tuple[list[str], list[str]]:
+    with cnx.cursor() as cursor:
+        cursor.execute(sql)
+        return [column[0] for column in cursor.description], sorted(map(repr, cursor.fetchall()))
+
+
+@pytest.mark.parametrize("sql", ROWS)
+def test_equal_to_one_server(both: Both, sql: str) -> None:
+    assert _answer(both.sharded, sql) == _answer(both.plain, sql)
+
+
+def test_every_type_arrives_as_it_lay(both: Both) -> None:
+    columns = [row[0] for row in fetch(both.plain, "SHOW COLUMNS FROM everything")]
+    text = {"js": "NULL", "pt": "NULL"}
+    for key, values in enumerate(
+        (
+            (
+                "-128, 255, -32768, 8388607, -2147483648, 4294967295, -9223372036854775808, 18446744073709551615, "
+                "3.4e38, 2.2250738585072014e-308, 12345678901234567890.0123456789, b'10000000000000001', "
+                "'9999-12-31', '-838:59:58.999999', '0001-01-01 00:00:00.000001', '2026-10-25 00:30:00.123', 2155, "
+                "'ch ', 'vc ', 'b', x'00ff27', 'ü', '\\\\\\'\\n', '', x'', x'80', x'0a', 'größer', 'red,blue'"
+            ),
+            ", ".join(["NULL"] * 29),
+            (
+                "0, 0, 0, 0, 0, 0, 0, 0, 0.1, 16777217.1, -0.5, 0, '1000-01-01', '00:00:00', '1000-01-01', "
+                "'2026-10-25 01:30:00.999', 1901, '', '', '', '', '', '', '', '', '', '', 'small', ''"
+            ),
+            (
+                "1, 1, 1, 1, 1, 1, 1, 1, 1.2345678, 1e300, 1, 1, "
+                "'2024-02-29', '23:59:59.999999', '2024-02-29 23:59:59', "
+                "'1970-01-01 00:00:01', 2000, 'Ä', '😀', x'0000000000000000', x'', 'a', 'b', 'c', 'd', 'e', 'f', 2, 7"
+            ),
+        ),
+        1,
+    ):
+        given = values.count(",") and values
+        for cnx in (both.sharded, both.plain):
+            run(cnx, "SET time_zone = '+00:00'")
+            run(cnx, f"INSERT INTO everything ({', '.join(columns[:-2])}) VALUES ({key}, {given})")
+    kept = [name for name in columns if name not in text]
+    shown = ", ".join(f"a.`{name}`" for name in kept)
+    exact = ", ".join(
+        f"HEX(a.`{name}`), a.fl + 0e0, a.ts + 0" for name in ("ch", "vc", "bn", "vb", "tx", "bl")
+    )
+    sql = f"SELECT {shown}, {exact} FROM everything a LEFT JOIN nick b ON b.nick = a.vc WHERE a.id > 0"
+    for settings in ("SET time_zone = 'SYSTEM'", "SET time_zone = '+05:30'"):
+        both.run(settings)
+        assert _answer(both.sharded, sql) == _answer(both.plain, sql)
+    direct = {**both.cluster.direct("main/-"), "database": "plain_finish", "charset": "latin1"}
+    with both.cluster.connect(charset="latin1") as one, pymysql.connect(**direct) as other:
+        assert _answer(one, sql) == _answer(other, sql)
+    both.run("SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'")
+    assert _answer(both.sharded, sql) == _answer(both.plain, sql)
+    both.run("SET sql_mode = DEFAULT")
+    both.run("SET time_zone = DEFAULT")
+    assert fetch(both.sharded, "SELECT @@sql_mode") == fetch(both.plain, "SELECT @@sql_mode")
+
+
+def test_a_column_that_cannot_be_copied_is_refused_only_where_it_is_read(both: Both) -> None:
+    sql = "SELECT a.id, {} FROM everything a JOIN nick b ON b.customer_id = a.it - a.it + 1"
+    assert _answer(both.sharded, sql.format("a.vc")) == _answer(both.plain, sql.format("a.vc"))
+    with pytest.raises(pymysql.err.Error) as caught:
+        fetch(both.sharded, sql.format("a.pt"))
+    number, text = error_of(caught.value)
+    assert number == 1235
+    assert "everything.pt" in text
+
+
+def test_json_is_copied_where_its_text_says_all(both: Both) -> None:
+    documents = [
+        "1",
+        "-2.5",
+        '"a"',
+        "null",
+        "true",
+        "[]",
+        '{"a": [1, {"b": [2.5e10, [null, "x"]]}], "ü": "😀"}',
+        "[1.0]",
+    ]
+    for key, document in enumerate(documents, 100):
+        both.run(f"INSERT INTO everything (id, js) VALUES ({key}, '{document}')")
+    sql = (
+        "SELECT a.id, a.js FROM everything a JOIN nick b ON b.customer_id = a.id - a.id + 1 WHERE a.id >= 100"
+    )
+    assert _answer(both.sharded, sql) == _answer(both.plain, sql)
+    for key, value in ((200, "JSON_ARRAY(1, JSON_OBJECT('a', 1.10))"), (201, "JSON_ARRAY(CURRENT_DATE)")):
+        both.run(f"INSERT INTO everything (id, js) VALUES ({key}, {value})")
+        if both.cluster.flavour == "mysql":
+            with pytest.raises(pymysql.err.Error, match="JSON with numbers"):
+                fetch(both.sharded, sql)
+        both.run(f"DELETE FROM everything WHERE id = {key}")
+    both.run("DELETE FROM everything WHERE id >= 100")
+
+
+def test_inside_a_transaction_its_own_writes_are_seen(both: Both) -> None:
+    sql = "SELECT COUNT(*), COUNT(DISTINCT nick) FROM nick JOIN customer ON LENGTH(name) >= 0"
+    before = fetch(both.sharded, sql)
+    with both.cluster.connect(autocommit=False) as cnx:
+        run(cnx, "INSERT INTO nick (nick, customer_id) VALUES ('mine', 5)")
+        assert fetch(cnx, sql) == [(before[0][0] + 30, before[0][1] + 1)]
+        assert cnx.server_status & 1, "still in the transaction"
+        assert fetch(both.sharded, sql) == before
+        cnx.rollback()
+    assert fetch(both.sharded, sql) == before
+
+
+@pytest.mark.parametrize("driver", ["connector", "mysqlclient"])
+def test_prepared_and_other_drivers(both: Both, driver: str) -> None:
+    cnx = connect(driver, both.cluster.connect_kwargs())
+    sql = "SELECT c.customer_id, c.balance, n.nick FROM customer c JOIN nick n ON n.nick = c.name AND c.balance > {}"
+    expected = sorted(fetch(both.plain, sql.format("2.5")))
+    assert expected
+    if driver == "connector":
+        cursor = cnx.cursor(prepared=True)
+        for _ in range(2):
+            cursor.execute(sql.format("%s"), ("2.5",))
+            assert sorted(cursor.fetchall()) == expected
+        cursor.close()
+    assert sorted(fetch(cnx, sql.format("2.5"))) == expected
+    cnx.close()
+
+
+def test_two_keyspaces_at_once(both: Both) -> None:
+    run(both.sharded, "INSERT INTO main.big (id, body) VALUES (-1, x'00ff'), (-2, NULL)")
+    sql = (
+        "SELECT b.nick, main.big.id, HEX(big.body) "
+        "FROM main.big JOIN commerce.nick b ON b.customer_id > 90 WHERE big.id < 0"
+    )
+    assert sorted(fetch(both.sharded, sql)) == [("bob", -2, None), ("bob", -1, "00FF")]
+    run(both.sharded, "DELETE FROM main.big WHERE id < 0")
+
+
+def test_errors_are_those_of_the_server_and_nothing_stays_behind(both: Both) -> None:
+    for sql in (
+        "SELECT nope FROM customer c JOIN nick n ON n.nick = c.name",
+        "SELECT (SELECT customer_id FROM orders) FROM nick",
+        "SELECT id FROM (SELECT 1 AS x UNION SELECT customer_id FROM nick) t",
+    ):
+        errors = []
+        for cnx in (both.sharded, both.plain):
+            with pytest.raises(pymysql.err.Error) as caught:
+                fetch(cnx, sql)
+            errors.append(error_of(caught.value)[0])
+        assert errors[0] == errors[1]
+    assert fetch(both.sharded, "SHOW PINS") in ([], ())
+    assert fetch(both.sharded, "SELECT FOUND_ROWS(), ROW_COUNT()")
+
+
+def test_found_rows_and_sql_select_limit(both: Both) -> None:
+    sql = "SELECT c.customer_id FROM customer c JOIN nick n ON n.customer_id > 0"
+    both.run("SET sql_select_limit = 7")
+    for cnx in (both.sharded, both.plain):
+        assert len(fetch(cnx, sql)) == 7
+        assert fetch(cnx, "SELECT FOUND_ROWS()") == [(7,)]
+    both.run("SET sql_select_limit = DEFAULT")
+    assert len(fetch(both.sharded, sql)) == 90

@@ -1,0 +1,186 @@
+"""Statements that one server finishes: what is fetched, what runs, and what is not tried."""
+
+import pytest
+
+from router.engine.copying import (
+    CannotCopyError,
+    copied_columns,
+    fetch_text,
+    inserts,
+    temporary_table,
+)
+from router.plan.planner import plan
+from router.plan.plans import Choice, Finish, FinishPlan, SelectPlan
+from router.sql.normalise import normalise
+from tests.unit.data.plans.generate import template, vschema
+
+SCHEMA = vschema()
+
+
+def finish_of(query: str, keyspace: str = "user") -> Finish | None:
+    made = plan(normalise(query.encode()).key.decode(), keyspace, SCHEMA).plan
+    if isinstance(made, FinishPlan):
+        return made.finish
+    assert isinstance(made, SelectPlan)
+    return made.finish
+
+
+def fetched(query: str, keyspace: str = "user") -> list[tuple[str, str, str]]:
+    """Table, choice and condition of each part."""
+    found = finish_of(query, keyspace)
+    assert found is not None
+    return [
+        (part.table, part.chooser.choice.value, template(part.where) if part.where is not None else "")
+        for part in found.parts
+    ]
+
+
+def test_conditions_on_a_table_alone_go_to_its_shards() -> None:
+    assert fetched(
+        "select * from user u join music m on m.col = u.col where u.id = 5 and m.user_id in (1, 2) and u.col > -3 "
+        "and u.col + 1 = 2 and m.a = u.b and name = 'x' and u.x like 'a%'"
+    ) == [
+        ("user", Choice.EQUAL.value, "`id` = {0} AND `col` > -{3}"),
+        ("music", Choice.IN.value, "`user_id` IN ({1}, {2})"),
+    ]
+
+
+def test_conditions_that_decide_on_rows_filled_with_null_stay() -> None:
+    assert fetched(
+        "select * from user u left join music m on m.col = u.col where m.user_id = 1 and 2 < u.col"
+    ) == [
+        ("user", "scatter", "`col` > {1}"),
+        ("music", "scatter", ""),
+    ]
+    assert fetched(
+        "select * from user u right join music m on m.col = u.col where u.col = 1 and m.col = 2"
+    ) == [
+        ("user", "scatter", ""),
+        ("music", "scatter", ""),
+    ]
+
+
+def test_a_column_without_its_table_is_pushed_only_where_it_can_be_no_other() -> None:
+    assert fetched("select count(distinct name) from user where col between 1 and 2") == [
+        ("user", "scatter", "`col` BETWEEN {0} AND {1}")
+    ]
+    assert fetched(
+        "select 1 from user where col in (select col from music where name = 1 and music.a = 2)"
+    ) == [
+        ("user", "scatter", ""),
+        ("music", "scatter", "`a` = {2}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "sql"),
+    [
+        (
+            "select u.col, music.* from user u, music where music.col = u.col",
+            "select u.col, music.* from `sluice_finish_0` u, `sluice_finish_1` AS `music` where music.col = u.col",
+        ),
+        (
+            "select count(distinct `user`.col) from `user` use index (x)",
+            "select count(distinct `user`.col) from `sluice_finish_0` AS `user` use index (x)",
+        ),
+        (
+            "select 'user', (select max(col) from music where col <> 'a`b') from user.user /* user */ limit 2",
+            (
+                "select {0}, (select max(col) from `sluice_finish_1` AS `music` where col <> {1}) AS "
+                "`(select max(col) from music where col <> <0>)`  from `sluice_finish_0` AS `user` /* user */ limit {2}"
+            ),
+        ),
+        (
+            "select main.unsharded.id, user.col from user join main.unsharded on main.unsharded.id = user.user.col",
+            (
+                "select unsharded.id, user.col from `sluice_finish_0` AS `user` join `sluice_finish_1` AS `unsharded` "
+                "on unsharded.id = user.user.col"
+            ),
+        ),
+        (
+            "with user as (select 1 from music group by col) select count(distinct 1) from user join user b",
+            (
+                "with user as (select 1 from `sluice_finish_0` AS `music` group by col) select count(distinct {1}) "
+                "from user join user b"
+            ),
+        ),
+    ],
+)
+def test_names_are_replaced_and_nothing_else(query: str, sql: str) -> None:
+    found = finish_of(query)
+    assert found is not None
+    if "with" not in query:
+        assert template(found.sql) == sql
+    else:
+        assert template(found.sql).replace("{0}", "1") == sql.replace("{0}", "1")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from user u join music m on m.col = u.col for update",
+        "select own_function(u.col) from user u join music m on m.col = u.col",
+        "select * from (select (select max(col) from music) from user) t",
+        "select sql_calc_found_rows u.col from user u join music m on m.col = u.col",
+    ],
+)
+def test_what_is_not_tried(query: str) -> None:
+    assert finish_of(query) is None
+
+
+def test_locks_and_sequences_stay_refused() -> None:
+    made = plan("select * from user join main.seq", "user", SCHEMA)
+    assert made.tier == "refused"
+
+
+# ---- copying
+
+
+def test_columns_and_their_literals() -> None:
+    columns = copied_columns(
+        [
+            [b"id", b"bigint unsigned", b"NO", b"PRI", None, b"auto_increment"],
+            [b"f`l", b"float", b"YES", b"", None, b""],
+            [b"ts", b"timestamp(3)", b"YES", b"", None, b"DEFAULT_GENERATED"],
+            [b"vc", b"varchar(20)", b"YES", b"", None, b""],
+            [b"en", b"enum('a','b')", b"YES", b"", None, b""],
+            [b"gen", b"int", b"YES", b"", None, b"VIRTUAL GENERATED"],
+            [b"pt", b"point", b"YES", b"", None, b""],
+        ]
+    )
+    assert [one.name for one in columns] == ["id", "f`l", "ts", "vc", "en", "pt"]
+    assert not columns[-1].fetch
+    assert fetch_text("t", columns, b"a = 1", 9) == (
+        b"SELECT `id`, `f``l` + 0e0, UNIX_TIMESTAMP(`ts`), CAST(`vc` AS BINARY), `en` + 0 FROM `t` WHERE a = 1 LIMIT 9"
+    )
+    rows = [
+        [b"18446744073709551615", b"-1.5e-10", b"1792888200.123", b"'\\\xff", b"2"],
+        [b"1", None, b"0.000", b"", None],
+    ]
+    assert list(inserts("x", columns, rows)) == [
+        (
+            b"INSERT INTO `x` (`id`, `f``l`, `ts`, `vc`, `en`) VALUES "
+            b"(18446744073709551615,-1.5e-10,'2026-10-25 00:30:00.123000',x'275cff',2),"
+            b"(1,NULL,'0000-00-00 00:00:00',x'',NULL)"
+        )
+    ]
+    with pytest.raises(CannotCopyError):
+        list(inserts("x", columns, [[b"1); DROP TABLE x", None, None, None, None]]))
+
+
+def test_the_temporary_table_has_columns_and_keys_but_nothing_that_it_cannot_have() -> None:
+    created = (
+        b"CREATE TABLE `t` (\n  `id` bigint NOT NULL AUTO_INCREMENT,\n"
+        b"  `g` int GENERATED ALWAYS AS (`id` + 1) VIRTUAL,\n  PRIMARY KEY (`id`),\n"
+        b"  FULLTEXT KEY `f` (`a`),\n  KEY `k` (`g`),\n"
+        b"  CONSTRAINT `fk` FOREIGN KEY (`g`) REFERENCES `u` (`id`)\n"
+        b") ENGINE=InnoDB AUTO_INCREMENT=5 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='x'\n"
+        b"/*!50100 PARTITION BY HASH (`id`) */"
+    )
+    assert temporary_table(created, "sluice_finish_3") == (
+        b"CREATE TEMPORARY TABLE `sluice_finish_3` (\n  `id` bigint NOT NULL AUTO_INCREMENT,\n"
+        b"  `g` int GENERATED ALWAYS AS (`id` + 1) VIRTUAL,\n  PRIMARY KEY (`id`),\n  KEY `k` (`g`)\n"
+        b") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+    )
+    with pytest.raises(CannotCopyError):
+        temporary_table(b"CREATE ALGORITHM=UNDEFINED VIEW `v` AS select 1", "x")
