@@ -15,12 +15,13 @@ from core.limits.gate import TICK_S, Waiter
 from core.limits.table import Rules
 
 if TYPE_CHECKING:
+    from router.arrival import Arrival
     from router.connection import Connection
     from router.parked import Parked
     from router.session import Session
     from router.worker import Worker
 
-    Client: TypeAlias = Connection | Parked
+    Client: TypeAlias = Connection | Parked | Arrival
 
 CONNECTIONS_SLOT: Final = 0
 """The row of the shared counters that counts clients against max_connections."""

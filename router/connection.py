@@ -12,25 +12,23 @@ Invariants:
     CLOSED   nowhere
 """
 
-import asyncio
-import os
 import ssl
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SluiceError, fail
 from core.limits.table import Rules
 from router import commands
 from router.client_file import ClientFile
+from router.login import Entrance
 from router.renumber import Renumbered
 from router.session import Session
-from wire.answers import err_packet, ok_packet
+from router.sockets import SocketTransport
+from router.tls import TlsTransport
+from wire.answers import err_packet
 from wire.compression import CompressedStream
 from wire.constants import CLIENT_COMPRESS
 from wire.errors import WireError
-from wire.login import MAX_LOGIN_BYTES, Authenticated, Login, Refused, Send, UpgradeTls
 from wire.packets import PacketReader
-from wire.tls import TlsChannel
 
 if TYPE_CHECKING:
     from router.worker import Worker
@@ -47,66 +45,41 @@ _COM_QUERY: Final = 3
 
 
 def _to_nobody(data: bytes) -> None:
-    """What is written to a client that has left: nothing."""
+    """Where a closed connection's answers go."""
 
 
-class TlsTransport:
-    """A transport that encrypts: what `Connection` writes to once TLS is on."""
-
-    __slots__ = ("_channel", "_inner")
-
-    def __init__(self, inner: asyncio.Transport, channel: TlsChannel) -> None:
-        self._inner = inner
-        self._channel = channel
-
-    def write(self, data: bytes) -> None:
-        self._inner.write(self._channel.send(data))
-
-    def close(self) -> None:
-        self._inner.write(self._channel.close())
-        self._inner.close()
-
-    def abort(self) -> None:
-        self._inner.abort()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-
-class Connection(asyncio.Protocol):
+class Connection:
     """See the module. The login's parts go when it is done; an idle connection holds no buffer."""
 
     __slots__ = (
-        "_channel",
         "_compression",
-        "_login",
         "_reader",
         "_reading_paused",
         "_renumbered",
         "caps",
         "charset",
         "claims",
+        "entrance",
         "file",
         "host",
         "id",
         "nonce",
         "session",
         "state",
+        "tls",
         "transport",
         "worker",
         "write",
         "write_paused",
     )
 
-    transport: Any
+    transport: SocketTransport | TlsTransport
     write: Any
 
     def __init__(self, worker: "Worker", host: str) -> None:
+        """Comes to life with `take_over`, or with the session it is given and `attach`."""
         self.worker = worker
-        self.host = sys.intern(host)
+        self.host = host
         self.id = 0
         self.state = LOGIN
         self.caps = 0
@@ -115,50 +88,33 @@ class Connection(asyncio.Protocol):
         self.session: Session | None = None
         self.claims: Rules | None = None
         """Limits that count this client; None before the login is through."""
+        self.entrance: Entrance | None = None
+        """While a login is under way."""
+        self.tls: TlsTransport | None = None
         self.write_paused = False
         self._reading_paused = False
         self._renumbered = False
         self.file: ClientFile | None = None
         """What the client sends now instead of commands."""
-        self._login: Login | None = None
-        self._channel: TlsChannel | None = None
         self._compression: CompressedStream | None = None
         self._reader: PacketReader | None = None
 
+    def take_over(self, number: int, fd: int, nonce: bytes) -> None:
+        """Stands for a client that was greeted, in the place of its Arrival."""
+        self.id = number
+        self.entrance = Entrance(self, nonce)
+        self.attach(fd)
+
+    def attach(self, fd: int) -> None:
+        """The client's descriptor, which is in the worker's set of sockets."""
+        self.transport = SocketTransport(self.worker.sockets, fd, self)
+        self.write = self.transport.write
+        self.worker.connections[self.id] = self
+
     # ---- the transport's calls
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        worker = self.worker
-        self.transport = transport
-        self.write = self.transport.write
-        if self.session is not None:  # woken: it was logged in before
-            if not worker.parking.arrived(self):
-                self.state = CLOSED
-                self.session = None
-                self.transport.abort()
-            return
-        self.id = worker.take_id()
-        worker.connections[self.id] = self
-        worker.stats.connections_total += 1
-        self._reader = PacketReader(MAX_LOGIN_BYTES, consecutive=True, expected=1)
-        self._login = Login(
-            worker.login_settings, worker.accounts.find, self.host, connection_id=self.id, secure=False
-        )
-        self.write(self._login.start())
-
     def data_received(self, data: bytes) -> None:
-        if self._channel is not None:
-            try:
-                plain = self._channel.receive(data)
-            except ssl.SSLError as error:
-                self._tls_failed(error)
-                return
-            self._after_tls(plain)
-            return
-        if self._compression is not None:
-            self._receive(data)
-            return
-        if self.state == READY and self._reader is None:
+        if self.state == READY and self._reader is None and self.tls is None and self._compression is None:
             size = len(data) - 4
             if size > 0 and size < 0xFFFFFF and int.from_bytes(data[:4], "little") == size:
                 self.state = BUSY
@@ -168,7 +124,10 @@ class Connection(asyncio.Protocol):
                 else:
                     commands.run(self, data[4:])
                 return
-        self._receive(data)
+        if self.tls is not None:
+            self._receive_tls(self.tls, data)
+        else:
+            self._receive(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         del error
@@ -189,22 +148,38 @@ class Connection(asyncio.Protocol):
             try:
                 data = self._compression.receive(data)
             except WireError as error:
-                self._fatal(error.number, error.sqlstate, error.text)
+                self.fatal(error)
                 return
         if data:
-            self._take(data)
+            self.take(data)
 
-    def _take(self, data: bytes) -> None:
+    def _receive_tls(self, tls: TlsTransport, data: bytes) -> None:
+        try:
+            plain = tls.receive(data)
+        except ssl.SSLError as error:
+            self.worker.stats.logins_refused += self.state == LOGIN
+            self.worker.log.info("connection %d from %s: TLS failed: %s", self.id, self.host, error.reason)
+            self.transport.abort()
+            self._forget()
+            return
+        if plain:
+            self._receive(plain)
+        if tls.ended and self.state != CLOSED:
+            self.transport.abort()
+            self._forget()
+
+    def take(self, data: bytes) -> None:
         """Takes packets, whole or in part."""
         if self.state == CLOSED:
+            return
+        if self.entrance is not None:
+            self.entrance.receive(data)
             return
         reader = self._reader
         if reader is None:
             reader = self._reader = PacketReader(self.worker.boot.config.router.max_allowed_packet)
         reader.buffer(data)
-        if self.state == LOGIN:
-            self._read_login()
-        elif self.state == READY:
+        if self.state == READY:
             self._next_command()
         elif self.file is not None:
             self._read_file(reader)
@@ -218,7 +193,7 @@ class Connection(asyncio.Protocol):
             try:
                 packet = self._reader.next()
             except WireError as error:
-                self._fatal(error.number, error.sqlstate, error.text)
+                self.fatal(error)
                 return
             if packet is None:
                 if not self._reader.buffered_bytes:
@@ -291,107 +266,36 @@ class Connection(asyncio.Protocol):
 
     # ---- login
 
-    def _read_login(self) -> None:
-        while self.state == LOGIN and self._reader is not None and self._login is not None:
-            try:
-                packet = self._reader.next()
-            except WireError as error:
-                self._fatal(error.number, error.sqlstate, error.text)
-                return
-            if packet is None:
-                return
-            self._act(self._login.receive(*packet))
+    def start_tls(self) -> None:
+        """Every byte that comes from now on is TLS; what is sent too."""
+        assert isinstance(self.transport, SocketTransport)
+        self.tls = TlsTransport(self, self.transport, self.worker.tls_context)
 
-    def _act(self, actions: list[Any]) -> None:
-        for action in actions:
-            if isinstance(action, Send):
-                self.write(action.data)
-                if self._reader is not None:  # both sides count the same row of packets
-                    self._reader.expected = (self._reader.expected + 1) & 0xFF
-            elif isinstance(action, Refused):
-                self.worker.stats.logins_refused += 1
-                self.write(action.data)
-                self.close()
-                return
-            elif isinstance(action, UpgradeTls):
-                self._start_tls()
-                return
-            elif isinstance(action, Authenticated):
-                self._logged_in(action)
+    def tls_started(self) -> None:
+        """The handshake is done."""
+        assert self.tls is not None
+        self.transport = self.tls
+        self.write = self.tls.write
+        if self.entrance is not None:
+            self.entrance.tls_started()
 
-    def _start_tls(self) -> None:
-        context = self.worker.tls_context
-        assert context is not None
-        self._channel = TlsChannel(context)
-        old = self._reader
-        rest = old.take_rest() if old is not None else b""
-        self._reader = PacketReader(MAX_LOGIN_BYTES, consecutive=True, expected=2)
-        if rest:
-            self.data_received(rest)
-
-    def _after_tls(self, plain: bytes) -> None:
-        channel = self._channel
-        assert channel is not None
-        outgoing = channel.take_outgoing()
-        if outgoing:
-            (self.transport._inner if isinstance(self.transport, TlsTransport) else self.transport).write(
-                outgoing
-            )
-        if channel.handshaken and not isinstance(self.transport, TlsTransport):
-            self.transport = TlsTransport(self.transport, channel)
-            self.write = self.transport.write
-            if self._login is not None:
-                self._login.tls_started()
-        if plain:
-            self._receive(plain)
-        if channel.closed and self.state != CLOSED:
-            self.transport.abort()
-
-    def _tls_failed(self, error: ssl.SSLError) -> None:
-        self.worker.log.info("connection %d from %s: TLS failed: %s", self.id, self.host, error.reason)
-        self.worker.stats.logins_refused += self.state == LOGIN
-        self.transport.abort()
-
-    def _logged_in(self, verdict: Authenticated) -> None:
-        """The password is right; limits and the database decide whether the session begins."""
+    def logged_in(self, session: Session, ok: bytes, rest: bytes) -> None:
+        """The login is through: `ok` is to be sent, `rest` came behind it."""
         worker = self.worker
         fresh = self.session is None
-        self.caps = verdict.caps
-        self.charset = verdict.charset
-        session = Session(worker, self, verdict.user, verdict.caps)
-        try:
-            commands.start_session(session, verdict)
-            if fresh:
-                worker.admission.admit(self, verdict.user, session.keyspace, session.shard)
-            else:
-                worker.admission.move(self, verdict.user, session.keyspace, session.shard)
-        except SluiceError as error:
-            worker.stats.note_error(error.number, error.message)
-            worker.stats.logins_refused += 1
-            self.write(err_packet(verdict.sequence, error.number, error.sqlstate, error.message))
-            self.close()
-            return
         self.session = session
-        if self._login is not None:
-            self.nonce = self._login.nonce
-        self._login = None
-        reader = self._reader
-        rest = reader.take_rest() if reader is not None else b""
-        self._reader = None
-        worker.logged_in(self)
-        if fresh and self._channel is None:
-            worker.parking.watch(self)
-        was_busy = self.state == BUSY
+        self.entrance = None
         self.state = READY
-        if was_busy:
-            worker.active -= 1
-        self.write(ok_packet(verdict.sequence, status=session.status, caps=self.caps))
+        worker.logged_in(self.id)
+        if fresh and self.tls is None:
+            worker.parking.watch(self)
+        self.write(ok)
         if fresh and self.caps & CLIENT_COMPRESS:
             self._compression = CompressedStream()
             self.write = self._write_compressed
             self._receive(rest)
         elif rest:
-            self._take(rest)
+            self.take(rest)
 
     def change_user(self, payload: bytes) -> None:
         """COM_CHANGE_USER: the session ends, a login begins on the same connection."""
@@ -399,19 +303,11 @@ class Connection(asyncio.Protocol):
         self.session.close()
         self.worker.active -= 1
         self.state = LOGIN
-        self._login = Login(
-            self.worker.login_settings,
-            self.worker.accounts.find,
-            self.host,
-            connection_id=self.id,
-            secure=self._channel is not None,
-        )
         rest = self._reader.take_rest() if self._reader is not None else b""
-        self._reader = PacketReader(MAX_LOGIN_BYTES, consecutive=True, expected=1)
-        self.worker.half_open[self] = self.worker.clock.now_s()
-        self._act(self._login.change_user(payload, 0, self.caps, self.nonce))
-        if rest:
-            self._take(rest)
+        self._reader = None
+        self.worker.half_open[self.id] = self.worker.clock.now_s()
+        self.entrance = Entrance(self, None)
+        self.entrance.change_user(payload, rest)
 
     def login_expired(self) -> None:
         """The login took longer than `login_timeout_s`: closed without a word, as MySQL does."""
@@ -424,34 +320,21 @@ class Connection(asyncio.Protocol):
 
     def is_plain_and_empty(self) -> bool:
         """Whether nothing is buffered, in either direction, and no TLS state would be lost."""
-        return (
-            self._reader is None
-            and self._channel is None
-            and self._compression is None
-            and not self.write_paused
-            and not self.transport.is_closing()
-            and not self.transport.get_write_buffer_size()
-        )
+        return self._reader is None and self._compression is None and self.transport.idle
 
-    def duplicate_descriptor(self) -> int:
-        """A second descriptor of the client's socket, which keeps it open when the transport closes its own. Raises
-        OSError."""
-        return os.dup(self.transport.get_extra_info("socket").fileno())
-
-    def let_go(self) -> None:
-        """Ends this object and its transport, but not the session: that lives on elsewhere. Nothing is sent, and
-        nothing shuts the socket down."""
+    def let_go(self) -> int:
+        """Ends this object, but not the session: that lives on elsewhere, with the descriptor that this returns."""
+        assert isinstance(self.transport, SocketTransport)
         self.state = CLOSED
         self.session = None
-        self.transport.abort()
+        return self.transport.detach()
 
     # ---- the end
 
-    def _fatal(self, number: int, sqlstate: str, text: str) -> None:
+    def fatal(self, error: WireError, sequence: int = 1) -> None:
         """An error of the protocol: said, then closed."""
-        self.worker.stats.note_error(number, text)
-        sequence = self._reader.expected if self._reader is not None and self.state == LOGIN else 1
-        self.write(err_packet(sequence, number, sqlstate, text))
+        self.worker.stats.note_error(error.number, error.text)
+        self.write(err_packet(sequence, error.number, error.sqlstate, error.text))
         self.close()
 
     def refuse(self, error: SluiceError) -> None:
@@ -476,8 +359,7 @@ class Connection(asyncio.Protocol):
     def abort(self, reason: str) -> None:
         """The answer cannot be completed: the connection is cut, so that nobody takes it for whole."""
         self.worker.log.warning("connection %d: %s", self.id, reason)
-        if self.transport is not None:
-            self.transport.abort()
+        self.transport.abort()
         self._forget()
 
     def close(self) -> None:
@@ -494,11 +376,11 @@ class Connection(asyncio.Protocol):
         self.state = CLOSED
         self.write = _to_nobody  # an answer that comes later has no reader
         self._reader = None
-        self._login = None
+        self.entrance = None
         session, self.session = self.session, None
         if session is not None:
             session.close()
-        self.worker.forget(self, session)
+        self.worker.forget(self.id)
 
     def describe(self) -> tuple[Any, ...]:
         """A row of SHOW PROCESSLIST: id, user, host, database, command, seconds, state, info."""

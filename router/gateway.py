@@ -24,7 +24,7 @@ WAIT_FOR_TABLET_S: Final = 5.0
 MAX_WAITING: Final = 10_000
 """Requests that may wait for one absent tablet in one worker."""
 SILENCE_S: Final = 3.0
-"""A tablet not heard of for that long counts as lost."""
+"""A tablet that has not answered a PING for that long counts as lost."""
 
 log = logging.getLogger("router.gateway")
 
@@ -67,13 +67,14 @@ class Link:
     """The one way from this worker to the tablet of one shard; survives the tablet's restarts."""
 
     __slots__ = (
+        "_asked_s",
         "_connect",
         "_dealer",
-        "_heard_s",
+        "_due_s",
         "_next_id",
         "_nobody",
         "_now_s",
-        "_ticked_s",
+        "_up",
         "_waiting",
         "closed",
         "endpoint",
@@ -121,8 +122,12 @@ class Link:
         self._waiting: dict[int, tuple[float, tuple[Any, ...], int]] = {}
         """By request, the oldest first: since when, the record, its size."""
         self._nobody = _Nobody(self)
-        self._heard_s = 0.0
-        self._ticked_s = self._now_s()
+        self._up = False
+        """Whether the transport below is connected."""
+        self._asked_s = 0.0
+        """When the first PING was sent that is not answered yet; 0.0: none."""
+        self._due_s = self._now_s()
+        """When the next tick should come."""
         self._dealer = connect(self)
 
     # ---- requests
@@ -239,7 +244,7 @@ class Link:
 
     def _other_record(self, record: Record) -> None:
         kind = record[0]
-        self._heard_s = self._now_s()
+        self._asked_s = 0.0
         if kind == m.FAIL:
             receiver = self.pending.pop(record[1], None)
             if receiver is not None:
@@ -283,14 +288,16 @@ class Link:
     # ---- the link's own life
 
     def on_up(self) -> None:
-        self._heard_s = self._now_s()
+        self._up = True
+        self._asked_s = 0.0
         self._dealer.send((m.HELLO, m.VERSION, self.name))
 
     def on_down(self, reason: str) -> None:
         """The transport was lost: fails what was in flight and starts over with a new one."""
         self.ready = False
         self.reason = reason
-        self._heard_s = 0.0
+        self._up = False
+        self._asked_s = 0.0
         lost = {
             request: receiver for request, receiver in self.pending.items() if request not in self._waiting
         }
@@ -299,22 +306,24 @@ class Link:
         for receiver in lost.values():
             self._report(receiver, fail("CONNECTION_LOST", keyspace=self.keyspace, shard=self.shard))
 
-    def tick(self) -> None:
-        """Once a second: heartbeat, silence, requests that waited too long for a tablet."""
+    def tick(self, next_s: float = 1.0) -> None:
+        """Heartbeat, silence, requests that waited too long for a tablet. At least once a second while requests are
+        under way; the next call comes in `next_s` at the latest, as the tablet is told."""
         now = self._now_s()
         for request, (since, _, _) in list(self._waiting.items()):
             if now - since < WAIT_FOR_TABLET_S:
                 break
             if self._waiting.pop(request, None) is not None:
                 self._report(self.pending.pop(request), self._unavailable(now - since))
-        if now - self._ticked_s > SILENCE_S / 2:
-            self._heard_s = now if self._heard_s else 0.0  # it was us who did not listen
-        self._ticked_s = now
-        if self.ready and now - self._heard_s > SILENCE_S:
+        if self._asked_s and now - self._due_s > SILENCE_S / 2:
+            self._asked_s = now  # it was us who did not listen
+        self._due_s = now + next_s
+        if self.ready and self._asked_s and now - self._asked_s > SILENCE_S:
             self._dealer.close()
             self.on_down(f"nothing heard from the tablet for {SILENCE_S:.0f} s")
-        elif self._heard_s:
-            self._dealer.send((m.PING, int(now * 1000)))
+        elif self._up:
+            self._asked_s = self._asked_s or now
+            self._dealer.send((m.PING, int(now * 1000), int(next_s * 1000)))
 
     def waiting_count(self) -> int:
         return len(self._waiting)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import fail
+from router.connection import Connection
 from router.parked import Parked, Profile, ProfileValues, from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Receiver:
                 worker.admission.adopt(
                     record, record.session.user, record.session.keyspace, record.session.shard
                 )
-                worker.parking.keep(record, fd)
+                worker.parking.put_back(record, fd)
                 self.received += 1
 
     def close(self) -> None:
@@ -143,7 +144,9 @@ class Sender:
         await self._exchange(("ids", worker.next_id, [*worker.connections]), [])
         while worker.connections and worker.clock.now_s() < deadline_s:
             await self._sweep()
-            self.swept = True
+            if not self.swept:
+                self.swept = True
+                worker.report()
             await asyncio.sleep(ROUND_S)
         for client in list(worker.connections.values()):
             client.refuse(fail("DRAINING", what="this router worker is stopping"))
@@ -160,7 +163,7 @@ class Sender:
             if client is None:
                 continue
             if not isinstance(client, Parked):
-                if not worker.parking.park(client):
+                if not isinstance(client, Connection) or not worker.parking.park(client):
                     continue
                 client = worker.connections[number]
                 assert isinstance(client, Parked)
@@ -211,7 +214,7 @@ class Sender:
     def _take_back(self, batch: list[tuple[Parked, int]]) -> None:
         for record, fd in batch:
             if self._worker.connections.get(record.id) is record:
-                self._worker.parking.keep(record, fd)
+                self._worker.parking.put_back(record, fd)
             else:
                 os.close(fd)
 

@@ -1,9 +1,11 @@
 """Accepting clients, bounded: at most `max_half_open` logins in flight, the rest wait in the kernel's backlog."""
 
+import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Final
 
-from router.connection import Connection
+from router.arrival import Arrival
 
 if TYPE_CHECKING:
     from router.worker import Worker
@@ -20,6 +22,7 @@ class Listener:
         self._sock = sock
         self._open = False
         self._closed = False
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what it accepts inherits that
 
     def open(self) -> None:
         """Starts (or goes on) accepting."""
@@ -39,6 +42,7 @@ class Listener:
 
     def _acceptable(self) -> None:
         worker = self._worker
+        worker.stir()
         for _ in range(ACCEPTS_A_TURN):
             if len(worker.half_open) >= worker.boot.config.router.max_half_open:
                 self.pause()
@@ -52,15 +56,6 @@ class Listener:
                 worker.loop.call_later(0.1, self.open)
                 self.pause()
                 return
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(worker, str(address[0]))
-            worker.half_open[connection] = worker.clock.now_s()
-            worker.spawn(self._adopt(client, connection))
-
-    async def _adopt(self, client: socket.socket, connection: Connection) -> None:
-        try:
-            await self._worker.loop.connect_accepted_socket(lambda: connection, client)
-        except OSError:
-            client.close()
-            self._worker.half_open.pop(connection, None)
+            fd = client.detach()
+            os.set_blocking(fd, False)
+            Arrival(worker, fd, sys.intern(address[0]))

@@ -89,7 +89,7 @@ class More(NamedTuple):
     next_statement: int
 
 
-_NOTHING_MORE: Final = More(None, None, None, 0)
+NOTHING_MORE: Final = More(None, None, None, 0)
 
 
 class Parked:
@@ -114,6 +114,15 @@ class Parked:
     def fd(self) -> int:
         found: int = _PACKED.unpack(self.packed)[0]
         return found
+
+    def ready(self, event: int) -> None:
+        """From the set of sockets."""
+        del event
+        self.session.parking.on_ready(self)
+
+    def abort(self, reason: str) -> None:
+        del reason
+        self.close()
 
     def refuse(self, error: SluiceError) -> None:
         """Tells the client why it is disconnected, and disconnects it."""
@@ -153,11 +162,11 @@ def from_plain(profile: Profile, plain: list[Any], fd: int) -> Parked:
 
 def record_of(parking: "Parking", connection: Connection, session: Session, fd: int) -> Parked:
     """The record of an idle session that holds nothing, with `fd` as its descriptor."""
-    more = More(session.warnings, session.user_variables, session.named, session.next_statement)
+    more = more_of(session)
     return Parked(
         session.id,
         connection.host,
-        parking.intern(_values_of(session, connection)),
+        parking.intern(values_of(session, connection)),
         connection.claims,
         _PACKED.pack(
             fd,
@@ -167,11 +176,20 @@ def record_of(parking: "Parking", connection: Connection, session: Session, fd: 
             session.found_rows,
             connection.nonce,
         ),
-        None if more == _NOTHING_MORE else more,
+        None if more == NOTHING_MORE else more,
     )
 
 
-def _values_of(session: Session, connection: Connection) -> ProfileValues:
+def fresh_record(number: int, host: str, profile: Profile, fd: int, nonce: bytes, since_s: float) -> Parked:
+    """The record of a session that has just begun."""
+    return Parked(number, host, profile, None, _PACKED.pack(fd, since_s, 0, _NO_ROWS, 0, nonce), None)
+
+
+def more_of(session: Session) -> More:
+    return More(session.warnings, session.user_variables, session.named, session.next_statement)
+
+
+def values_of(session: Session, connection: Connection) -> ProfileValues:
     return ProfileValues(
         session.user, connection.caps, connection.charset, session.keyspace, session.shard, session.scope,
         session.autocommit, session.flags, session.multi_statements, session.dialect.value, session.codec,
@@ -181,7 +199,7 @@ def _values_of(session: Session, connection: Connection) -> ProfileValues:
 
 
 def revive(worker: "Worker", record: Parked) -> Connection:
-    """The connection as it was, still without a transport."""
+    """The connection as it was; the caller attaches the descriptor."""
     profile = record.session
     connection = Connection(worker, record.host)
     connection.id = record.id

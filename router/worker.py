@@ -23,6 +23,8 @@ from core.rpc.messages import Record
 from core.rpc.transport import Dealer, make_context
 from router.accounts import Accounts
 from router.admission import Admission
+from router.arrival import Arrival
+from router.beat import Beat
 from router.boot import Boot, column
 from router.calls import Calls
 from router.connection import READY, Connection
@@ -32,6 +34,7 @@ from router.execute.sequence import Sequences
 from router.execute.several import run_as_binary
 from router.gateway import Link
 from router.handover import Receiver, Sender, socket_path
+from router.known_logins import KnownLogins
 from router.listener import Listener
 from router.parked import Parked
 from router.parking import Parking
@@ -39,14 +42,15 @@ from router.plan.planner import plan as make_plan
 from router.plan.plans import Planned
 from router.rights import Rights
 from router.session import Runner, Session
+from router.sockets import Sockets
 from router.sql.dialect import Dialect
 from router.sql.normalise import normalise
 from router.statements import initial_charset_settings
 from router.stats import WorkerStats
 from router.variables.verified import Verified
 from router.view import ClusterView, build
+from wire.greetings import Greetings
 
-TICK_S: Final = 1.0
 DRAIN_GRACE_S: Final = 5.0
 MAX_INTERNED: Final = 10_000
 ASK_TIMEOUT_S: Final = 3.0
@@ -69,21 +73,26 @@ class Worker:
         self.view: ClusterView | None = None
         self.column = column(slot, tag >> 1)
         """This process' own column of the shared counters."""
-        self.connections: dict[int, Connection | Parked] = {}
-        self.half_open: dict[Connection, float] = {}
+        self.connections: dict[int, Connection | Parked | Arrival] = {}
+        self.half_open: dict[int, float] = {}
+        """Logins under way: connection id -> since when, the oldest first."""
+        self.sockets = Sockets(loop)
+        self.known_logins = KnownLogins(self)
         self.active = 0
         self.transactions = 0
         self.rights = Rights(boot.accounts)
         self._leaving: set[Connection] = set()
         """Clients in the middle of a statement whose user was removed."""
         self.login_settings = boot.login
+        self.greetings = Greetings(boot.login)
         self.tls_context = boot.tls
         self.perf_counter = perf_counter
         self.admission = Admission(self)
-        family = socket.AF_INET6 if ":" in boot.address[0] else socket.AF_INET
-        self.parking = Parking(self, family, boot.config.router.park_after_s)
+        self.parking = Parking(self, boot.config.router.park_after_s)
         self.draining = False
         self.listener: Listener | None = None
+        self.beat: Beat | None = None
+        """None until it serves."""
         self.server: dict[str, Any] = {}
         """What the MySQL behind said of itself (WELCOME): version, flavour, variables, collations."""
         self._interned: dict[str, str] = {}
@@ -246,19 +255,19 @@ class Worker:
         if self.listener is not None and self.view is not None and not self.draining:
             self.listener.open()
 
-    def logged_in(self, connection: Connection) -> None:
+    def logged_in(self, number: int) -> None:
         """The login is through: it is half open no more."""
-        self.half_open.pop(connection, None)
+        self.half_open.pop(number, None)
         if self.listener is not None and not self.draining:
             self.listener.open()
 
-    def forget(self, connection: Connection, session: Session | None) -> None:
+    def forget(self, number: int) -> None:
         """The connection is gone."""
-        del session
-        self.connections.pop(connection.id, None)
-        self.admission.leave(connection)
-        if self.half_open.pop(connection, None) is not None:
-            self.logged_in(connection)
+        client = self.connections.pop(number, None)
+        if client is not None:
+            self.admission.leave(client)
+        if number in self.half_open:
+            self.logged_in(number)
 
     def spawn(self, steps: Coroutine[Any, Any, None]) -> None:
         """Runs `steps` in the background; the task is kept alive until it ends."""
@@ -280,6 +289,7 @@ class Worker:
         )
 
     def _on_parent_record(self, record: Record) -> None:
+        self.stir()
         kind = record[0]
         if kind == m.SNAPSHOT:
             self._on_snapshot(record[2])
@@ -324,9 +334,12 @@ class Worker:
             server_version=f"{self.view.server_version}-Sluice",
             decoys=self.accounts.decoys,
         )
+        self.greetings = Greetings(self.login_settings)
+        self.known_logins.forget()
         self.admission.limits_changed()
         if self.listener is not None and not self.draining and not self._inherits:
             self.listener.open()
+        self.report()
 
     def _users_changed(self, live: dict[str, Any]) -> None:
         """What etcd says of users. Sessions of users that are gone end: the idle now, the others after their
@@ -358,11 +371,14 @@ class Worker:
         return Link(self._identity, keyspace, shard, endpoint, self._dial, self.clock, self._on_server)
 
     def _on_server(self, link: Link) -> None:
+        self.stir()
         if not self.server or link.server.get("version") == self.server.get("version"):
             self.server = link.server
         self.verified.clear()
+        self.known_logins.forget()
 
     def _dial(self, link: Link) -> Dealer:
+        self.stir()
         identity = f"{self._identity}.{link.keyspace}.{link.shard}.{link.incarnation}"
         return Dealer(
             self.loop,
@@ -383,36 +399,58 @@ class Worker:
             self._receiver = Receiver(self, socket_path(self.boot.control, self.slot))
         self.loop.add_signal_handler(signal.SIGTERM, self.start_drain, DRAIN_GRACE_S)
         self.loop.add_signal_handler(signal.SIGINT, lambda: None)
-        ticker = self.loop.create_task(self._tick())
+        self.beat = Beat(self.loop, self._tick, self._is_quiet, self._on_slow)
         await self._stopped.wait()
-        ticker.cancel()
+        self.beat.stop()
         self.listener.close()
         if self._receiver is not None:
             self._receiver.close()
         for connection in list(self.connections.values()):
             connection.close()
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            now = self.clock.now_s()
-            if self.view is not None:
-                for keyspace in self.view.keyspaces.values():
-                    for link in keyspace.links:
-                        link.tick()
-            self._end_leaving()
-            self._expire_logins(now - self.boot.config.router.login_timeout_s)
-            self._parent.send((m.REPORT, self.name, self._report()))
+    def _tick(self, next_s: float) -> None:
+        if self.view is not None:
+            for keyspace in self.view.keyspaces.values():
+                for link in keyspace.links:
+                    link.tick(next_s)
+        self._end_leaving()
+        self._expire_logins(self.clock.now_s() - self.boot.config.router.login_timeout_s)
+        self.report()
+
+    def report(self) -> None:
+        """Tells the router's main process how things are, now and not at the next tick."""
+        self._parent.send((m.REPORT, self.name, self._report()))
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing can need a tick, or change what a report says, but for what calls `stir`."""
+        return not (
+            self.active
+            or self.half_open
+            or self.transactions
+            or self.draining
+            or self.parking.looks_on
+            or self._leaving
+        )
+
+    def _on_slow(self, slow: bool) -> None:
+        self.sockets.on_turn = self.stir if slow else None
+
+    def stir(self) -> None:
+        """Something happens in this worker."""
+        if self.beat is not None:
+            self.beat.stir()
 
     def _expire_logins(self, since_s: float) -> None:
         """Ends the logins that began before; the oldest come first."""
-        expired: list[Connection] = []
-        for connection, began_s in self.half_open.items():
+        expired: list[int] = []
+        for number, began_s in self.half_open.items():
             if began_s >= since_s:
                 break
-            expired.append(connection)
-        for connection in expired:
-            connection.login_expired()
+            expired.append(number)
+        for number in expired:
+            client = self.connections.get(number)
+            if isinstance(client, (Arrival, Connection)):
+                client.login_expired()
 
     def _report(self) -> dict[str, Any]:
         links = (

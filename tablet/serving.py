@@ -2,8 +2,8 @@
 
 A peer is one DEALER of a router worker (or another asker). It says HELLO first; anything else from a stranger is
 answered with REFUSED, so that a worker which outlived an earlier tablet starts anew. WELCOME waits until the MySQL
-behind was reached once, since it says which server that is. A peer that is silent for
-PEER_SILENT_S, cannot be reached, or is said to be gone, loses everything it holds here.
+behind was reached once, since it says which server that is. A peer that is silent for PEER_SILENT_S after the time by
+which it said it would speak, cannot be reached, or is said to be gone, loses everything it holds here.
 """
 
 import asyncio
@@ -39,7 +39,10 @@ from tablet.execution import Execution
 from tablet.statement import Statement
 from tablet.stats import rss_bytes
 
-PEER_SILENT_S: Final = 5.0
+PEER_SILENT_S: Final = 4.0
+PROMISE_S: Final = 1.0
+"""By when a peer speaks again that has not said so."""
+MAX_PROMISE_S: Final = 60.0
 
 log = logging.getLogger("sluice.tablet")
 
@@ -47,7 +50,17 @@ log = logging.getLogger("sluice.tablet")
 class Peer:
     """One DEALER."""
 
-    __slots__ = ("_send", "gone", "heard", "heard_s", "identity", "name", "statements", "welcomed")
+    __slots__ = (
+        "_send",
+        "gone",
+        "heard",
+        "identity",
+        "name",
+        "promise_s",
+        "silent_from_s",
+        "statements",
+        "welcomed",
+    )
 
     def __init__(
         self, identity: bytes, name: str, send: Callable[[bytes, tuple[Any, ...]], None], now_s: float
@@ -56,7 +69,9 @@ class Peer:
         self.name = name
         self.statements: dict[int, Statement] = {}
         self.heard = True
-        self.heard_s = now_s
+        self.promise_s = PROMISE_S
+        """Within that it speaks again: a router without anything to do does so seldom."""
+        self.silent_from_s = now_s + PROMISE_S
         self.gone = False
         self.welcomed = False
         self._send = send
@@ -182,6 +197,7 @@ class Service:
 
     def _on_ping(self, peer: Peer, record: Record) -> None:
         pool = self._execution.pool
+        peer.promise_s = min(record[2] / 1000, MAX_PROMISE_S) if len(record) > 2 else PROMISE_S
         peer.send((PONG, record[1], self._clock_ms(), self.state, pool.in_use, pool.queue.waiting))
 
     def _answer_broken(self, peer: Peer | None, record: Record) -> None:
@@ -211,9 +227,9 @@ class Service:
         for peer in list(self._peers.values()):
             if peer.heard:
                 peer.heard = False
-                peer.heard_s = now_s
-            elif now_s - peer.heard_s >= PEER_SILENT_S:
-                self._forget(peer, f"silent for {PEER_SILENT_S:g} s")
+                peer.silent_from_s = now_s + peer.promise_s
+            elif now_s - peer.silent_from_s >= PEER_SILENT_S:
+                self._forget(peer, f"silent for {PEER_SILENT_S + peer.promise_s:g} s")
 
     def _forget(self, peer: Peer, reason: str) -> None:
         if peer.gone:

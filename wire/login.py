@@ -47,7 +47,7 @@ from wire.scramble import check_native, check_sha2, make_nonce, unmask_password
 MAX_LOGIN_BYTES: Final = 128 * 1024
 """What a `PacketReader` should accept before a login is through: names, a proof, 64 KiB of attributes."""
 
-_FAST_AUTH_DONE: Final = b"\x03"
+FAST_AUTH_DONE: Final = b"\x03"
 _FULL_AUTH: Final = b"\x04"
 _PUBLIC_KEY_PLEASE: Final = b"\x02"
 _EMPTY: Final = (b"", b"\0")
@@ -167,6 +167,13 @@ class Login:
     _request: LoginRequest | None = field(init=False, default=None)
     _using_password: bool = field(init=False, default=False)
     _actions: list[Action] = field(init=False, default_factory=list)
+
+    def greeted(self, nonce: bytes) -> None:
+        """In place of `start`: the greeting went out already, with that nonce (`wire.greetings`)."""
+        self._to(State.REQUEST)
+        self._nonce = nonce
+        self._sequence = 1
+        self._caps = self.settings.caps | (CLIENT_SSL if self.settings.tls else 0)
 
     def start(self) -> bytes:
         """The greeting, as a packet."""
@@ -324,7 +331,7 @@ class Login:
         elif (
             account.sha2 is not None and check_sha2(response, self._nonce, account.sha2) and not account.decoy
         ):
-            self._send(auth_more_data(_FAST_AUTH_DONE))
+            self._send(auth_more_data(FAST_AUTH_DONE))
             self._authenticated()
         else:
             # as MySQL does even where the cache says no: so the cache tells nothing about who is known

@@ -31,6 +31,10 @@ _SHA_CRYPT_ORDER = (
 )
 
 
+NONCE_BYTES = bytes(1 if byte & 0x7F in (0, 0x24) else byte & 0x7F for byte in range(256))
+"""What a random byte becomes in a nonce."""
+
+
 def _xor(left: bytes, right: bytes) -> bytes:
     return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")
 
@@ -40,7 +44,7 @@ def make_nonce(random: bytes) -> bytes:
     '$' (it ends the salt in MySQL's hashes)."""
     if len(random) != SCRAMBLE_LENGTH:
         raise ValueError("a nonce is made of 20 random bytes")
-    return bytes(1 if byte & 0x7F in (0, 0x24) else byte & 0x7F for byte in random)
+    return random.translate(NONCE_BYTES)
 
 
 def native_stage2(password: bytes) -> bytes:

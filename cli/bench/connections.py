@@ -5,6 +5,7 @@ over time, MySQL's own Threads_connected, live queries' latency by phase, wrong 
 """
 
 import argparse
+import gc
 import json
 import math
 import mmap
@@ -91,6 +92,8 @@ def run(target: Target, args: argparse.Namespace) -> int:
         share = Share(number, place, args.per_worker, args.ramp, 1 + number * args.per_worker)
         processes.append(fork.Process(target=_open, args=(share, board.memory), daemon=True))
     sys.stdout.flush()
+    gc.collect()
+    gc.freeze()  # what the processes share with this one stays shared
     for process in processes:
         process.start()
     theirs.close()

@@ -1,4 +1,5 @@
-"""A process that opens many connections and holds them: bare epoll, one small object a connection until it is verified.
+"""A process that opens many connections and holds them: bare epoll, one small object a connection until it is
+verified, one byte afterwards.
 
 Every connection logs in, asks `SELECT <its own number>` and must get that number: the statement reaches a MySQL
 through a tablet, and no two are alike, so that none is answered for another. Then it is left alone, and watched:
@@ -6,6 +7,7 @@ whatever a held connection says, or its end, is counted.
 """
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -34,8 +36,10 @@ RAMP: Final = 0
 HOLD: Final = 1
 DRAIN: Final = 2
 
-MAX_OPENING: Final = 100
-ADDRESSES_A_PROCESS: Final = 1
+MAX_OPENING: Final = 32
+"""Logins that one process has under way: enough to keep the router busy, too few to make each wait long."""
+BUSY_POLL_S: Final = 0.02
+IDLE_POLL_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,42 +59,99 @@ class Share:
         return f"127.1.{self.number // 250}.{self.number % 250 + 1}"
 
 
+class Seen:
+    """What verified connections were told, in this process: the same bytes again need no parser. Bytes that differ
+    are parsed."""
+
+    __slots__ = ("_answers", "welcomes")
+
+    def __init__(self) -> None:
+        self.welcomes: dict[bytes, bool] = {}
+        """Ends of logins, and whether the server leaves out EOF packets since."""
+        self._answers: dict[int, list[bytes]] = {}
+
+    def learn(self, number: int, data: bytes) -> None:
+        """`data` is the answer to `SELECT number`, parsed and found right."""
+        digits = b"%d" % number
+        self._answers[len(digits)] = data.split(digits)
+
+    def answer(self, number: int) -> bytes | None:
+        """The answer as it will probably be: that to a number of as many digits, with this one in its place."""
+        digits = b"%d" % number
+        parts = self._answers.get(len(digits))
+        return None if parts is None else digits.join(parts)
+
+
 class Opening:
     """A connection on its way to being verified."""
 
-    __slots__ = ("answer", "login", "number", "packets", "sock")
+    __slots__ = ("_answer", "_login", "_packets", "_place", "_seen", "fd", "number")
 
-    def __init__(self, sock: socket.socket, number: int, place: Place) -> None:
-        self.sock = sock
+    def __init__(self, fd: int, number: int, place: Place, seen: Seen) -> None:
+        self.fd = fd
         self.number = number
-        self.packets: PacketReader | None = PacketReader(consecutive=True)
-        self.login: Login | None = Login(place.user, place.password, place.database)
-        self.answer: AnswerReader | None = None
+        self._place = place
+        self._seen = seen
+        self._packets: PacketReader | None = None
+        self._login: Login | None = None
+        self._answer: AnswerReader | bool | None = None
+        """Once the login is through: whether there are no EOF packets, then what reads the answer."""
 
     def feed(self, data: bytes) -> bool | None:
         """True: verified; False: a wrong answer; None: not yet. Raises ServerRefused, WireError, OSError."""
-        if self.answer is not None:
-            found = self.answer.feed(data)
-            if found is None:
-                return None
-            if found.error is not None:
-                raise found.error
-            return found.rows == (str(self.number).encode(),)
-        login, packets = self.login, self.packets
+        if self._answer is not None:
+            return self._on_answer(data)
+        if self._login is None:
+            self._login = Login(self._place.user, self._place.password, self._place.database)
+        elif self._packets is None and data in self._seen.welcomes:
+            self._ask(self._seen.welcomes[data])
+            return None
+        self._on_login(data)
+        return None
+
+    def _on_login(self, data: bytes) -> None:
+        login, packets = self._login, self._packets
         assert login is not None
-        assert packets is not None
+        if packets is None:
+            packets = PacketReader(consecutive=True, expected=data[3] if len(data) > 3 else 0)
         packets.buffer(data)
         while (packet := packets.next()) is not None:
             reply = login.receive(packet[0])
             if reply is not None:
-                self.sock.send(frame(reply, (packet[1] + 1) & 0xFF))
+                os.write(self.fd, frame(reply, (packet[1] + 1) & 0xFF))
                 packets.expected = (packet[1] + 2) & 0xFF
             if login.done:
-                self.answer = AnswerReader(deprecate_eof=login.deprecate_eof)
-                self.login = self.packets = None
-                self.sock.send(query(b"SELECT %d" % self.number))
-                break
-        return None
+                if self._packets is None and len(self._seen.welcomes) < 8:
+                    self._seen.welcomes[data] = login.deprecate_eof
+                self._ask(login.deprecate_eof)
+                return
+        # a whole packet was answered: the next data is looked at anew; else this reader has a part of it
+        self._packets = packets if packets.buffered_bytes else None
+
+    def _ask(self, deprecate_eof: bool) -> None:
+        self._login = self._packets = None
+        self._answer = deprecate_eof
+        os.write(self.fd, query(b"SELECT %d" % self.number))
+
+    def _on_answer(self, data: bytes) -> bool | None:
+        reader = self._answer
+        if isinstance(reader, bool):
+            if data == self._seen.answer(self.number):
+                return True
+            reader = self._answer = AnswerReader(deprecate_eof=reader)
+            learn = True
+        else:
+            learn = False
+        assert reader is not None
+        found = reader.feed(data)
+        if found is None:
+            return None
+        if found.error is not None:
+            raise found.error
+        right = found.rows == (str(self.number).encode(),)
+        if right and learn:
+            self._seen.learn(self.number, data)
+        return right
 
 
 class Opener:
@@ -102,11 +163,14 @@ class Opener:
         first = CELLS * (share.number + 1)
         self._cells = self._board[first : first + CELLS]
         self._epoll = select.epoll()
+        self._seen = Seen()
         self._opening: dict[int, Opening] = {}
-        self._held: dict[int, socket.socket] = {}
+        self._held = bytearray(1024)
+        """By descriptor, whether it is a verified connection's."""
 
     def run(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        gc.disable()  # there are no cycles here
         share = self._share
         began_s = time.monotonic()
         started = 0
@@ -120,66 +184,66 @@ class Opener:
                     self._open(share.first + started)
                     started += 1
             busy = started < share.connections or self._opening
-            for fd, event in self._epoll.poll(0.01 if busy else 0.5, 256):
-                self._on_event(fd, event)
-        for sock in [*self._held.values(), *(one.sock for one in self._opening.values())]:
+            for fd, _ in self._epoll.poll(BUSY_POLL_S if busy else IDLE_POLL_S, 256):
+                self._on_event(fd)
+        self._drain()
+
+    def _drain(self) -> None:
+        for fd in [*(fd for fd, held in enumerate(self._held) if held), *self._opening]:
             with contextlib.suppress(OSError):
-                sock.send(b"\x01\0\0\0\x01")
-            sock.close()
+                os.write(fd, b"\x01\0\0\0\x01")
+            os.close(fd)
             self._cells[HELD] = max(0, self._cells[HELD] - 1)
 
     def _open(self, number: int) -> None:
         place = self._share.place
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             if place.host.startswith("127."):
                 sock.setsockopt(socket.SOL_IP, _BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((self._share.source, 0))
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with contextlib.suppress(BlockingIOError):
                 sock.connect((place.host, place.port))
         except OSError:
             sock.close()
             self._cells[REFUSED] += 1
             return
+        fd = sock.detach()
         self._cells[OPENED] += 1
-        self._opening[sock.fileno()] = Opening(sock, number, place)
-        self._epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLRDHUP)
+        self._opening[fd] = Opening(fd, number, place, self._seen)
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP)
 
-    def _on_event(self, fd: int, event: int) -> None:
+    def _on_event(self, fd: int) -> None:
         opening = self._opening.get(fd)
         if opening is None:
             self._lost(fd)
             return
         try:
-            data = opening.sock.recv(16384)
+            data = os.read(fd, 16384)
             verdict = opening.feed(data) if data else None
         except BlockingIOError:
             return
         except (OSError, ServerRefused, WireError):
             data, verdict = b"", None
         if not data:
-            self._end(fd, opening.sock)
+            os.close(fd)
             del self._opening[fd]
             self._cells[REFUSED] += 1
         elif verdict is not None:
             del self._opening[fd]
-            self._held[fd] = opening.sock
+            if fd >= len(self._held):
+                self._held.extend(bytes(fd + 1024 - len(self._held)))
+            self._held[fd] = 1
             self._cells[HELD] += 1
             self._cells[VERIFIED if verdict else WRONG] += 1
 
     def _lost(self, fd: int) -> None:
         """A held connection spoke or ended, of its own."""
-        sock = self._held.pop(fd, None)
-        if sock is not None:
-            self._end(fd, sock)
+        if self._held[fd]:
+            self._held[fd] = 0
+            os.close(fd)
             self._cells[LOST] += 1
             self._cells[HELD] -= 1
-
-    def _end(self, fd: int, sock: socket.socket) -> None:
-        self._epoll.unregister(fd)
-        sock.close()
 
 
 _BIND_ADDRESS_NO_PORT: Final = 24

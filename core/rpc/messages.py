@@ -10,12 +10,12 @@ Times are milliseconds on the *tablet's* monotonic clock: WELCOME and PONG carry
 
 from typing import Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Both sides must have the same; HELLO with another version is answered with REFUSED."""
 
 # ---- router (or another asker) to tablet
 HELLO: Final = 1  # [HELLO, version, peer name]                        -> WELCOME or REFUSED
-PING: Final = 2  # [PING, sender's clock_ms]                          -> PONG
+PING: Final = 2  # [PING, sender's clock_ms, the next one comes within ms]  -> PONG
 EXECUTE: Final = 3  # [EXECUTE, id, deadline_ms, flags, handle, user, settings, tables, sql, extra]
 CREDIT: Final = 4  # [CREDIT, id, bytes]   the client took that many bytes of a streaming result
 CANCEL: Final = 5  # [CANCEL, id]          nobody waits for it any more: dequeue or kill

@@ -27,8 +27,8 @@ def test_profile_values_are_the_profile() -> None:
 
 def test_every_slot_of_a_connection_is_kept_or_known_to_be_transient() -> None:
     transient = {
-        "_channel", "_compression", "_login", "_reader", "_reading_paused", "_renumbered", "file", "session",
-        "state", "transport", "worker", "write", "write_paused",
+        "_compression", "_reader", "_reading_paused", "_renumbered", "entrance", "file", "session", "state",
+        "tls", "transport", "worker", "write", "write_paused",
     }  # fmt: skip
     kept = {*Profile.__slots__, *Parked.__slots__, "nonce"}
     assert set(Connection.__slots__) - transient <= kept
