@@ -76,7 +76,7 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     many.add_argument(
         "--live-keys", type=_number(int, 1), default=1_000_000, metavar="N", help="n goes from 1 to N"
     )
-    many.add_argument("--picture", default="", metavar="FILE", help="write an SVG there")
+    many.add_argument("--picture", default="", metavar="FILE", help="draw the run: FILE.svg and FILE.png")
     args = parser.parse_args(rest)
     if args.bench == "oltp" and args.sysbench:
         if args.mode != "point":

@@ -15,7 +15,7 @@ import resource
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,8 @@ from cli.bench.connections_opener import (
     Opener,
     Share,
 )
-from cli.bench.connections_picture import Curve, svg
+from cli.bench.connections_panels import Latency, Sample, percentiles, phases, picture
+from cli.bench.connections_picture import svg
 from cli.errors import DONE, FAILED, CommandError
 from cli.target import Target
 from core.config import parse_address
@@ -43,17 +44,6 @@ SPARE_DESCRIPTORS: Final = 100
 LATE_S: Final = 120.0
 """So long after --ramp may the last connections come."""
 DRAIN_S: Final = 120.0
-
-
-@dataclass(slots=True)
-class Sample:
-    """One second of the run."""
-
-    at_s: float
-    held: int
-    threads_connected: int
-    parked: int
-    memory_mb: dict[str, float] = field(default_factory=dict)
 
 
 class Board:
@@ -99,7 +89,7 @@ def run(target: Target, args: argparse.Namespace) -> int:
     theirs.close()
     try:
         found = _follow(target, args, place, board)
-        latencies: list[tuple[float, float, bool]] = []
+        latencies: list[Latency] = []
         if args.live_qps and result.poll(20):
             try:
                 latencies = result.recv()
@@ -113,14 +103,20 @@ def run(target: Target, args: argparse.Namespace) -> int:
                 process.kill()
     found["drained_s"] = time.monotonic() - found.pop("drain_began_s")
     samples = found.pop("curve")
-    _add_live(found, latencies)
+    _add_live(found, samples, latencies)
     _print(found)
     if args.json:
         Path(args.json).write_text(
             json.dumps({**found, "samples": [_flat(s) for s in samples]}, indent=1) + "\n"
         )
     if args.picture:
-        Path(args.picture).write_text(_picture(found, samples, latencies))
+        from cli.bench.connections_png import png  # Pillow: only where it is needed
+
+        cap = target.config.tablet.pool_size * sum(len(k.shards) for k in target.config.keyspaces)
+        drawn = picture(found, samples, latencies, cap)
+        path = Path(args.picture)
+        path.with_suffix(".svg").write_text(svg(drawn), encoding="utf-8")
+        path.with_suffix(".png").write_bytes(png(drawn))
     return FAILED if found["wrong"] or found["lost"] or found["refused"] or found["live_wrong"] else DONE
 
 
@@ -138,7 +134,7 @@ def _follow(target: Target, args: argparse.Namespace, place: Place, board: Board
         held = board.total(HELD)
         settled = board.total(VERIFIED) + board.total(WRONG) + board.total(REFUSED)
         if not samples or now_s - samples[-1].at_s >= 1.0:
-            samples.append(_sample(target, now_s, held))
+            samples.append(_sample(target, now_s, held, with_memory=False))
             _progress(phase, held, wanted, samples[-1], board)
         if phase == RAMP and (settled >= wanted or now_s > args.ramp + LATE_S):
             phase, ramp_s, end_s = HOLD, now_s, now_s + args.hold
@@ -146,7 +142,7 @@ def _follow(target: Target, args: argparse.Namespace, place: Place, board: Board
         elif phase == HOLD and now_s >= end_s:
             break
         time.sleep(0.05)
-    samples.append(_sample(target, time.monotonic() - began_s, board.total(HELD)))
+    samples.append(_sample(target, time.monotonic() - began_s, board.total(HELD), with_memory=True))
     found = {
         "connections": wanted,
         "workers": args.workers,
@@ -164,6 +160,7 @@ def _follow(target: Target, args: argparse.Namespace, place: Place, board: Board
         "curve": samples,
         "drain_began_s": time.monotonic(),
         "router": f"{place.host}:{place.port}",
+        "cores": os.cpu_count(),
     }
     board.say(DRAIN)
     return found
@@ -181,22 +178,31 @@ def _progress(phase: int, held: int, wanted: int, sample: Sample, board: Board) 
     print(text, end=end, file=sys.stderr, flush=True)
 
 
-def _sample(target: Target, at_s: float, held: int) -> Sample:
+def _sample(target: Target, at_s: float, held: int, *, with_memory: bool) -> Sample:
+    """`with_memory`: takes some ms of the kernel for each process, so not every second."""
     host, port = parse_address(target.config.router.http, "[router] http")
     try:
         with urllib.request.urlopen(f"http://{host}:{port}/debug/cluster", timeout=5) as answer:
             view = json.load(answer)
     except (OSError, ValueError):
-        return Sample(at_s, held, 0, 0)
-    threads = sum(int(tablet.get("mysql_threads_connected") or 0) for tablet in view["tablets"])
-    parked = sum(int(worker.get("parked") or 0) for worker in view["workers"])
-    memory = {
-        "router workers": sum(_pss_mb(int(worker["pid"])) for worker in view["workers"]),
-        "router main": _pss_mb(int(view["router"]["pid"])),
-        "tablets": sum(int(tablet.get("rss_bytes") or 0) for tablet in view["tablets"]) / 1e6,
-        "kernel TCP": _kernel_tcp_mb(),
-    }
-    return Sample(at_s, held, threads, parked, {name: round(value, 1) for name, value in memory.items()})
+        return Sample(at_s, held)
+    sample = Sample(
+        at_s,
+        held,
+        threads_connected=sum(int(tablet.get("mysql_threads_connected") or 0) for tablet in view["tablets"]),
+        parked=sum(int(worker.get("parked") or 0) for worker in view["workers"]),
+        queries=sum(int(worker.get("queries") or 0) for worker in view["workers"]),
+        restarting=view.get("restart", {}).get("state") == "running",
+    )
+    if with_memory:
+        memory = {
+            "router workers": sum(_pss_mb(int(worker["pid"])) for worker in view["workers"]),
+            "router main": _pss_mb(int(view["router"]["pid"])),
+            "tablets": sum(int(tablet.get("rss_bytes") or 0) for tablet in view["tablets"]) / 1e6,
+            "kernel TCP": _kernel_tcp_mb(),
+        }
+        sample.memory_mb = {name: round(value, 1) for name, value in memory.items()}
+    return sample
 
 
 def _pss_mb(pid: int) -> float:
@@ -217,13 +223,12 @@ def _kernel_tcp_mb() -> float:
     return next(int(line.split()[1]) / 1000 for line in text.splitlines() if line.startswith("Slab:"))
 
 
-def _add_live(found: dict[str, Any], latencies: list[tuple[float, float, bool]]) -> None:
-    ramp = sorted(took for due, took, _ in latencies if due < found["ramp_s"])
-    hold = sorted(took for due, took, _ in latencies if due >= found["ramp_s"])
-    for name, values in (("ramp", ramp), ("hold", hold)):
-        for share in (50, 99):
-            at = min(len(values) - 1, len(values) * share // 100)
-            found[f"live_{name}_p{share}_ms"] = round(values[at] * 1000, 2) if values else None
+def _add_live(found: dict[str, Any], samples: list[Sample], latencies: list[Latency]) -> None:
+    spans = phases(samples, found["ramp_s"])
+    for name in ("ramp", "hold", "restart"):
+        found[f"live_{name}_p50_ms"], found[f"live_{name}_p99_ms"] = percentiles(
+            latencies, [span for span in spans if span.name.startswith(name)]
+        )
     found["live_queries"] = len(latencies)
     found["live_wrong"] = sum(1 for _, _, right in latencies if not right)
 
@@ -238,39 +243,12 @@ def _print(found: dict[str, Any]) -> None:
     if found["live_queries"]:
         print(f"live queries {found['live_queries']:,}, {found['live_wrong']} wrong or lost; p50/p99 ms: "
               f"ramp {found['live_ramp_p50_ms']}/{found['live_ramp_p99_ms']}, "
-              f"hold {found['live_hold_p50_ms']}/{found['live_hold_p99_ms']}")  # fmt: skip
+              f"hold {found['live_hold_p50_ms']}/{found['live_hold_p99_ms']}, "
+              f"restart {found['live_restart_p50_ms']}/{found['live_restart_p99_ms']}")  # fmt: skip
     print("memory, MB: " + ", ".join(f"{name} {value:,.0f}" for name, value in found["memory_mb"].items()))
     if os.cpu_count():
         print(f"on {os.cpu_count()} cores, generator included; slab memory is that of the whole machine")
 
 
 def _flat(sample: Sample) -> dict[str, Any]:
-    return {
-        "at_s": round(sample.at_s, 2),
-        "held": sample.held,
-        "threads_connected": sample.threads_connected,
-        "parked": sample.parked,
-        "memory_mb": sample.memory_mb,
-    }
-
-
-def _picture(found: dict[str, Any], samples: list[Sample], latencies: list[tuple[float, float, bool]]) -> str:
-    by_second: dict[int, list[float]] = {}
-    for due_s, took_s, _ in latencies:
-        by_second.setdefault(int(due_s), []).append(took_s)
-    p99 = [(float(s), sorted(v)[len(v) * 99 // 100] * 1000) for s, v in sorted(by_second.items())]
-    rate = [(float(s), float(len(v))) for s, v in sorted(by_second.items())]
-    curves = [
-        Curve("connections held", [(s.at_s, s.held) for s in samples]),
-        Curve("parked sessions", [(s.at_s, s.parked) for s in samples], "#6b4fa0"),
-        Curve(
-            "MySQL Threads_connected, all servers",
-            [(s.at_s, s.threads_connected) for s in samples],
-            "#a05a1c",
-        ),
-    ]
-    if latencies:
-        curves.append(Curve("live queries a second", rate, "#2f7d4f"))
-        curves.append(Curve("live queries: p99 in ms", p99, "#b03a3a"))
-    title = f"{found['connections']:,} connections through one router"
-    return svg(title, curves, [(found["ramp_s"], "all are open")])
+    return {**asdict(sample), "at_s": round(sample.at_s, 2)}

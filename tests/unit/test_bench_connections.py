@@ -4,23 +4,67 @@ from xml.etree import ElementTree
 
 from cli.bench.arguments import parse
 from cli.bench.connection import Place
-from cli.bench.connections_opener import Share
-from cli.bench.connections_picture import Curve, svg
+from cli.bench.connections_opener import Seen, Share
+from cli.bench.connections_panels import Latency, Sample, percentiles, phases, picture
+from cli.bench.connections_picture import svg
+from cli.bench.connections_png import png
+
+
+def samples() -> list[Sample]:
+    return [
+        Sample(
+            float(second),
+            min(second, 60) * 1000,
+            18 if second % 7 else 0,
+            second * 900,
+            second * 1000,
+            70 <= second < 80,
+        )
+        for second in range(120)
+    ]
+
+
+LATENCIES: list[Latency] = [(n / 10, 0.001 + (n % 97) / 1000, True) for n in range(1200)]
+FOUND = {
+    "held": 60000, "threads_connected_max": 18, "ramp_s": 60.0, "wrong": 0, "refused": 0, "lost": 0, "cores": 2,
+}  # fmt: skip
 
 
 def test_the_picture_is_well_formed_and_inside_its_frame() -> None:
-    curves = [
-        Curve("a & b", [(0, 0), (1, 5), (2, 1_000_000)]),
-        Curve("nothing", []),
-        Curve("one", [(3, 0.5)]),
-    ]
-    root = ElementTree.fromstring(svg("held <most>", curves, [(1.5, "all are open")]))
-    width, height = float(root.attrib["width"]), float(root.attrib["height"])
-    for line in root.iter("{http://www.w3.org/2000/svg}polyline"):
-        for pair in line.attrib["points"].split():
-            x, y = map(float, pair.split(","))
-            assert 0 <= x <= width
-            assert 0 <= y <= height
+    for latencies in (LATENCIES, []):
+        drawn = picture(FOUND, samples(), latencies, 48)
+        root = ElementTree.fromstring(svg(drawn))
+        lines = list(root.iter("{http://www.w3.org/2000/svg}polyline"))
+        assert len(lines) > 10
+        for line in lines:
+            for pair in line.attrib["points"].split():
+                x, y = map(float, pair.split(","))
+                assert 0 <= x <= drawn.width
+                assert 0 <= y <= drawn.height
+        data = png(drawn)
+        assert data.startswith(b"\x89PNG")
+        assert data[16:24] == (2 * drawn.width).to_bytes(4, "big") + (2 * drawn.height).to_bytes(4, "big")
+
+
+def test_a_run_without_samples_has_a_picture() -> None:
+    assert svg(picture({**FOUND, "ramp_s": 0.0}, [Sample(0.0, 0)], [], 48)).startswith("<svg")
+
+
+def test_phases_and_their_percentiles() -> None:
+    spans = phases(samples(), 60.0)
+    assert [span.name for span in spans] == ["ramp", "hold", "restart of all workers", "hold"]
+    assert spans[0].end_s == spans[1].begin_s == 60.0
+    assert (spans[2].begin_s, spans[2].end_s) == (70.0, 80.0)
+    assert percentiles([(1.0, 0.001, True), (2.0, 0.003, True)], spans[:1]) == (3.0, 3.0)
+    assert percentiles([], spans) == (None, None)
+
+
+def test_what_was_seen_is_not_taken_for_another_number() -> None:
+    seen = Seen()
+    assert seen.answer(11) is None
+    seen.learn(17, b"head 17 column \x0217")
+    assert seen.answer(42) == b"head 42 column \x0242"
+    assert seen.answer(7) is None
 
 
 def test_source_addresses_differ_and_stay_on_the_loopback() -> None:
