@@ -5,6 +5,9 @@ Rules
 - Fair among users: the waiting user with the fewest connections in use is served, first come first served within
   a user (max-min fairness). `started` and `ended` tell how many each user has in use.
 - Deadline-aware: whoever's deadline has passed is never served; `expired` hands them out. Removal is O(1).
+- Affine: of the waiters of the user whose turn it is, one for whom a connection with the right settings is there goes
+  before the others, and one for whom there will be one soon goes behind them, as long as the first of them has waited
+  less than AFFINITY_S.
 - Under standing overload the newest are refused at once rather than all served late (CoDel's idea): when for
   `interval_s` everybody served had waited longer than `target_s`, newcomers get OVERLOADED until somebody is
   served within the target or the queue is empty.
@@ -14,9 +17,10 @@ served now do not block those who can.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Final, Protocol
 
 LANES: Final = 4
@@ -25,6 +29,19 @@ FOUND_ROWS: Final = 1
 """Needs a connection with CLIENT_FOUND_ROWS."""
 HOLD: Final = 2
 """Will hold the connection: transaction or reservation. HOLD | FOUND_ROWS is both."""
+
+
+AFFINITY_S: Final = 0.003
+"""So long at most does one wait for the sake of settings."""
+AFFINITY_LOOK: Final = 32
+"""So many of those next in line are looked at."""
+
+NOW: Final = 0
+"""A connection with exactly the settings that the waiter needs is idle."""
+CHANGED: Final = 1
+"""None has them: one must be changed."""
+SOON: Final = 2
+"""A statement runs on one that has them."""
 
 
 class Waiter(Protocol):
@@ -164,9 +181,14 @@ class Queue:
             self._above_since_s = None
             self._deadlines.clear()
 
-    def take(self, lanes: Sequence[int], now_s: float) -> Waiter | None:
-        """The next to be served among `lanes`, taken out; None if nobody waits there."""
+    def take(
+        self, lanes: Sequence[int], now_s: float, fit: Callable[[Waiter], int] | None = None
+    ) -> Waiter | None:
+        """The next to be served among `lanes`, taken out; None if nobody waits there, or those who do had better wait
+        for AFFINITY_S. `fit`: NOW, CHANGED or SOON of a waiter."""
         waiter = self.next(lanes, now_s)
+        if waiter is not None and fit is not None and now_s - waiter.queued_s < AFFINITY_S:
+            waiter = self._affine(waiter, now_s, fit)
         if waiter is not None:
             self.serve(waiter, now_s)
         return waiter
@@ -196,6 +218,19 @@ class Queue:
             self._above_since_s = None
         elif self._above_since_s is None and self.waiting:
             self._above_since_s = now_s
+
+    def _affine(self, first: Waiter, now_s: float, fit: Callable[[Waiter], int]) -> Waiter | None:
+        """Of the first and those behind it: who needs no SET, else who would wait in vain for a connection that needs
+        none."""
+        changed: Waiter | None = None
+        for waiter in islice(self._users[first.user].lanes[first.lane], AFFINITY_LOOK):
+            if waiter.deadline_s > now_s:
+                found = fit(waiter)
+                if found == NOW:
+                    return waiter
+                if found == CHANGED and changed is None:
+                    changed = waiter
+        return changed
 
     def expired(self, now_s: float) -> list[Waiter]:
         """Those whose deadline has passed, taken out."""

@@ -10,6 +10,7 @@ Invariants
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Any, Final
 
 from core.clock import Clock
@@ -19,6 +20,7 @@ from core.errors import SluiceError
 from tablet import pool_plan
 from tablet.admin import AdminLane
 from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue
+from tablet.affinity import Again, cheapest_to_change, fit_of, least_recent
 from tablet.backend import ConnectFailed, Connection, Profile
 from tablet.cleaning import clean
 from tablet.closing import Closer
@@ -55,6 +57,8 @@ class Pool:
         self._epochs = epochs
         self._stats = stats
         self._idle: dict[Profile, list[Connection]] = {}
+        self._random = Random(0)
+        self._again = Again(loop, self.pump)
         self._idle_by_flavour = [0, 0]
         self._making_room = 0  # connections closed for the sake of the other flavour
         self.database = database
@@ -119,6 +123,10 @@ class Pool:
             act = Act.WAIT
         elif not borrower.lane & HOLD or self.held < self.hold_limit:
             act = pool_plan.choose(self._view(borrower, now_s))
+            if act is Act.CHANGE and self.queue.refusal(now_s) is None:
+                # Others that came in the same turn of the loop may want what would be taken from them now.
+                act = Act.WAIT
+                self._again.after_turn()
             if act in (Act.USE_CLEAN, Act.CHANGE):
                 return self._lend(self._pick(borrower, act), borrower)
             if act is Act.REPLACE:
@@ -152,15 +160,7 @@ class Pool:
             self._stats.settings_clean += 1
             return self._idle[("", self.database, wanted[2])].pop()
         self._stats.settings_changes += 1
-        best: list[Connection] | None = None
-        for profile, bucket in self._idle.items():
-            if bucket and profile[2] == wanted[2]:
-                if profile[0] == wanted[0]:
-                    return bucket.pop(0)  # only the database differs
-                if best is None or bucket[0].used_s < best[0].used_s:
-                    best = bucket
-        assert best is not None
-        return best.pop(0)
+        return cheapest_to_change(self._idle, wanted, self._random).pop(0)
 
     # -- giving back
     def release(self, connection: Connection) -> None:
@@ -261,8 +261,10 @@ class Pool:
         if short and pool_plan.convert(queue.oldest_s(lanes), queue.oldest_s(others)):
             self._making_room += 1
             return self._close_idle_of(bool(flavour))
-        waiter: Any = queue.take(lanes, now_s)
+        waiter: Any = queue.take(lanes, now_s, fit_of(self._idle, self.connections))
         if waiter is None:
+            if any(queue.by_lane[lane] for lane in lanes):
+                self._again.soon()  # it waits for a connection with the right settings: not for long
             return False
         self._stats.queue_wait.add(now_s - waiter.queued_s)
         if self._idle.get(waiter.profile):
@@ -280,13 +282,11 @@ class Pool:
 
     def _close_idle_of(self, found_rows: bool) -> bool:
         """Closes the least recently used idle connection of that flavour."""
-        buckets = [b for profile, b in self._idle.items() if b and profile[2] == found_rows]
-        if not buckets:
-            return False
-        bucket = min(buckets, key=lambda b: b[0].used_s)
-        self._idle_by_flavour[found_rows] -= 1
-        self.closer.close(bucket.pop(0))
-        return True
+        bucket = least_recent(self._idle, found_rows)
+        if bucket is not None:
+            self._idle_by_flavour[found_rows] -= 1
+            self.closer.close(bucket.pop(0))
+        return bucket is not None
 
     # -- opening and closing
 

@@ -3,8 +3,8 @@
 The algorithm. A statement wants a profile (settings, database, CLIENT_FOUND_ROWS). Below capacity it gets an idle
 connection with exactly this profile; else one with no settings at all, since a SET is cheaper than a connect; else
 a new one is opened, so that settings in use spread over the pool and stay; only then an idle one with other
-settings is changed. At capacity an idle one of the wrong FOUND_ROWS flavour is replaced (capabilities are fixed at
-login). Otherwise it waits.
+settings is changed (`affinity.py` says which, and when). At capacity an idle one of the wrong FOUND_ROWS flavour is
+replaced (capabilities are fixed at login). Otherwise it waits.
 """
 
 from dataclasses import dataclass

@@ -5,10 +5,15 @@ not run. A failed step leaves the connection `dirty`: it is reset before anybody
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from tablet.backend import Command, Connection, Profile
 from tablet.settings import change
 from wire.constants import COM_INIT_DB, COM_QUERY
+
+_MAX_CHANGES: Final = 4096
+_CHANGES: dict[tuple[str, str, str], tuple[bytes, ...]] = {}
+"""From settings to settings: the SETs. With N profiles in use there are N * N of them at most, asked for ever again."""
 
 Then = Callable[[Command | None], None]
 """Called with None when all went well, else with the command that failed or was lost."""
@@ -19,11 +24,22 @@ def profile_steps(connection: Connection, profile: Profile, base_collation: str)
     settings, database, _ = profile
     steps: list[bytes] = []
     if connection.settings != settings:
-        query = bytes((COM_QUERY,))
-        steps += [query + sql.encode() for sql in change(connection.settings, settings, base_collation)]
+        steps += _change(connection.settings, settings, base_collation)
     if connection.database != database:
         steps.append(bytes((COM_INIT_DB,)) + database.encode())
     return steps
+
+
+def _change(old: str, new: str, base_collation: str) -> tuple[bytes, ...]:
+    key = (old, new, base_collation)
+    known = _CHANGES.get(key)
+    if known is None:
+        query = bytes((COM_QUERY,))
+        known = tuple(query + sql.encode() for sql in change(old, new, base_collation))
+        if len(_CHANGES) >= _MAX_CHANGES:
+            del _CHANGES[next(iter(_CHANGES))]
+        _CHANGES[key] = known
+    return known
 
 
 def run_steps(connection: Connection, steps: Sequence[bytes], then: Then) -> None:

@@ -37,6 +37,13 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     oltp.add_argument("--processes", type=_number(int, 1), default=1, metavar="N", help="of the generator")
     oltp.add_argument("--seed", type=_number(int, 0), default=1, metavar="N")
     oltp.add_argument("--no-single", action="store_true", help="leave out the phase of one client")
+    oltp.add_argument(
+        "--profiles",
+        type=_number(int, 1),
+        default=0,
+        metavar="N",
+        help="compare clients that SET nothing with clients of N different settings, both through the router",
+    )
     oltp.add_argument("--keep", action="store_true", help="leave the table there")
     oltp.add_argument("--sysbench", action="store_true", help="let sysbench make the load (mode point)")
 
@@ -79,6 +86,8 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     many.add_argument("--picture", default="", metavar="FILE", help="draw the run: FILE.svg and FILE.png")
     args = parser.parse_args(rest)
     if args.bench == "oltp" and args.sysbench:
+        if args.profiles:
+            oltp.error("--profiles needs the own generator, not --sysbench")
         if args.mode != "point":
             oltp.error(f"--sysbench runs oltp_point_select; --mode {args.mode} is the own generator's")
         if args.seconds / args.slices < 1:

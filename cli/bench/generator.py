@@ -27,6 +27,8 @@ from wire.errors import WireError
 OPENING = 32
 """Logins at the same time."""
 DRAIN_S = 30.0
+PROFILES = "profiles"
+"""The name of the place whose clients have settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Job:
     mode: str
     prepared: bool
     seed: int
+    profiles: int = 0
+    """How many different settings the clients of the place `PROFILES` have."""
 
 
 @dataclass(slots=True)
@@ -234,6 +238,8 @@ class Generator:
                 async with gate:
                     client = await connect(place, Client)
                     assert isinstance(client, Client)
+                    if job.profiles and place.name == PROFILES:
+                        await client.query(workload.profile(number % job.profiles))
                     await client.set_up(job, template, job.seed * 1_000_003 + number)
                     return client
 

@@ -1,4 +1,7 @@
-"""`clusterctl bench oltp`: the same load on one MySQL and through the router, in turn, in one run."""
+"""`clusterctl bench oltp`: the same load on one MySQL and through the router, in turn, in one run.
+
+With --profiles N both loads go through the router: clients that SET nothing, and clients with N different settings.
+"""
 
 import argparse
 import json
@@ -12,7 +15,7 @@ from typing import Any
 from cli.bench import places as where
 from cli.bench import results, sysbench, table, workload
 from cli.bench.fleet import Fleet
-from cli.bench.generator import Job
+from cli.bench.generator import PROFILES, Job
 from cli.bench.places import Places
 from cli.bench.results import Measured, Phase
 from cli.bench.room import room_for
@@ -48,24 +51,34 @@ def _own(places: Places, args: argparse.Namespace) -> tuple[dict[str, Any], list
     version = table.create(places.direct, args.rows)
     try:
         places = _reachable(places)
+        compared = (places.direct, places.router)
+        if args.profiles:
+            compared = (places.router, replace(places.router, name=PROFILES))
         job = Job(
-            (places.direct, places.router),
+            compared,
             args.clients,
             args.rows,
             args.mode,
             args.statement == "prepared",
             args.seed,
+            args.profiles,
         )
         with Fleet(job, min(args.processes, args.clients)) as fleet:
 
             def run_slice(place: str, clients: int, seconds: float) -> Measured:
                 return results.measure(fleet.run(place, clients, seconds))
 
-            phases = _phases(run_slice, args)
+            if args.profiles:
+                phases = [_phase(run_slice, args.clients, args.seconds, args.slices, ("router", PROFILES))]
+                pins = table.pins(places.router)
+            else:
+                phases = _phases(run_slice, args)
     finally:
         if not args.keep:
             table.drop(places.direct)
     what = f"{args.mode}, {args.statement}: {args.rows:,} rows"
+    if args.profiles:
+        what += f", without SETs and with {args.profiles} different settings, {pins} connections reserved,"
     return _described(places, args, version, what), phases
 
 
@@ -114,20 +127,27 @@ def _phases(run_slice: RunSlice, args: argparse.Namespace) -> list[Phase]:
     return phases
 
 
-def _phase(run_slice: RunSlice, clients: int, seconds: float, slices: int) -> Phase:
+def _phase(
+    run_slice: RunSlice,
+    clients: int,
+    seconds: float,
+    slices: int,
+    names: tuple[str, str] = ("direct", "router"),
+) -> Phase:
     direct: list[Measured] = []
     router: list[Measured] = []
     for number in range(1, slices + 1):
-        for place, into in (("direct", direct), ("router", router)):
+        for place, into in zip(names, (direct, router), strict=True):
             _say(f"{clients} client{'s' * (clients > 1)}, {place}, slice {number} of {slices}")
             into.append(run_slice(place, clients, seconds / slices))
-    return Phase(clients, tuple(direct), tuple(router))
+    return Phase(clients, tuple(direct), tuple(router), names)
 
 
 def _described(places: Places, args: argparse.Namespace, version: str, what: str) -> dict[str, Any]:
     each = args.seconds / args.slices
+    compared = ("router", PROFILES) if args.profiles else ("direct", "router")
     return {
-        "what": f"{what} on {places.keyspace}/{places.shard} ({version}), direct and router in turn,"
+        "what": f"{what} on {places.keyspace}/{places.shard} ({version}), {' and '.join(compared)} in turn,"
         f" {args.slices} slices of {each:g} s each, {os.cpu_count()} cores",
         "keyspace": places.keyspace,
         "shard": places.shard,
@@ -136,6 +156,7 @@ def _described(places: Places, args: argparse.Namespace, version: str, what: str
         "mode": args.mode,
         "statement": args.statement,
         "rows": args.rows,
+        "profiles": args.profiles,
         "seconds": args.seconds,
         "slices": args.slices,
         "cores": os.cpu_count(),

@@ -81,6 +81,8 @@ class Phase:
     clients: int
     direct: tuple[Measured, ...]
     router: tuple[Measured, ...]
+    names: tuple[str, str] = ("direct", "router")
+    """What the two are, where they are something else."""
 
     @property
     def ratios(self) -> list[float]:
@@ -114,8 +116,8 @@ class Phase:
             "ratio": median(ratios) if ratios else None,
             "ratios": ratios,
             "added_p50_s": self.added_p50_s,
-            "direct": summary(self.direct),
-            "router": summary(self.router),
+            self.names[0]: summary(self.direct),
+            self.names[1]: summary(self.router),
         }
 
 
@@ -147,7 +149,7 @@ def table(phases: Sequence[Phase], *, transactions: bool) -> list[str]:
     rows = [heads]
     for phase in phases:
         rows.append([f"{phase.clients} client{'s' * (phase.clients > 1)}"])
-        for name, slices in (("direct", phase.direct), ("router", phase.router)):
+        for name, slices in zip(phase.names, (phase.direct, phase.router), strict=True):
             rows.append(_row(name, summary(slices), transactions=transactions))
         ratios = phase.ratios
         if ratios:
@@ -185,7 +187,7 @@ def notes(phases: Sequence[Phase]) -> list[str]:
     """What a reader must know to believe the figures, or not to."""
     lines = []
     for phase in phases:
-        for name, slices in (("direct", phase.direct), ("router", phase.router)):
+        for name, slices in zip(phase.names, (phase.direct, phase.router), strict=True):
             errors = Counter[str]()
             for one in slices:
                 errors.update(one.errors)

@@ -64,6 +64,15 @@ def answers(place: Place) -> str:
     return _with(place, work)
 
 
+def pins(place: Place) -> int:
+    """How many connections sessions hold through the router at `place`. Raises CommandError."""
+
+    async def work(connection: Connection) -> str:
+        return str(len((await connection.query("SHOW PINS")).rows))
+
+    return int(_with(place, work))
+
+
 def _with(place: Place, work: Work) -> str:
     async def run() -> str:
         connection = await connect(place)

@@ -77,6 +77,17 @@ INSERT: Final = Kind(
     b"INSERT INTO sluice_bench (id, k, c, pad) VALUES (?,?,CONCAT(LPAD(?,10,'0'),REPEAT('z',110)),'pad')",
 )
 
+
+def profile(number: int) -> str:
+    """The SET that gives a client settings which no other number has, and which change no answer.
+
+    >>> profile(3)
+    "SET time_zone = '+03:00', lock_wait_timeout = 103, sql_mode = 'STRICT_ALL_TABLES'"
+    """
+    mode = ("", "TRADITIONAL", "ANSI", "STRICT_ALL_TABLES")[number % 4]
+    return f"SET time_zone = '+{number % 14:02}:00', lock_wait_timeout = {100 + number}, sql_mode = '{mode}'"
+
+
 _READS: Final = (POINT, SIMPLE, SUM, ORDER, DISTINCT)
 _WRITES: Final = (UPDATE_K, UPDATE_C, DELETE, INSERT)
 

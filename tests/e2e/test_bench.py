@@ -1,9 +1,11 @@
 """`clusterctl bench` on a real cluster, for a second or so: that it measures right, not how much."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +96,34 @@ def test_memory_of_idle_clients(cluster: Cluster, tmp_path: Path) -> None:
     refused = bench(cluster, "memory", "--clients", "100000")
     assert refused.returncode == 1
     assert "above [router] max_connections 2000" in refused.stderr
+
+
+def test_profiles(cluster: Cluster, tmp_path: Path) -> None:
+    """More settings than connections: nothing is reserved, and most statements find a connection with theirs."""
+
+    def counted(name: str) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{cluster.http}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        found = re.findall(
+            rf'^sluice_tablet_{name}\{{[^}}]*keyspace="main"[^}}]*\}} (\d+)', text, re.MULTILINE
+        )
+        assert found, f"no sluice_tablet_{name} in /metrics"
+        return sum(map(int, found))
+
+    changes, hits = counted("settings_changes_total"), counted("settings_hits_total")
+    out = tmp_path / "figures.json"
+    load = ("--clients", "16", "--seconds", "1.5", "--slices", "3", "--rows", "1500", "--profiles", "10")
+    ran = bench(cluster, "oltp", *load, "--json", str(out))
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    found: dict[str, Any] = json.loads(out.read_text())
+    (phase,) = found["phases"]
+    for place in (phase["router"], phase["profiles"]):
+        assert place["queries"] > 100
+        assert place["wrong"] == place["lost"] == 0
+    assert "with 10 different settings, 0 connections reserved" in ran.stdout
+    queries = phase["profiles"]["queries"]
+    wait_for(
+        lambda: counted("settings_hits_total") > hits + queries / 2, 5, "fewer hits than half the queries"
+    )
+    # nearly all of the changes are those of the clients with settings
+    assert counted("settings_changes_total") - changes < 0.6 * queries
