@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from core.errors import SluiceError, fail
+from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
 from router.gateway import Link
 from router.transaction import Transaction
@@ -20,6 +20,7 @@ from wire.packets import iterate_payloads
 if TYPE_CHECKING:
     from router.session import Session
 
+_DRAINING: Final = CODES["DRAINING"].number
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """A whole answer kept in memory may be that large; more is RESULT_TOO_LARGE for the statement."""
 
@@ -183,7 +184,26 @@ class Calls:
         file: FileSource | None = None,
     ) -> Answer:
         """Runs one statement and gives its whole answer, also an ERR of MySQL. `file`: asked where F_INFILE is set.
-        Raises TabletError."""
+        One that a draining tablet did not begin goes to its successor, once. Raises TabletError."""
+        try:
+            return await self._execute(link, sql, flags, handle, user, settings, tables, extra, file)
+        except TabletError as error:
+            if error.number != _DRAINING or handle or file is not None:
+                raise
+        return await self._execute(link, sql, flags, handle, user, settings, tables, extra, file)
+
+    async def _execute(
+        self,
+        link: Link,
+        sql: bytes,
+        flags: int,
+        handle: int,
+        user: str,
+        settings: str,
+        tables: tuple[str, ...] | None,
+        extra: dict[str, Any] | None,
+        file: FileSource | None,
+    ) -> Answer:
         call = Call(self._loop, link, file)
         try:
             call.request = link.execute(call, flags, handle, user, settings, tables, sql, extra)

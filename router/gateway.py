@@ -2,8 +2,10 @@
 
 Invariants:
 - Every request gets exactly one end: a last `on_result` or one `on_fail`.
-- A request is sent only on a link that has been welcomed; while there is none it waits, bounded in number and
-  time, and then fails with TABLET_UNAVAILABLE (nothing was executed).
+- A request is sent only on a link that has been welcomed by a tablet that takes work; while there is none it waits,
+  bounded in number and time, and then fails with TABLET_UNAVAILABLE (nothing was executed). Where the tablet moves to
+  another address meanwhile, the link goes there, and what waits with it.
+- A tablet that drains gets no new work, but for the connections that it still holds for somebody (`open`).
 - When a link is lost, what was in flight on it fails at once: CONNECTION_LOST, or retryable where the tablet
   cannot have begun. Nothing of an old link reaches the next incarnation of the tablet.
 - Nobody forgets a held connection: an answer that carries a handle nobody waits for is answered with FREE.
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from core.clock import Clock
-from core.errors import BY_NUMBER, SluiceError, fail
+from core.errors import BY_NUMBER, CODES, SluiceError, fail
 from core.rpc import messages as m
 from core.rpc.messages import Record
 from core.rpc.transport import Dealer
@@ -30,6 +32,7 @@ log = logging.getLogger("router.gateway")
 
 _RESULT: Final = m.RESULT
 _I_LAST: Final = m.I_LAST
+_DRAINING: Final = CODES["DRAINING"].number
 
 
 class Receiver(Protocol):
@@ -82,6 +85,7 @@ class Link:
         "keyspace",
         "name",
         "on_server",
+        "open",
         "pending",
         "ready",
         "reason",
@@ -106,8 +110,10 @@ class Link:
         self.shard = shard
         self.endpoint = endpoint
         self.ready = False
+        self.open = False
+        """Ready, and not draining: takes new work."""
         self.closed = False
-        """The shard left the topology, or its tablet moved: nothing is sent here any more."""
+        """The shard left the topology: nothing is sent here any more."""
         self.reason = "not connected yet"
         self.server: dict[str, Any] = {}
         """What WELCOME said of the MySQL behind: version, flavour, session variables."""
@@ -147,7 +153,7 @@ class Link:
         TRANSACTION_LOST for a handle, where it cannot even wait: then `receiver` hears nothing."""
         self._next_id = request = self._next_id + 1
         record = (m.EXECUTE, request, 0, flags, handle, user, settings, tables, sql, extra)
-        if self.ready:
+        if self.open or (handle and self.ready):
             self.pending[request] = receiver
             self._dealer.send(record, len(sql) + 128)
         elif handle:
@@ -162,7 +168,7 @@ class Link:
         """Sends PREPARE; the answer comes as `on_prepared` or `on_fail`. Raises TABLET_UNAVAILABLE."""
         self._next_id = request = self._next_id + 1
         record = (m.PREPARE, request, 0, user, settings, sql, database)
-        if self.ready:
+        if self.open:
             self.pending[request] = receiver  # type: ignore[assignment]
             self._dealer.send(record, len(sql) + 128)
         else:
@@ -247,6 +253,8 @@ class Link:
         self._asked_s = 0.0
         if kind == m.FAIL:
             receiver = self.pending.pop(record[1], None)
+            if record[2] == _DRAINING:  # its word on that may still be on the way
+                self._note_state(m.DRAINING)
             if receiver is not None:
                 receiver.on_fail(record[2], record[3], record[4], record[5])
         elif kind == m.PREPARED:
@@ -258,9 +266,9 @@ class Link:
             if taker is not None and taker is not self._nobody:
                 taker.on_taken(record[2])
         elif kind == m.PONG:
-            self.tablet_state = record[3]
+            self._note_state(record[3])
         elif kind == m.STATE:
-            self.tablet_state = record[1]
+            self._note_state(record[1])
         elif kind == m.WELCOME:
             self._welcomed(record)
         elif kind == m.REFUSED:
@@ -277,13 +285,21 @@ class Link:
             self.reason = f"{self.endpoint} is tablet {keyspace}/{shard}, protocol {version}"
             return
         self.server = server
-        self.tablet_state = state
         self.ready = True
         self.incarnation += 1
-        waiting, self._waiting = self._waiting, {}
-        for _, message, size in waiting.values():
-            self._dealer.send(message, size)
+        self._note_state(state)
         self.on_server(self)
+
+    def _note_state(self, state: str) -> None:
+        """What the tablet says of itself. Where it takes work, it gets what has waited for it."""
+        self.tablet_state = state
+        self.open = self.ready and state != m.DRAINING
+        if self.open and self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            for _, message, size in waiting.values():
+                self._dealer.send(message, size)
+        elif not self.open and self.ready:
+            self.reason = "it is draining"
 
     # ---- the link's own life
 
@@ -294,7 +310,7 @@ class Link:
 
     def on_down(self, reason: str) -> None:
         """The transport was lost: fails what was in flight and starts over with a new one."""
-        self.ready = False
+        self.ready = self.open = False
         self.reason = reason
         self._up = False
         self._asked_s = 0.0
@@ -305,6 +321,12 @@ class Link:
         self._dealer = self._connect(self)
         for receiver in lost.values():
             self._report(receiver, fail("CONNECTION_LOST", keyspace=self.keyspace, shard=self.shard))
+
+    def move(self, endpoint: str) -> None:
+        """The shard's tablet is at another address now: what waits goes there, what is in flight is lost."""
+        self.endpoint = endpoint
+        self._dealer.close()
+        self.on_down("the shard's tablet has moved")
 
     def tick(self, next_s: float = 1.0) -> None:
         """Heartbeat, silence, requests that waited too long for a tablet. At least once a second while requests are
@@ -330,7 +352,7 @@ class Link:
 
     def close(self, reason: str) -> None:
         """The shard left the topology: everything that waits fails."""
-        self.ready = False
+        self.ready = self.open = False
         self.closed = True
         self.reason = reason
         self._dealer.close()

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from core.errors import SluiceError, fail, not_supported
+from core.errors import CODES, SluiceError, fail, not_supported
 from core.limits.table import Rules
 from core.rpc import messages as m
 from router.gateway import Link
@@ -44,6 +44,7 @@ _I_LAST: Final = m.I_LAST
 _I_OK: Final = m.I_OK
 _I_ERR: Final = m.I_ERR
 _ROWS_SHIFT: Final = m.ROWS_SHIFT
+_DRAINING: Final = CODES["DRAINING"].number
 _LOST_NUMBERS: Final = frozenset((15008, 15009, 15010))
 
 
@@ -298,11 +299,12 @@ class Session:
     def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
         """The forwarded statement was refused or lost."""
         link, self.request = self.link, 0
-        resend, self.resend = self.resend, None
+        resend, self.resend = self.resend, None  # once: a second refusal is the client's to hear
         if resend is not None and link is not None and not self.sent_bytes:
             flags, tables, sql, extra = resend
-            if number == 15008 and not flags & m.F_WRITE:
-                try:  # a read whose answer the client has not seen: once more
+            if number == _DRAINING or (number == 15008 and not flags & m.F_WRITE):
+                # not begun, or a read whose answer the client has not seen: once more, by the tablet's successor
+                try:
                     self.request = link.execute(
                         self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
                     )

@@ -1,6 +1,6 @@
 """What a worker knows of the cluster, whole and immutable: a new SNAPSHOT makes a new view.
 
-Links to tablets are carried over from view to view while their endpoint stays. Plans are compiled against one view
+Links to tablets are carried over from view to view while their shard stays. Plans are compiled against one view
 and go with it.
 """
 
@@ -106,21 +106,25 @@ def build(
     open_link: OpenLink,
     cache_bytes: int,
 ) -> ClusterView:
-    """The view of a SNAPSHOT's dict. Links that are not needed any more are closed."""
+    """The view of a SNAPSHOT's dict. Links that are not needed any more are closed; those of tablets that moved go
+    along with what waits in them."""
     old: dict[tuple[str, str], Link] = {}
     if previous is not None:
         for keyspace in previous.keyspaces.values():
             for link in keyspace.links:
                 old[(link.keyspace, link.shard)] = link
     opened: list[Link] = []
+    moved: list[tuple[Link, str]] = []
     try:
-        view = _build(snapshot, old, open_link, opened, cache_bytes)
+        view = _build(snapshot, old, open_link, opened, moved, cache_bytes)
     except Exception:
         for link in opened:
             link.close("the snapshot was not usable")
         raise
     for link in old.values():
-        link.close("the shard has moved or is gone")
+        link.close("the shard is gone")
+    for link, endpoint in moved:
+        link.move(endpoint)
     return view
 
 
@@ -129,17 +133,20 @@ def _build(
     old: dict[tuple[str, str], Link],
     open_link: OpenLink,
     opened: list[Link],
+    moved: list[tuple[Link, str]],
     cache_bytes: int,
 ) -> ClusterView:
-    """Takes out of `old` what goes on, and puts into `opened` what is new."""
+    """Takes out of `old` what goes on, and puts into `opened` what is new, into `moved` what has a new address."""
     keyspaces: dict[str, KeyspaceView] = {}
     vschemas = []
     for name, raw in snapshot["keyspaces"].items():
         by_shard = {}
         for shard, endpoint in raw["shards"].items():
             known = old.get((name, shard))
-            if known is not None and known.endpoint == endpoint:
+            if known is not None:
                 by_shard[shard] = old.pop((name, shard))
+                if known.endpoint != endpoint:
+                    moved.append((known, endpoint))
             else:
                 by_shard[shard] = open_link(name, shard, endpoint)
                 opened.append(by_shard[shard])

@@ -187,3 +187,30 @@ async def test_over_the_queue_is_refused() -> None:
         task.cancel()
     await turns()
     assert gates.used() == [0] * 15
+
+
+async def test_what_a_draining_tablet_did_not_begin_goes_to_its_successor() -> None:
+    tablet, calls = hanging()
+    task = asyncio.ensure_future(calls.execute(tablet.link, b"update", flags=m.F_WRITE))
+    await turns()
+    first = tablet.sent[-1][1]
+    tablet.link.on_record([m.FAIL, first, 1053, "08S01", "Server shutdown in progress", 0])
+    await turns()
+    assert tablet.link.waiting_count() == 1
+    tablet.lose()
+    tablet.welcome()
+    await turns()
+    second = tablet.sent[-1]
+    assert (second[0], second[8]) == (m.EXECUTE, b"update")
+    tablet.link.on_record([m.RESULT, second[1], m.I_LAST | m.I_OK, b"ok"])
+    assert (await task).data == b"ok"
+
+
+async def test_a_held_connection_does_not_move() -> None:
+    tablet, calls = hanging()
+    task = asyncio.ensure_future(calls.execute(tablet.link, b"update", handle=3))
+    await turns()
+    tablet.link.on_record([m.FAIL, tablet.sent[-1][1], 1053, "08S01", "Server shutdown in progress", 3])
+    with pytest.raises(TabletError) as failure:
+        await task
+    assert failure.value.number == 1053

@@ -248,3 +248,38 @@ def test_every_request_ends_once_whatever_happens() -> None:
         assert [len(ends.ends) for ends, _ in asked] == [1] * len(asked)
         assert not tablet.link.pending
         assert not tablet.link.waiting_count()
+
+
+def test_what_waits_goes_where_the_tablet_goes() -> None:
+    tablet, waits, flies = manual(), Ends(), Ends()
+    ask(tablet.link, flies)
+    tablet.link.on_record([m.STATE, m.DRAINING])
+    request = ask(tablet.link, waits)
+    tablet.link.move("ipc://elsewhere")
+    assert flies.ends == [15008]
+    assert waits.ends == []
+    assert len(tablet.dealers) == 2
+    tablet.welcome()
+    assert tablet.sent[-1][:2] == (m.EXECUTE, request)
+
+
+def test_a_draining_tablet_gets_no_new_work_but_ends_what_it_holds() -> None:
+    tablet, ends = manual(), Ends()
+    tablet.link.on_record([m.STATE, m.DRAINING])
+    new = ask(tablet.link, ends)
+    held = ask(tablet.link, ends, handle=7)
+    assert [record[1] for record in tablet.sent if record[0] == m.EXECUTE] == [held]
+    tablet.link.on_record([m.PONG, 0, 0, m.SERVING, 0, 0])  # it thought better of it
+    assert [record[1] for record in tablet.sent if record[0] == m.EXECUTE] == [held, new]
+
+
+def test_a_refusal_for_draining_tells_the_link_before_its_state_does() -> None:
+    tablet, ends = manual(), Ends()
+    request = ask(tablet.link, ends)
+    tablet.link.on_record([m.FAIL, request, 1053, "08S01", "Server shutdown in progress", 0])
+    assert ends.ends == [1053]
+    ask(tablet.link, ends)
+    assert tablet.link.waiting_count() == 1
+    tablet.clock.now += WAIT_FOR_TABLET_S + 0.1
+    tablet.link.tick()
+    assert ends.ends == [1053, 15001]

@@ -186,15 +186,17 @@ def test_an_insert_of_what_cannot_be_mapped_is_refused(view: ClusterView, litera
 # ---- views
 
 
-def test_links_are_carried_over_while_their_endpoint_stays(view: ClusterView, opened: Opened) -> None:
+def test_links_are_carried_over_and_go_where_their_tablet_goes(view: ClusterView, opened: Opened) -> None:
     changed = snapshot()
     changed["keyspaces"]["ks"]["shards"]["c0-"] = "ipc://moved"
     del changed["keyspaces"]["one"]
     new = build(changed, view, opened, 1_000_000)
     assert new.keyspace("ks").by_shard["-40"] is view.keyspace("ks").by_shard["-40"]
-    assert [link.closed for link in view.keyspace("ks").links] == [False, False, False, True]
+    moved = new.keyspace("ks").by_shard["c0-"]
+    assert moved is view.keyspace("ks").by_shard["c0-"]
+    assert (moved.endpoint, moved.ready) == ("ipc://moved", False)
+    assert [link.closed for link in view.keyspace("ks").links] == [False, False, False, False]
     assert view.keyspace("one").links[0].closed
-    assert not new.keyspace("ks").by_shard["c0-"].closed
 
 
 def test_a_snapshot_that_cannot_be_used_changes_nothing(view: ClusterView, opened: Opened) -> None:
