@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "vschema": "read or replace a keyspace's VSchema, live",
     "limits": "read or change admission limits, live",
     "users": "list, make, change or remove users, live",
+    "plan": "settings and machine for so many clients and queries",
     "explain": "which shards, which plan, what each shard is sent",
     "bench": "load generators: bench --help",
 }
@@ -127,6 +128,22 @@ def build_parser() -> Parser:
             action.add_argument("--require-tls", choices=["on", "off"], help="refuse logins without TLS")
             action.add_argument("--max-connections", type=int, metavar="N", help="0: not limited")
             action.add_argument("--default-keyspace", metavar="KEYSPACE")
+
+    plan = made["plan"]
+    plan.add_argument("--clients", type=int, required=True, metavar="N", help="connections held")
+    plan.add_argument("--qps", type=float, required=True, metavar="Q", help="queries/s of all of them")
+    plan.add_argument("--query-ms", type=float, required=True, metavar="MS", help="time of a query on MySQL")
+    plan.add_argument(
+        "--memory", metavar="SIZE", help="of the machine, for example 24GiB (default: this one's)"
+    )
+    plan.add_argument("--shards", type=int, default=1, metavar="N")
+    plan.add_argument("--cores", type=int, default=0, metavar="N", help="default: this machine's")
+    plan.add_argument(
+        "--descriptors", type=int, default=0, metavar="N", help="of a process; default: as here"
+    )
+    plan.add_argument("--flavour", choices=["mysql", "mariadb"], default="mysql")
+    plan.add_argument("--mysql-elsewhere", action="store_true", help="MySQLs and tablets have other machines")
+    plan.add_argument("--json", action="store_true", help="for programs")
 
     made["explain"].add_argument("sql", metavar="SQL")
     made["explain"].add_argument(

@@ -22,6 +22,8 @@ def test_each_limit_has_its_command() -> None:
         (replace(ROOMY, file_max=100_000), "sysctl -w fs.file-max=2201600"),
         (replace(ROOMY, somaxconn=128), "sysctl -w net.core.somaxconn=4096"),
         (replace(ROOMY, tcp_mem_pages=1000), 'sysctl -w net.ipv4.tcp_mem="125000 187500 250000"'),
+        (replace(ROOMY, conntrack=65_536), "sysctl -w net.netfilter.nf_conntrack_max=2201600"),
+        (replace(ROOMY, ports=28_232), 'sysctl -w net.ipv4.ip_local_port_range="1024 65535"'),
         (replace(ROOMY, memory_bytes=2 << 30), "lower [router] max_connections"),
     ):
         (warning,) = warnings(1_000_000, 2, poor)
