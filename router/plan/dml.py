@@ -31,7 +31,7 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         return Planned(DmlPlan(chooser, tables.names, error.refusal), "refused", (error.refusal[0],))
     targets = _targets(statement, tree, block)
     for table in targets:
-        _check_writable(table)
+        _check_writable(table, _changed(tree))
     if isinstance(tree, exp.Update):
         _check_assignments(tree, targets)
     if block.free:
@@ -114,8 +114,18 @@ def _targets(statement: Statement, tree: exp.Update | exp.Delete, block: Block) 
     return list(by_alias.values())
 
 
-def _check_writable(table: Table) -> None:
-    reason = table.unsupported_write_reason()
+def _changed(tree: exp.Update | exp.Delete) -> frozenset[str] | None:
+    """The columns that an UPDATE assigns to, of whichever table; None where rows go, or where it cannot be told."""
+    if isinstance(tree, exp.Delete):
+        return None
+    columns = [one.this for one in tree.expressions if isinstance(one, exp.EQ)]
+    if len(columns) != len(tree.expressions) or not all(isinstance(one, exp.Column) for one in columns):
+        return None
+    return frozenset(one.name.lower() for one in columns)
+
+
+def _check_writable(table: Table, changed: frozenset[str] | None) -> None:
+    reason = table.unsupported_write_reason(changed)
     if reason is not None:
         raise not_supported(*reason)
     if table.type is TableType.REFERENCE and table.source is not None:

@@ -110,16 +110,21 @@ class Table:
         """The described column of this name, in any case; None when the VSchema does not describe it."""
         return self._columns_by_name.get(name.lower())
 
-    def unsupported_write_reason(self) -> tuple[str, str] | None:
+    def unsupported_write_reason(self, changed: frozenset[str] | None = None) -> tuple[str, str] | None:
         """Why INSERT, UPDATE and DELETE must be refused: the construct and what to do instead, as
-        `core.errors.not_supported` takes them; None when writes are fine."""
+        `core.errors.not_supported` takes them; None when the write is fine. `changed`: the columns (lower case) that an
+        UPDATE changes in rows that stay where they are, None where rows come or go."""
         writing = f"writing to table {self.keyspace}.{self.name}"
         if self.primary is not None and self.primary.lookup:
             return (
                 f"{writing}, whose primary vindex {self.primary.name} is a lookup vindex",
                 "Give the table a functional primary vindex, such as hash.",
             )
-        owned = [one.name for one in self.column_vindexes if one.owned]
+        owned = [
+            one.name
+            for one in self.column_vindexes
+            if one.owned and (changed is None or not changed.isdisjoint(one.columns))
+        ]
         if owned:
             return (
                 f"{writing}, which owns the lookup vindex{'es' if owned[1:] else ''} {', '.join(owned)}",

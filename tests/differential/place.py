@@ -44,6 +44,7 @@ memory = "512MiB"
 [[users]]
 name = "{user}"
 password = "{password}"
+roles = ["read", "write", "ddl", "admin"]
 """
 
 

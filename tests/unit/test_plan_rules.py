@@ -212,3 +212,15 @@ def test_errors_are_plans() -> None:
         assert made.number == number
     made = planned("delete from user", "").plan
     assert isinstance(made, DmlPlan)
+
+
+def test_an_update_that_leaves_lookup_columns_alone_is_no_matter_of_theirs() -> None:
+    for query, fine in (
+        ("update user_metadata set md5 = 1 where user_id = 1", True),
+        ("update user_metadata m join user u on u.id = m.user_id set u.col = m.md5", True),
+        ("update user_metadata set email = 'x' where user_id = 1", False),
+        ("update user_metadata set MD5 = 1, Email = 'x' where user_id = 1", False),
+        ("delete from user_metadata where user_id = 1", False),
+        ("insert into user_metadata (user_id, md5) values (1, 1)", False),
+    ):
+        assert (not isinstance(planned(query).plan, PlanError)) == fine, query

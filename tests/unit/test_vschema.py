@@ -89,6 +89,11 @@ def test_writes_that_lookup_vindexes_forbid(commerce: Keyspace) -> None:
         "writing to table commerce.corder, which owns the lookup vindex corder_lookup",
         "Take that out of the table's column_vindexes in the VSchema.",
     )
+    owned = next(one for one in commerce.tables["corder"].column_vindexes if one.owned)
+    assert commerce.tables["corder"].unsupported_write_reason(frozenset(("price",))) is None
+    assert (
+        commerce.tables["corder"].unsupported_write_reason(frozenset(("price", *owned.columns))) is not None
+    )
     document = {
         "sharded": True,
         "vindexes": {"l": {"type": "lookup_unique", "params": {"table": "x"}, "owner": "other"}},
