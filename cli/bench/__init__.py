@@ -1,5 +1,6 @@
 """The project's own load generators. `oltp`: the same load direct and through the router; `memory`: what an idle
-client costs; `connections`: very many connections, verified, held, with live queries beside.
+client costs; `connections`: very many connections, verified, held, with live queries beside; `overload`: goodput
+at many times the load that one pool bears.
 
 The way of a run: `places` finds both ends, `table` makes the rows, `fleet` starts `generator` processes that drive
 `connection`s with the statements of `workload`; `results` makes figures of their slices.
@@ -25,6 +26,10 @@ def main(rest: Sequence[str], file: str | None) -> int:
         from cli.bench import connections
 
         return connections.run(target, args)
+    if args.bench == "overload":
+        from cli.bench import overload
+
+        return overload.run(target, args)
     from cli.bench import oltp
 
     return oltp.run(target, args)

@@ -17,7 +17,7 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     common.add_argument("--json", default="", metavar="FILE", help="write the figures there (-: to stdout)")
     parser = Parser(prog="clusterctl bench", description="Load generators.", allow_abbrev=False)
     benches = parser.add_subparsers(
-        dest="bench", metavar="oltp|memory|connections", required=True, parser_class=Parser
+        dest="bench", metavar="oltp|memory|connections|overload", required=True, parser_class=Parser
     )
 
     oltp = benches.add_parser(
@@ -84,6 +84,27 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
         "--live-keys", type=_number(int, 1), default=1_000_000, metavar="N", help="n goes from 1 to N"
     )
     many.add_argument("--picture", default="", metavar="FILE", help="draw the run: FILE.svg and FILE.png")
+    over = benches.add_parser(
+        "overload",
+        parents=[common],
+        allow_abbrev=False,
+        help="what is left of the throughput under many times the load",
+        description="Measures the best throughput of one pool, then goodput at a multiple of it.",
+    )
+    over.add_argument("--shard", default="", help="default: the keyspace's only one")
+    over.add_argument("--clients", type=_number(int, 1), default=1000, metavar="N")
+    over.add_argument("--times", type=_number(float, 1), default=10.0, metavar="X", help="of the best rate")
+    over.add_argument("--seconds", type=_number(float, 1), default=10.0, metavar="S", help="of each phase")
+    over.add_argument(
+        "--query-ms", type=_number(float, 1), default=20.0, metavar="MS", help="that a statement takes"
+    )
+    over.add_argument(
+        "--deadline",
+        type=_number(float, 0),
+        default=0.0,
+        metavar="S",
+        help="later answers are no good (default: [tablet] queue_timeout_ms)",
+    )
     args = parser.parse_args(rest)
     if args.bench == "oltp" and args.sysbench:
         if args.profiles:

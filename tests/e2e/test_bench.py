@@ -127,3 +127,20 @@ def test_profiles(cluster: Cluster, tmp_path: Path) -> None:
     )
     # nearly all of the changes are those of the clients with settings
     assert counted("settings_changes_total") - changes < 0.6 * queries
+
+
+def test_overload(cluster: Cluster, tmp_path: Path) -> None:
+    """Each statement has one end, and each refusal says what was full; how much is done in time is not this test's."""
+    out = tmp_path / "figures.json"
+    small = ("--clients", "60", "--seconds", "1", "--query-ms", "20", "--keyspace", "main")
+    ran = bench(cluster, "overload", *small, "--json", str(out))
+    assert out.exists(), ran.stderr
+    found: dict[str, Any] = json.loads(out.read_text())
+    over = found["overload"]
+    assert over["wrong"] == over["lost"] == 0
+    refused = sum(over["refused"].values())
+    assert over["due"] == over["good"] + over["late"] + over["unsent"] + refused
+    assert set(over["refused"]) <= {"15002", "15003", "15004"}
+    assert found["best_per_s"] > 0
+    (connected,) = cluster.query_direct("main/-", "SHOW STATUS LIKE 'Threads_connected'")
+    assert int(connected[1]) <= cluster.pool_size + 1  # this query's own
