@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "down": "stop what runs under data_dir",
     "status": "every process and its state",
     "restart": "replace the workers of the router without dropping idle clients",
+    "drain": "let the clients of this machine's router leave, and no new ones in",
     "dashboard": "the terminal dashboard",
     "vschema": "read or replace a keyspace's VSchema, live",
     "limits": "read or change admission limits, live",
@@ -71,6 +72,23 @@ def build_parser() -> Parser:
     made["status"].add_argument("--json", action="store_true", help="for programs")
 
     made["restart"].add_argument("what", choices=["routers"], help="what to restart")
+
+    made["drain"].add_argument(
+        "--grace",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="idle clients may stay for so long (default 30)",
+    )
+    made["drain"].add_argument(
+        "--limit",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="then transactions may take so long (default 30)",
+    )
+    made["drain"].add_argument("--undo", action="store_true", help="let clients in again")
+    made["drain"].add_argument("--id", default="router-1", metavar="ID", help="where roles run alone")
 
     made["dashboard"].add_argument("--once", action="store_true", help="print one frame and end")
     made["dashboard"].add_argument("--no-color", action="store_true", help="no colours (as with NO_COLOR)")

@@ -78,7 +78,7 @@ def make_boot(config: Config, router: str, number: int) -> Boot:
         config=config,
         router=router,
         number=number,
-        control=_control_endpoint(config, router),
+        control=control_endpoint(config, router),
         address=parse_address(config.router.mysql, "[router] mysql"),
         backlog=MAX_BACKLOG,
         accounts=accounts,
@@ -106,7 +106,7 @@ def _tls(config: Config) -> ssl.SSLContext:
         raise ConfigError(f"[router] tls_cert {certificate}, tls_key {key}: {error.reason}") from None
 
 
-def _control_endpoint(config: Config, router: str) -> str:
+def control_endpoint(config: Config, router: str) -> str:
     """An ipc path under data_dir, or a short one in /tmp where that would be too long for a unix socket."""
     path = config.data_dir / "run" / f"{router}.ipc"
     if len(os.fsencode(path)) > _SOCKET_PATH_MAX:

@@ -338,10 +338,16 @@ class Connection:
         self.close()
 
     def refuse(self, error: SluiceError) -> None:
-        """Tells an idle client why it is disconnected, and disconnects it."""
-        if self.state != CLOSED:
-            self.write(err_packet(0, error.number, error.sqlstate, error.message))
-            self.close()
+        """Tells a client why it is disconnected, and disconnects it. In the middle of an answer it is cut off."""
+        if self.state == CLOSED:
+            return
+        session = self.session
+        if self.state == BUSY and session is not None and session.sent_bytes:
+            self.abort(error.message)
+            return
+        sequence = 1 if self.state == BUSY else 0
+        self.write(err_packet(sequence, error.number, error.sqlstate, error.message))
+        self.close()
 
     def drain(self) -> None:
         """Disconnects if nothing runs and no transaction is open."""

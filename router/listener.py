@@ -1,11 +1,14 @@
 """Accepting clients, bounded: at most `max_half_open` logins in flight, the rest wait in the kernel's backlog."""
 
+import contextlib
 import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
 from router.arrival import Arrival
+from router.draining import refusal
+from wire.answers import err_packet
 
 if TYPE_CHECKING:
     from router.worker import Worker
@@ -56,6 +59,18 @@ class Listener:
                 worker.loop.call_later(0.1, self.open)
                 self.pause()
                 return
+            if worker.drain.active:
+                _turn_away(client)
+                continue
             fd = client.detach()
             os.set_blocking(fd, False)
             Arrival(worker, fd, sys.intern(address[0]))
+
+
+def _turn_away(client: socket.socket) -> None:
+    """Tells a client 1053 in the place of a greeting."""
+    error = refusal()
+    client.setblocking(False)
+    with contextlib.suppress(OSError):  # an empty socket takes it whole
+        client.send(err_packet(0, error.number, error.sqlstate, error.message))
+    client.close()

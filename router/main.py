@@ -98,6 +98,8 @@ class RouterMain:
                 "/debug/cluster": lambda _: Response.json(self.describe()),
             }
         )
+        self.drained: dict[str, Any] | None = None
+        """An operator drains this router: what the workers were told, for those to come."""
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._next_ask = 0
         self.store: Store | None = None
@@ -185,7 +187,7 @@ class RouterMain:
 
     @property
     def state(self) -> str:
-        if self.stopping:
+        if self.stopping or self.drained is not None:
             return m.DRAINING
         ready = [w for w in self.workers.values() if w.state == m.SERVING]
         return m.SERVING if len(ready) == len(self.workers) else m.STARTING if not ready else m.SERVING
@@ -277,6 +279,8 @@ class RouterMain:
             worker = next((w for w in self.processes() if w.pid == record[2]), None)
             if worker is not None:
                 worker.identity = identity
+                if self.drained is not None:
+                    self.loop.create_task(self.ask(identity, "drain", self.drained))
                 if self.topology.snapshot is not None:
                     self.serving.send(identity, (m.SNAPSHOT, self.topology.version, self.topology.snapshot))
         elif kind == m.REPORT:
@@ -288,6 +292,8 @@ class RouterMain:
             if asked is not None and not asked.done():
                 asked.set_result(record[2])
         elif kind == m.ASK:
+            if record[2] in ("drain", "undrain"):
+                self.drained = record[3] if record[2] == "drain" else None
             self.loop.create_task(self._relay(identity, record[1], record[2], record[3]))
 
     def _on_unreachable(self, identity: bytes) -> None:

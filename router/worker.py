@@ -28,6 +28,7 @@ from router.beat import Beat
 from router.boot import Boot, column
 from router.calls import Calls
 from router.connection import READY, Connection
+from router.draining import Draining
 from router.execute.compile import compile_plan
 from router.execute.multi import run_several
 from router.execute.sequence import Sequences
@@ -90,6 +91,8 @@ class Worker:
         self.admission = Admission(self)
         self.parking = Parking(self, boot.config.router.park_after_s)
         self.draining = False
+        """It ends: by order, or since a successor takes over. (`drain`: it stays, and only its clients leave.)"""
+        self.drain = Draining(self)
         self.listener: Listener | None = None
         self.beat: Beat | None = None
         """None until it serves."""
@@ -316,6 +319,12 @@ class Worker:
         elif what == "accept":  # the predecessor has ended
             self._foreign_ids = frozenset()
             self.accept()
+        elif what == "drain":
+            self.drain.begin(values["grace_s"], values["limit_s"])
+            self.report()
+        elif what == "undrain":
+            self.drain.end()
+            self.report()
         elif what == "hand over":
             self.start_handover(values["path"], values["grace_s"])
         self._parent.send((m.ANSWER, request, answer))
@@ -428,6 +437,7 @@ class Worker:
             or self.half_open
             or self.transactions
             or self.draining
+            or self.drain.active
             or self.parking.looks_on
             or self._leaving
         )
@@ -471,7 +481,11 @@ class Worker:
             **self.stats.report(),
             "pid": os.getpid(),
             "uptime_s": perf_counter() - self.started_s,
-            "state": m.DRAINING if self.draining else m.SERVING if self.view is not None else m.STARTING,
+            "state": m.DRAINING
+            if self.draining or self.drain.active
+            else m.SERVING
+            if self.view is not None
+            else m.STARTING,
             "clients": len(self.connections) - len(self.half_open),
             "half_open": len(self.half_open),
             "active": self.active,
