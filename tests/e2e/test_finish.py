@@ -4,6 +4,7 @@ The plain server is the one of keyspace `main`, in a database of its own with th
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,36 @@ def test_found_rows_and_sql_select_limit(both: Both) -> None:
         assert fetch(cnx, "SELECT FOUND_ROWS()") == [(7,)]
     both.run("SET sql_select_limit = DEFAULT")
     assert len(fetch(both.sharded, sql)) == 90
+
+
+def test_many_at_once_and_clients_that_leave(both: Both) -> None:
+    """More than a pool has connections: each waits its turn, and what was given up is given back."""
+    sql = "SELECT COUNT(*), SUM(c.balance) FROM customer c JOIN orders o ON o.quantity < c.customer_id"
+    expected = fetch(both.plain, sql)
+
+    def ask(number: int) -> list[tuple[Any, ...]]:
+        with both.cluster.connect() as cnx:
+            if number % 4 == 3:
+                cnx._execute_command(3, sql)  # type: ignore[attr-defined]
+                cnx._force_close()  # type: ignore[attr-defined]
+                return expected
+            return fetch(cnx, sql)
+
+    with ThreadPoolExecutor(24) as threads:
+        assert all(found == expected for found in threads.map(ask, range(72)))
+    assert fetch(both.sharded, sql) == expected
+
+
+def test_a_kill_ends_it(both: Both) -> None:
+    sql = "SELECT SLEEP(20 + COUNT(*)) FROM customer c JOIN orders o ON o.quantity < c.customer_id"
+    with both.cluster.connect() as cnx, ThreadPoolExecutor(1) as thread:
+        number = fetch(cnx, "SELECT CONNECTION_ID()")[0][0]
+        asked = thread.submit(fetch, cnx, sql)
+        while not asked.done():
+            run(both.sharded, f"KILL QUERY {number}")
+            wait((asked,), timeout=0.2)
+        if asked.exception() is not None:
+            assert error_of(asked.exception())[0] == 1317
+        else:
+            assert asked.result() == [(1,)], "SLEEP tells by its value that it was killed"
+        assert fetch(cnx, "SELECT 1") == [(1,)]
