@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian or Ubuntu with Python 3.11: `make up` and `make test`.
-.PHONY: help up down test test-fast test-clients check fmt bench
+.PHONY: help up down test fuzz test-fast test-clients check fmt bench
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 # Options for pytest, such as: make test ARGS="-k wire -x"
@@ -25,6 +25,11 @@ test-fast: ## the tests that need no server
 test-clients: ## suites of SQLAlchemy and mysqlclient, through the router and on the plain server
 	@scripts/setup.sh test
 	@$(BIN)/python -m pytest tests/clients $(ARGS)
+
+fuzz: ## coverage-guided fuzzing of the protocol: make fuzz ARGS="--seconds 600 login"
+	@scripts/setup.sh test
+	@$(BIN)/python -c "import atheris" 2> /dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check -e ".[fuzz]"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: ## lint, formatting, types, imports
 	@$(BIN)/ruff check .

@@ -26,7 +26,7 @@ from router.sockets import SocketTransport
 from router.tls import TlsTransport
 from wire.answers import err_packet
 from wire.compression import CompressedStream
-from wire.constants import CLIENT_COMPRESS
+from wire.constants import CLIENT_COMPRESS, CLIENT_ZSTD_COMPRESSION_ALGORITHM
 from wire.errors import WireError
 from wire.packets import PacketReader
 
@@ -279,8 +279,8 @@ class Connection:
         if self.entrance is not None:
             self.entrance.tls_started()
 
-    def logged_in(self, session: Session, ok: bytes, rest: bytes) -> None:
-        """The login is through: `ok` is to be sent, `rest` came behind it."""
+    def logged_in(self, session: Session, ok: bytes, rest: bytes, zstd_level: int = 0) -> None:
+        """The login is through: `ok` is to be sent, `rest` came behind it. `zstd_level`: 0 for zlib."""
         worker = self.worker
         fresh = self.session is None
         self.session = session
@@ -290,8 +290,8 @@ class Connection:
         if fresh and self.tls is None:
             worker.parking.watch(self)
         self.write(ok)
-        if fresh and self.caps & CLIENT_COMPRESS:
-            self._compression = CompressedStream()
+        if fresh and self.caps & (CLIENT_COMPRESS | CLIENT_ZSTD_COMPRESSION_ALGORITHM):
+            self._compression = CompressedStream(zstd_level)
             self.write = self._write_compressed
             self._receive(rest)
         elif rest:

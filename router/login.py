@@ -108,4 +108,4 @@ class Entrance:
             return
         connection.nonce = self._login.nonce
         ok = ok_packet(verdict.sequence, status=session.status, caps=connection.caps)
-        connection.logged_in(session, ok, self._reader.take_rest())
+        connection.logged_in(session, ok, self._reader.take_rest(), verdict.zstd_level)

@@ -256,7 +256,8 @@ def execute(session: Session, payload: bytes) -> None:
             _run_bound(session, statement, payload)
             return
     asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
-    statement.types_raw = pack(f"<{len(asked.types)}H", *asked.types)
+    own_types = asked.types[:count]  # behind them come those of query attributes
+    statement.types_raw = pack(f"<{len(own_types)}H", *own_types)
     wants_cursor = asked.wants_cursor
     if session.codec is not None:
         asked = _transcoded(asked, session.codec)

@@ -1,17 +1,20 @@
-"""The compressed protocol with zlib: what lies around the packets once a login with CLIENT_COMPRESS is through.
+"""The compressed protocol, with zlib or zstd: what lies around the packets once a login that asked for it is through.
 
 A compressed packet has a header of seven bytes: its size (3), a sequence id of its own (1), the size of what it holds
 before compression (3; 0: it is not compressed). Its contents are a piece of the stream of ordinary packets: what
 comes may be cut anywhere, what is sent is whole packets. No I/O here. Source: MySQL internals, "Compression".
 
-Invariants: what comes out of `receive` is bounded by what the header said, whatever zlib would make of it; after an
+Invariants: what comes out of `receive` is bounded by what the header said, whatever the algorithm makes of it; after an
 error the stream cannot be followed any more, and the connection must close.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Final
+
+import zstandard
 
 from wire.constants import MAX_PAYLOAD
 from wire.errors import malformed
@@ -22,15 +25,25 @@ MAX_PIECE_BYTES: Final = 1 << 20
 """What is compressed at once, unless one packet is larger: a long answer must not hold up the event loop."""
 _LEVEL: Final = 6
 _FAST_LEVEL: Final = 1
+ZSTD_LEVELS: Final = range(1, 23)
+"""What a client may ask for in its login."""
+_MAX_ZSTD_LEVEL: Final = 6
+"""What it gets at most: the levels above cost a hundred times the time, which is everybody's."""
 _HEADER_BYTES: Final = 7
 
 
 class CompressedStream:
     """One connection's two directions, on the server's side."""
 
-    __slots__ = ("_held", "_held_until", "_pending", "_sequence")
+    __slots__ = ("_compress", "_decompress", "_held", "_held_until", "_pending", "_sequence")
 
-    def __init__(self) -> None:
+    def __init__(self, zstd_level: int = 0) -> None:
+        """`zstd_level`: one of ZSTD_LEVELS for zstd, 0 for zlib."""
+        self._decompress = _unpacked if zstd_level else _inflated
+        self._compress: Callable[[bytes], bytes] = _deflated
+        if zstd_level:
+            level = min(zstd_level, _MAX_ZSTD_LEVEL)
+            self._compress = lambda piece: _packed(piece, level)
         self._held = bytearray()
         self._held_until = 0
         self._pending = b""
@@ -49,7 +62,7 @@ class CompressedStream:
             self._sequence = (data[at + 3] + 1) & 0xFF  # the answer goes on from the client's last
             whole = int.from_bytes(data[at + 4 : at + 7], "little")
             piece = data[at + _HEADER_BYTES : end]
-            found.append(_inflated(piece, whole) if whole else piece)
+            found.append(self._decompress(piece, whole) if whole else piece)
             at = end
         self._pending = data[at:]
         return b"".join(found)
@@ -90,12 +103,34 @@ class CompressedStream:
     def _packet(self, piece: bytes) -> bytes:
         whole = 0
         if len(piece) >= MIN_COMPRESSED_BYTES:
-            packed = zlib.compress(piece, _LEVEL if len(piece) <= MAX_PIECE_BYTES else _FAST_LEVEL)
+            packed = self._compress(piece)
             if len(packed) < len(piece):
                 whole, piece = len(piece), packed
         header = len(piece) | self._sequence << 24 | whole << 32
         self._sequence = (self._sequence + 1) & 0xFF
         return header.to_bytes(_HEADER_BYTES, "little") + piece
+
+
+def _deflated(piece: bytes) -> bytes:
+    return zlib.compress(piece, _LEVEL if len(piece) <= MAX_PIECE_BYTES else _FAST_LEVEL)
+
+
+def _packed(piece: bytes, level: int) -> bytes:
+    # made for each piece: a kept compressor would hold its tables for every idle client
+    return zstandard.compress(piece, level if len(piece) <= MAX_PIECE_BYTES else _FAST_LEVEL)
+
+
+def _unpacked(piece: bytes, size: int) -> bytes:
+    try:
+        said = zstandard.frame_content_size(piece)
+        if said not in (-1, size):  # it would be allocated
+            raise malformed("compressed packet whose size is not what it says")
+        found = zstandard.ZstdDecompressor().decompress(piece, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise malformed(f"compressed packet ({error})") from None
+    if len(found) != size:
+        raise malformed("compressed packet whose size is not what it says")
+    return found
 
 
 def _inflated(piece: bytes, size: int) -> bytes:

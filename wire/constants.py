@@ -64,6 +64,7 @@ SERVER_CAPABILITIES: Final = (
     | CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
     | CLIENT_SESSION_TRACK
     | CLIENT_DEPRECATE_EOF
+    | CLIENT_ZSTD_COMPRESSION_ALGORITHM
     | CLIENT_QUERY_ATTRIBUTES
 )
 """What this package can serve; a greeting adds CLIENT_SSL where there is a certificate, and may take some away."""

@@ -20,11 +20,14 @@ from enum import Enum
 from typing import Final, Protocol
 
 from wire.answers import err_payload
+from wire.compression import ZSTD_LEVELS
 from wire.constants import (
     CACHING_SHA2_PASSWORD,
     CHARSET_UTF8MB4_0900_AI_CI,
+    CLIENT_COMPRESS,
     CLIENT_PLUGIN_AUTH,
     CLIENT_SSL,
+    CLIENT_ZSTD_COMPRESSION_ALGORITHM,
     NATIVE_PASSWORD,
     SCRAMBLE_LENGTH,
     SERVER_CAPABILITIES,
@@ -105,6 +108,8 @@ class Authenticated:
     plugin: str
     max_packet_bytes: int
     sequence: int
+    zstd_level: int = 0
+    """Where the client compresses with zstd; 0: it compresses with zlib, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +259,8 @@ class Login:
                 "Connections using insecure transport are prohibited while --require_secure_transport=ON.",
             )
         self._caps &= request.caps
+        if self._wants_zstd() and request.zstd_level not in ZSTD_LEVELS:
+            raise ClientProtocolError(3923, "HY000", "Invalid zstd compression level for algorithm 'zstd'.")
         self._choose(request)
         if request.plugin == self._plugin:
             self._check(request.auth_response)
@@ -284,6 +291,13 @@ class Login:
         self._verdict(unmask_password(masked, self._nonce) if masked is not None else None)
 
     # --- steps they share ------------------------------------------------------------------------------------
+
+    def _wants_zstd(self) -> bool:
+        """Of a client that offers both algorithms, MySQL takes zlib."""
+        return (
+            self._caps & (CLIENT_COMPRESS | CLIENT_ZSTD_COMPRESSION_ALGORITHM)
+            == CLIENT_ZSTD_COMPRESSION_ALGORITHM
+        )
 
     def _choose(self, request: LoginRequest) -> None:
         """Settles whose hashes are looked at, and by which plugin."""
@@ -361,6 +375,7 @@ class Login:
                 self._plugin,
                 request.max_packet_bytes,
                 self._sequence,
+                request.zstd_level if self._wants_zstd() else 0,
             )
         )
 

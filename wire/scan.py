@@ -39,6 +39,7 @@ from wire.constants import (
     MAX_PAYLOAD,
     OK_HEADER,
     SERVER_MORE_RESULTS_EXISTS,
+    SERVER_PS_OUT_PARAMS,
     SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_CURSOR_EXISTS,
 )
@@ -82,6 +83,8 @@ _START: Final = (_FIRST, _PREPARED, _ROWS, _STRING)
 # id is another, so that one subtraction serves both
 _NEXT: Final = 1 << 24
 _WRAP: Final = 0xFFFFFFFF
+# MySQL says these two behind the definitions of OUT parameters, and forgets them behind their row; an OK follows
+_OUT_PARAMS: Final = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS
 
 _header_and_first = Struct("<IB").unpack_from
 _header_only = Struct("<I").unpack_from
@@ -103,8 +106,8 @@ class ResultScanner:
 
     # fmt: off
     __slots__ = (
-        "_base", "_continued", "_deprecate_eof", "_edit", "_left", "_left_definitions", "_phase", "_shift",
-        "_skip", "_status_clear", "_status_set", "_strip_track", "_tail",
+        "_base", "_continued", "_deprecate_eof", "_edit", "_left", "_left_definitions", "_out_params", "_phase",
+        "_shift", "_skip", "_status_clear", "_status_set", "_strip_track", "_tail",
         "affected_rows", "column_count", "error_number", "error_text", "filename", "info", "kind",
         "last_insert_id", "parameter_count", "result_count", "row_count", "session_changes",
         "session_track", "sqlstate", "statement_id", "status_flags", "warnings",
@@ -146,6 +149,7 @@ class ResultScanner:
         self._edit = status_set != 0 or status_clear != 0
         self._left = -1
         self._left_definitions = 0
+        self._out_params = 0
         self._continued = False
         self.kind = PENDING
         self.status_flags = self.warnings = self.affected_rows = self.last_insert_id = 0
@@ -266,6 +270,8 @@ class ResultScanner:
                 warnings, status = _warnings_status(chunk, pos + 5)
                 if phase == _ROWS or (phase == _COLUMNS_END and status & SERVER_STATUS_CURSOR_EXISTS):
                     self.kind = RESULTSET
+                    out_params, self._out_params = self._out_params, 0
+                    status |= out_params
                     self.warnings = warnings
                     self.status_flags = status
                     self.row_count = -1 - left if phase == _ROWS else 0
@@ -276,7 +282,7 @@ class ResultScanner:
                         # MariaDB sets this flag without anything to track; in an OK it announces more bytes
                         status &= ~SERVER_SESSION_STATE_CHANGED
                         out = _eof_as_ok(7 | base - (shift << 24) & 0xFF000000, 0xFE, 0, 0, status, warnings)
-                    elif edit:
+                    elif edit or out_params:
                         out = _eof(5 | base - (shift << 24) & 0xFF000000, 0xFE, warnings, status)
                     phase = _FIRST if self.status_flags & SERVER_MORE_RESULTS_EXISTS else _DONE
                 elif phase in _ENDS_OF_DEFINITIONS:
@@ -287,6 +293,8 @@ class ResultScanner:
                         out = _eof(5 | base - (shift << 24) & 0xFF000000, 0xFE, warnings, status)
                     if phase == _COLUMNS_END:
                         phase = _ROWS
+                        if status & SERVER_PS_OUT_PARAMS:
+                            self._out_params = _OUT_PARAMS
                         left = -1
                     elif self._left_definitions:
                         phase = _DEFINITIONS

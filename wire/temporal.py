@@ -89,7 +89,7 @@ def write_time(text: bytes) -> bytes:
     negative = 1 if match[1] else 0
     if micros:
         return b"\x0c" + _TIME_MICROS.pack(negative, days, hour, minute, second, micros)
-    if days or hour or minute or second:
+    if negative or days or hour or minute or second:
         return b"\x08" + _TIME.pack(negative, days, hour, minute, second)
     return b"\x00"
 

@@ -26,6 +26,7 @@ from router.plan.plans import (
     SessionPlan,
     SubstitutePlan,
 )
+from router.prepared import bound_text
 from router.session import Runner, Session
 from router.view import SYSTEM_SCHEMAS, ClusterView
 
@@ -39,8 +40,10 @@ class SessionRunner:
         self._kind = kind
 
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
-        del literals, params
-        statements.run(session, self._kind, sql)
+        if params is None:
+            statements.run(session, self._kind, sql)
+        elif self._kind is not Kind.CALL or not statements.call_prepared(session, sql, params):
+            statements.run(session, self._kind, bound_text(sql, literals))
 
 
 class ErrorRunner:

@@ -24,6 +24,7 @@ from router.statements import (
 from router.statements.assign import ignore_space
 from router.statements.assign import login_charset as initial_charset_settings
 from router.statements.local import is_local, local_result, value_of_spot
+from router.statements.routines import call_prepared
 from router.variables.charsets import python_codec
 from router.warnings import forgets_warnings
 
@@ -63,6 +64,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
 
 
 __all__ = [
+    "call_prepared",
     "ignore_space",
     "initial_charset_settings",
     "is_local",

@@ -43,6 +43,32 @@ def do(session: Session, kind: Kind, sql: bytes) -> None:
 def call(session: Session, kind: Kind, sql: bytes) -> None:
     """CALL of a stored procedure where the session works on one shard. Raises SluiceError."""
     del kind
+    words, link = _called(session, sql)
+    if _names_variables(words):
+        # OUT arguments come back in the variables
+        run_reserved(session, link, sql, m.F_WRITE, None, "user variables as arguments")
+        return
+    session.forward(link, m.F_WRITE, None, substituted(session, words, 0, len(words.lexemes)), None)
+
+
+def call_prepared(session: Session, sql: bytes, params: bytes) -> bool:
+    """A prepared CALL as it came, so that OUT parameters come back as MySQL sends them; False where session state is
+    to stand in its text: then OUT parameters have no place. Raises SluiceError."""
+    words, link = _called(session, sql)
+    if _names_variables(words) or substituted(session, words, 0, len(words.lexemes)) != words.source(
+        0, len(words.lexemes)
+    ):
+        return False
+    session.forward(link, m.F_WRITE | m.F_PREPARED, None, sql, {"params": params})
+    return True
+
+
+def _names_variables(words: Words) -> bool:
+    return any(one.kind is VARIABLE and not one.text.startswith("@@") for one in words.lexemes)
+
+
+def _called(session: Session, sql: bytes) -> tuple[Words, Link]:
+    """The words of a CALL and where its procedure is. Raises SluiceError."""
     words = Words(sql, session.dialect)
     words.expect("CALL")
     name = words.name()
@@ -58,11 +84,7 @@ def call(session: Session, kind: Kind, sql: bytes) -> None:
             "CALL inside a transaction that works on other shards too, since a procedure may commit",
             "COMMIT or ROLLBACK first.",
         )
-    if any(one.kind is VARIABLE and not one.text.startswith("@@") for one in words.lexemes):
-        # OUT arguments come back in the variables
-        run_reserved(session, link, sql, m.F_WRITE, None, "user variables as arguments")
-        return
-    session.forward(link, m.F_WRITE, None, substituted(session, words, 0, len(words.lexemes)), None)
+    return words, link
 
 
 def lock(session: Session, kind: Kind, sql: bytes) -> None:

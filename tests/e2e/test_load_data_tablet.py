@@ -10,7 +10,7 @@ from cli.local import create_database
 from core.rpc import messages as m
 from tests.e2e.test_tablet import BEGIN, dsn
 from tests.kit.servers import RunningMysql
-from tests.kit.tablet import Asker, TabletServer, running_tablet, until
+from tests.kit.tablet import Asker, Reply, TabletServer, running_tablet, until
 
 pytestmark = pytest.mark.e2e
 
@@ -61,9 +61,17 @@ async def all_given_back(asker: Asker) -> None:
     assert {answer.value for answer in answers} == {"7"}
 
 
+async def asked(asker: Asker, done: "asyncio.Future[Reply]") -> tuple[int, bytes]:
+    """The statement and the file that MySQL wants for it; fails with the answer where it does not ask."""
+    wanted = asyncio.ensure_future(asker.files.get())
+    await asyncio.wait((wanted, done), timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    assert not done.done(), done.result().error
+    return await asyncio.wait_for(wanted, 1)
+
+
 async def test_files_in_pieces(asker: Asker) -> None:
     id_, done = asker.start(LOAD, FLAGS, extra=BEGIN)
-    assert await asyncio.wait_for(asker.files.get(), 20) == (id_, b"f")
+    assert await asked(asker, done) == (id_, b"f")
     sent = 0
     for n in range(600):  # more packets than there are sequence ids
         data = b"%d\tone\n" % n
@@ -123,7 +131,7 @@ async def test_ends_in_the_middle(asker: Asker, tablet: TabletServer, ends: str)
 
 async def test_the_server_closes_in_the_middle(asker: Asker, mysql_server: RunningMysql) -> None:
     id_, done = asker.start(LOAD, FLAGS, extra=BEGIN)
-    await asyncio.wait_for(asker.files.get(), 20)
+    await asked(asker, done)
     asker.send_file(id_, b"1\tx\n")
     await until(lambda: asker.taken_bytes > 0)
     ((thread,),) = mysql_server.query(

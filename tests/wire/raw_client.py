@@ -1,4 +1,4 @@
-"""A connection to a real MySQL with exactly the capability flags a test wants, on a unix socket."""
+"""A connection to a MySQL with exactly the capability flags a test wants: a unix socket's path, or host and port."""
 
 import socket
 from types import TracebackType
@@ -13,10 +13,24 @@ BASE_CAPS = CAPS & ~(CLIENT_CONNECT_ATTRS | CLIENT_CONNECT_WITH_DB) | 1 << 13 | 
 
 
 class RawClient:
-    def __init__(self, path: str, user: str, password: str, caps: int = 0) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(
+        self,
+        address: str | tuple[str, int],
+        user: str,
+        password: str,
+        caps: int = 0,
+        zstd_level: int | None = None,
+    ) -> None:
+        self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(10)
-        self.socket.connect(path)
+        self.socket.connect(address)
+        try:
+            self._log_in(user, password, caps, zstd_level)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _log_in(self, user: str, password: str, caps: int, zstd_level: int | None) -> None:
         reader = PacketReader(consecutive=True)
         greeting, _ = self._next(reader)
         at = greeting.index(b"\0") + 1
@@ -26,6 +40,8 @@ class RawClient:
         self.caps = (BASE_CAPS | caps) & offered
         self.query_attributes = bool(self.caps & CLIENT_QUERY_ATTRIBUTES)
         answer = login_payload(user, prove(plugin, password.encode(), nonce), plugin, self.caps)
+        if zstd_level is not None:
+            answer += bytes((zstd_level,))
         while True:
             self.socket.sendall(frame(answer, reader.expected))
             reader.expected = (reader.expected + 1) & 0xFF
