@@ -9,9 +9,9 @@ from typing import Final
 KERNEL_BYTES: Final = 5_000
 """Of the kernel's memory for one idle connection's end, measured; a client on the same machine takes as much."""
 PARKED_BYTES: Final = 300
-"""Of a router worker's memory for one parked client: 265 measured."""
-AWAKE_BYTES: Final = 2_500
-"""Of a router worker's memory for a client that logged in or asked lately."""
+"""Of a router worker's memory for one parked client: 270 measured."""
+AWAKE_BYTES: Final = 1_100
+"""Of a router worker's memory for a client that asked lately: 940 measured."""
 WORKER_BYTES: Final = 16_000_000
 """Of its own for a router worker, warm."""
 ROUTER_BYTES: Final = 60_000_000

@@ -22,7 +22,7 @@ from router.client_file import ClientFile
 from router.login import Entrance
 from router.renumber import Renumbered
 from router.session import Session
-from router.sockets import SocketTransport
+from router.sockets import SocketTransport, to_nobody
 from router.tls import TlsTransport
 from wire.answers import err_packet
 from wire.compression import CompressedStream
@@ -42,10 +42,6 @@ MAX_AHEAD_BYTES: Final = 1 << 20
 """What a client may send ahead of the answer before it is not read from any more."""
 
 _COM_QUERY: Final = 3
-
-
-def _to_nobody(data: bytes) -> None:
-    """Where a closed connection's answers go."""
 
 
 class Connection:
@@ -380,7 +376,7 @@ class Connection:
         if self.state == BUSY:
             self.worker.active -= 1
         self.state = CLOSED
-        self.write = _to_nobody  # an answer that comes later has no reader
+        self.write = to_nobody  # an answer that comes later has no reader
         self._reader = None
         self.entrance = None
         session, self.session = self.session, None

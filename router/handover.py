@@ -146,7 +146,7 @@ class Sender:
             await self._sweep()
             if not self.swept:
                 self.swept = True
-                worker.report()
+                worker.parent.report()
             await asyncio.sleep(ROUND_S)
         for client in list(worker.connections.values()):
             client.refuse(fail("DRAINING", what="this router worker is stopping"))

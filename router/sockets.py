@@ -47,6 +47,10 @@ def more_of(fd: int) -> bytes:
         return b""
 
 
+def to_nobody(data: bytes) -> None:
+    """Where a closed connection's answers go."""
+
+
 class Owner(Protocol):
     """Whoever stands for a client."""
 

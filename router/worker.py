@@ -18,8 +18,6 @@ import uvloop
 
 from core.clock import MonotonicClock
 from core.errors import SluiceError, fail
-from core.rpc import messages as m
-from core.rpc.messages import Record
 from core.rpc.transport import Dealer, make_context
 from router.accounts import Accounts
 from router.admission import Admission
@@ -28,15 +26,17 @@ from router.beat import Beat
 from router.boot import Boot, column
 from router.calls import Calls
 from router.connection import READY, Connection
+from router.departure import Departure
 from router.draining import Draining
 from router.execute.compile import compile_plan
 from router.execute.multi import run_several
 from router.execute.sequence import Sequences
 from router.execute.several import run_as_binary
 from router.gateway import Link
-from router.handover import Receiver, Sender, socket_path
+from router.handover import Receiver, socket_path
 from router.known_logins import KnownLogins
 from router.listener import Listener
+from router.parent import Parent
 from router.parked import Parked
 from router.parking import Parking
 from router.plan.planner import plan as make_plan
@@ -54,7 +54,6 @@ from wire.greetings import Greetings
 
 DRAIN_GRACE_S: Final = 5.0
 MAX_INTERNED: Final = 10_000
-ASK_TIMEOUT_S: Final = 3.0
 
 
 class Worker:
@@ -104,9 +103,7 @@ class Worker:
         self._inherits = bool(tag & 1)
         """It accepts no one before it knows which ids its predecessor has given out."""
         self._receiver: Receiver | None = None
-        self._sender: Sender | None = None
-        self._next_ask = 0
-        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self.departure = Departure(self)
         self.sequences = Sequences(self)
         self.verified = Verified()
         self.run_as_binary = run_as_binary
@@ -115,7 +112,8 @@ class Worker:
         self._identity = f"{self.name}.{os.getpid()}"
         self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._parent = self._connect_parent()
+        self.parent = Parent(self, self._identity)
+        self.ask = self.parent.ask
 
     # ---- statements
 
@@ -208,20 +206,6 @@ class Worker:
         """The settings that follow from the character set the client logged in with."""
         initial_charset_settings(session, session.connection.charset)
 
-    async def ask(self, what: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Asks all workers of this router (this one too); {"answers": [...]}, or {} when nobody answers."""
-        self._next_ask += 1
-        number = self._next_ask
-        future: asyncio.Future[dict[str, Any]] = self.loop.create_future()
-        self._asked[number] = future
-        self._parent.send((m.ASK, number, what, values))
-        try:
-            return await asyncio.wait_for(future, ASK_TIMEOUT_S)
-        except TimeoutError:
-            return {}
-        finally:
-            self._asked.pop(number, None)
-
     def transaction_mode(self, session: Session) -> str:
         """`single` or `multi`."""
         own = session.variables.get("transaction_mode") if session.variables else None
@@ -252,6 +236,11 @@ class Worker:
         self._foreign_ids = frozenset(ids)
         self.accept()
 
+    def predecessor_ended(self) -> None:
+        """No id is another's any more."""
+        self._foreign_ids = frozenset()
+        self.accept()
+
     def accept(self) -> None:
         """There is no predecessor, or it accepts no more: this worker does."""
         self._inherits = False
@@ -278,58 +267,9 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # ---- the router's main process
+    # ---- the cluster
 
-    def _connect_parent(self) -> Dealer:
-        return Dealer(
-            self.loop,
-            self.context,
-            self.boot.control,
-            self._identity.encode(),
-            self._on_parent_record,
-            lambda: self._parent.send((m.ATTACH, self.name, os.getpid())),
-            lambda reason: self._stopped.set(),
-        )
-
-    def _on_parent_record(self, record: Record) -> None:
-        self.stir()
-        kind = record[0]
-        if kind == m.SNAPSHOT:
-            self._on_snapshot(record[2])
-        elif kind == m.DRAIN:
-            self.start_drain(record[1])
-        elif kind == m.ANSWER:
-            asked = self._asked.get(record[1])
-            if asked is not None and not asked.done():
-                asked.set_result(record[2])
-        elif kind == m.ASK:
-            self.spawn(self._answer(record[1], record[2], record[3]))
-
-    async def _answer(self, request: int, what: str, values: dict[str, Any]) -> None:
-        answer: dict[str, Any] = {}
-        if what == "kill":
-            connection = self.connections.get(values["id"])
-            session = connection.session if connection is not None else None
-            answer["found"] = session is not None
-            answer["refused"] = session is not None and values["user"] not in ("", session.user)
-            if connection is not None and session is not None and not answer["refused"]:
-                connection.kill(query_only=values["query_only"])
-        elif what == "processlist":
-            answer["rows"] = [c.describe() for c in self.connections.values()]
-        elif what == "accept":  # the predecessor has ended
-            self._foreign_ids = frozenset()
-            self.accept()
-        elif what == "drain":
-            self.drain.begin(values["grace_s"], values["limit_s"])
-            self.report()
-        elif what == "undrain":
-            self.drain.end()
-            self.report()
-        elif what == "hand over":
-            self.start_handover(values["path"], values["grace_s"])
-        self._parent.send((m.ANSWER, request, answer))
-
-    def _on_snapshot(self, snapshot: dict[str, Any]) -> None:
+    def on_snapshot(self, snapshot: dict[str, Any]) -> None:
         try:
             self.view = build(snapshot, self.view, self._open_link, self.boot.config.router.plan_cache_bytes)
         except Exception as error:
@@ -348,7 +288,7 @@ class Worker:
         self.admission.limits_changed()
         if self.listener is not None and not self.draining and not self._inherits:
             self.listener.open()
-        self.report()
+        self.parent.report()
 
     def _users_changed(self, live: dict[str, Any]) -> None:
         """What etcd says of users. Sessions of users that are gone end: the idle now, the others after their
@@ -399,6 +339,12 @@ class Worker:
             link.on_down,
         )
 
+    def begin_draining(self) -> None:
+        """Takes no new clients from now on."""
+        self.draining = True
+        if self.listener is not None:
+            self.listener.close()
+
     # ---- life
 
     async def run(self, sock: socket.socket) -> None:
@@ -406,7 +352,7 @@ class Worker:
         self.listener = Listener(self, sock)
         if self._inherits:
             self._receiver = Receiver(self, socket_path(self.boot.control, self.slot))
-        self.loop.add_signal_handler(signal.SIGTERM, self.start_drain, DRAIN_GRACE_S)
+        self.loop.add_signal_handler(signal.SIGTERM, self.departure.drain, DRAIN_GRACE_S)
         self.loop.add_signal_handler(signal.SIGINT, lambda: None)
         self.beat = Beat(self.loop, self._tick, self._is_quiet, self._on_slow)
         await self._stopped.wait()
@@ -424,11 +370,7 @@ class Worker:
                     link.tick(next_s)
         self._end_leaving()
         self._expire_logins(self.clock.now_s() - self.boot.config.router.login_timeout_s)
-        self.report()
-
-    def report(self) -> None:
-        """Tells the router's main process how things are, now and not at the next tick."""
-        self._parent.send((m.REPORT, self.name, self._report()))
+        self.parent.report()
 
     def _is_quiet(self) -> bool:
         """Whether nothing can need a tick, or change what a report says, but for what calls `stir`."""
@@ -444,6 +386,15 @@ class Worker:
 
     def _on_slow(self, slow: bool) -> None:
         self.sockets.on_turn = self.stir if slow else None
+
+    def stop(self) -> None:
+        """Ends `run`."""
+        self._stopped.set()
+
+    @property
+    def received(self) -> int:
+        """Clients that came from the predecessor."""
+        return self._receiver.received if self._receiver is not None else 0
 
     def stir(self) -> None:
         """Something happens in this worker."""
@@ -461,87 +412,6 @@ class Worker:
             client = self.connections.get(number)
             if isinstance(client, (Arrival, Connection)):
                 client.login_expired()
-
-    def _report(self) -> dict[str, Any]:
-        links = (
-            {}
-            if self.view is None
-            else {
-                f"{link.keyspace}/{link.shard}": {
-                    "ready": link.ready,
-                    "reason": link.reason,
-                    "in_flight": len(link.pending),
-                    "waiting": link.waiting_count(),
-                }
-                for keyspace in self.view.keyspaces.values()
-                for link in keyspace.links
-            }
-        )
-        return {
-            **self.stats.report(),
-            "pid": os.getpid(),
-            "uptime_s": perf_counter() - self.started_s,
-            "state": m.DRAINING
-            if self.draining or self.drain.active
-            else m.SERVING
-            if self.view is not None
-            else m.STARTING,
-            "clients": len(self.connections) - len(self.half_open),
-            "half_open": len(self.half_open),
-            "active": self.active,
-            "transactions": self.transactions,
-            "parked": self.parking.counts.parked,
-            "parks": self.parking.counts.parks,
-            "wakes": self.parking.counts.wakes,
-            "view": self.view.version if self.view is not None else 0,
-            "refused": {**self.admission.gate.refused},
-            "would_refuse": {**self.admission.gate.would_refuse},
-            "swept": self._sender is not None and self._sender.swept,
-            "received": self._receiver.received if self._receiver is not None else 0,
-            "links": links,
-        }
-
-    def start_drain(self, grace_s: float) -> None:
-        """Takes no new clients; idle ones get error 1053, busy ones finish within `grace_s`."""
-        if not self.draining:
-            self.draining = True
-            if self.listener is not None:
-                self.listener.close()
-            self.spawn(self._drain(grace_s))
-
-    def start_handover(self, path: str, grace_s: float) -> None:
-        """Takes no new clients; idle ones go to the successor that listens on `path`, busy ones when they are idle,
-        within `grace_s`; then this worker ends. Called again when the successor was lost on the way."""
-        if self._sender is None:
-            self.draining = True
-            if self.listener is not None:
-                self.listener.close()
-            self.spawn(self._hand_over(path, grace_s))
-
-    async def _hand_over(self, path: str, grace_s: float) -> None:
-        try:
-            self._sender = Sender(self, path)
-            await self._sender.run(grace_s)
-        except OSError as error:
-            self.log.warning("the successor cannot be reached: %s", error)
-            if self._sender is not None:
-                self._sender.close()
-            self._sender = None
-            return
-        await asyncio.sleep(0.05)
-        self._sender.close()
-        self._stopped.set()
-
-    async def _drain(self, grace_s: float) -> None:
-        deadline = self.clock.now_s() + grace_s
-        while self.connections and self.clock.now_s() < deadline:
-            for connection in list(self.connections.values()):
-                connection.drain()
-            await asyncio.sleep(0.05)
-        for connection in list(self.connections.values()):
-            connection.refuse(fail("DRAINING", what="this router worker is stopping"))
-        await asyncio.sleep(0.05)
-        self._stopped.set()
 
 
 def _plan_scope(session: Session, substitute: bool) -> str:
