@@ -25,8 +25,8 @@ ROUTINE: Final = 16
 ALL: Final = 31
 
 ROLES: Final = {"read": READ, "write": WRITE, "ddl": DDL, "admin": ALL}
-DEFAULT_ROLES: Final = ("read", "write", "ddl")
-"""Of a user for whom none are written."""
+DEFAULT_ROLES: Final = ("admin",)
+"""Of a user of `cluster.toml` for whom none are written: a file that says nothing of roles restricts nobody."""
 
 
 class RoleError(ValueError):

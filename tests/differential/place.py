@@ -44,7 +44,6 @@ memory = "512MiB"
 [[users]]
 name = "{user}"
 password = "{password}"
-roles = ["read", "write", "ddl", "admin"]
 """
 
 
