@@ -13,6 +13,7 @@ from router import prepared
 from router.session import Session
 from router.statements import ignore_space, initial_charset_settings
 from router.statements.kill import kill
+from router.variables.reading import is_mariadb
 from wire import commands as wire_commands
 from wire import constants as c
 from wire.answers import SessionChanges, eof_packet, ok_packet
@@ -59,7 +60,12 @@ def start_session(session: Session, verdict: Authenticated) -> None:
         if database and worker.rights.sees(session, database.partition(":")[0].partition("@")[0]):
             session.use(database)
     initial_charset_settings(session, verdict.charset)
-    if verdict.caps & c.CLIENT_IGNORE_SPACE:
+    _take_ignore_space(session, verdict.caps, fresh=session.connection.session is None)
+
+
+def _take_ignore_space(session: Session, caps: int, *, fresh: bool) -> None:
+    """MySQL applies the client's flag whenever a session begins anew, MariaDB at the login alone."""
+    if caps & c.CLIENT_IGNORE_SPACE and (fresh or not is_mariadb(session)):
         ignore_space(session)
 
 
@@ -115,6 +121,7 @@ async def _list_fields(session: Session, asked: wire_commands.FieldList) -> None
 def _reset_connection(session: Session, payload: bytes) -> None:
     del payload
     session.reset()
+    _take_ignore_space(session, session.caps, fresh=False)
     session.ok()
 
 

@@ -403,6 +403,12 @@ class Pool:
         self.serving = serving
         if serving:
             self._opener.reset()
+            for connection in self.connections:
+                if connection.incarnation < self._admin.incarnation:
+                    connection.retire_s = (
+                        0.0  # of another server than the one behind now, or of its last life
+                    )
+            self.shrink(self._now())
             self.pump()
         else:
             self.refuse_all(self.unavailable())

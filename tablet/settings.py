@@ -175,12 +175,16 @@ def _set(before: dict[str, str], after: dict[str, str], base_collation: str) -> 
         _COLLATION in before or "character_set_connection" in before
     ):
         wanted[_COLLATION] = base_collation
-    changed = {name: value for name, value in wanted.items() if before.get(name) != value or name in special}
+    # `x=DEFAULT` in the text is not the same as no x: behind the other of a pair it undoes what that one did
+    differ = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    again = {other for name in differ for other in coupled(name)}
+    changed = {
+        name: value
+        for name, value in wanted.items()
+        if before.get(name) != value or name in special or name in again
+    }
     if before == after or not changed:
         return ""
-    if any(name in _GROUP_OF for name in changed):
-        again = frozenset().union(*(_GROUP_OF[name] for name in changed if name in _GROUP_OF))
-        changed = {name: value for name, value in wanted.items() if name in changed or name in again}
     return "SET " + ",".join(f"@@session.{name}={value}" for name, value in changed.items())
 
 

@@ -42,7 +42,10 @@ SETTING: Final = Rule(Class.SETTING)
 
 _REPLICATION: Final = "It changes what is written to the binary log or how replication reads it."
 _CONNECTION: Final = "It is about the connection between client and server, which here is the router's."
-_TRACKER: Final = "The tablet's own session trackers watch the shared connections."
+_TRACKER: Final = (
+    "A client that tracks its session is told of its default database and of the variables of MySQL's default list,"
+    " no more and no less: the servers' trackers watch the connections that sessions share."
+)
 _ONE_CONNECTION: Final = "What it collects stays on one connection to MySQL, and statements use many."
 _PRIVILEGED: Final = "It needs rights on the server that belong to the cluster's operator."
 _GALERA: Final = "It changes how the server replicates."

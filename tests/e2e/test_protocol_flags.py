@@ -8,6 +8,7 @@ from pymysql.constants import CLIENT, COMMAND
 
 from tests.kit.cluster import Cluster
 from wire.answers import SessionChanges, parse_ok
+from wire.constants import COM_RESET_CONNECTION
 
 pytestmark = pytest.mark.e2e
 
@@ -74,6 +75,11 @@ def test_ignore_space_and_interactive(cluster: Cluster, flags: int) -> None:
                 found.append(cursor.fetchall())
             except pymysql.err.Error as error:
                 found.append(error.args[0])
+            # MySQL applies the flag again after a reset, MariaDB does not
+            cnx._execute_command(COM_RESET_CONNECTION, b"")
+            cnx._read_ok_packet()
+            cursor.execute("SELECT @@sql_mode")
+            found.append(cursor.fetchall())
             told.append(found)
     assert told[0] == told[1]
 

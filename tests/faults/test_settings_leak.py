@@ -5,7 +5,10 @@ says of the variables is what the session must find on whatever back-end connect
 at performance_schema (information_schema on MariaDB), joined with a table, so that no router can answer it; and at
 behaviour: conversion of time zones, the limit of rows, the length of GROUP_CONCAT, what `||` means.
 
-SLUICE_LEAK_S is the length in seconds (90), SLUICE_LEAK_SESSIONS the number of sessions (500), SLUICE_SEED the seed.
+Around that: transactions, errors, statements that are killed, stored programs that SET, clients that go away in the
+middle. What a stored program SET outside of a transaction reaches nobody, not even the session that ran it.
+
+SLUICE_LEAK_S is the length in seconds (60), SLUICE_LEAK_SESSIONS the number of sessions (500), SLUICE_SEED the seed.
 """
 
 import os
@@ -14,7 +17,7 @@ import re
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pymysql
@@ -22,7 +25,7 @@ import pytest
 
 from tests.kit.cluster import Cluster
 
-LENGTH_S: Final = float(os.environ.get("SLUICE_LEAK_S", "90"))
+LENGTH_S: Final = float(os.environ.get("SLUICE_LEAK_S", "60"))
 SESSIONS: Final = int(os.environ.get("SLUICE_LEAK_SESSIONS", "500"))
 SEED: Final = int(os.environ.get("SLUICE_SEED", "20260101"))
 THREADS: Final = 12
@@ -70,8 +73,25 @@ _COMMON: Final[list[Choice]] = [
     (_CHARSET, "SET NAMES utf8mb4 COLLATE utf8mb4_unicode_ci"),
     (_CHARSET, "SET NAMES ascii"),
     (_CHARSET, "SET NAMES cp1251"),
+    # variables that change each other
+    (("max_join_size", "sql_big_selects"), "SET max_join_size = 4294967295"),
+    (("max_join_size", "sql_big_selects"), "SET max_join_size = DEFAULT"),
+    *_one("sql_big_selects", "0", "1"),
+    (("character_set_server", "collation_server"), "SET character_set_server = latin1"),
+    (("character_set_server", "collation_server"), "SET collation_server = cp1251_bin"),
+    (("character_set_server", "collation_server"), "SET collation_server = DEFAULT"),
     (("sql_mode", "time_zone"), "SET SESSION sql_mode = 'ANSI', @@session.time_zone = '-03:00'"),
 ]
+_TWO_NAMES: Final[list[Choice]] = [
+    (("long_query_time", "log_slow_query_time"), "SET long_query_time = 3"),
+    (("long_query_time", "log_slow_query_time"), "SET log_slow_query_time = 5"),
+    (("long_query_time", "log_slow_query_time"), "SET long_query_time = DEFAULT"),
+]
+_PROGRAMS: Final = (
+    "CREATE FUNCTION leak_sets() RETURNS INT DETERMINISTIC BEGIN SET SESSION lock_wait_timeout = 77; RETURN 1; END",
+    "CREATE PROCEDURE leak_breaks() BEGIN SET SESSION div_precision_increment = 1; SIGNAL SQLSTATE '45000'; END",
+    "CREATE PROCEDURE leak_next() SET TRANSACTION READ ONLY",
+)
 _ISOLATIONS: Final = ("READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 _BEHAVIOUR: Final = (
     "UNIX_TIMESTAMP('2020-06-01 12:00:00')",
@@ -85,7 +105,7 @@ def _choices(cluster: Cluster) -> list[Choice]:
     isolation = "transaction_isolation" if mysql else "tx_isolation"
     levels = [((isolation,), f"SET SESSION TRANSACTION ISOLATION LEVEL {level}") for level in _ISOLATIONS]
     limit = _one("max_execution_time", "60000") if mysql else _one("max_statement_time", "60")
-    return [*_COMMON, *levels, *limit]
+    return [*_COMMON, *levels, *limit, *([] if mysql else _TWO_NAMES)]
 
 
 class Model:
@@ -178,10 +198,16 @@ class Client:
             self._set(self.random.randint(1, 4))
         elif what < 0.60:
             self._read()
-        elif what < 0.72:
+        elif what < 0.68:
             self._write()
-        elif what < 0.88:
+        elif what < 0.80:
             self._transaction()
+        elif what < 0.84:
+            self._error()
+        elif what < 0.86:
+            self._program()
+        elif what < 0.88:
+            self._killed()
         elif what < 0.92:
             reset_connection(self.cnx)
             self.expected = dict(self._model.reset)
@@ -244,6 +270,37 @@ class Client:
         run(self.cnx, self.random.choice(("COMMIT", "ROLLBACK")))
         self.check("the transaction's end")
 
+    def _error(self) -> None:
+        text, number = self.random.choice(
+            (
+                ("SELECT no_such_column FROM leak_probe", 1054),
+                (f"INSERT INTO leak_own VALUES ({self.number}, 0)", 1062),
+                ("SET lock_wait_timeout = 5, sql_select_limit = 1, time_zone = 'nowhere'", 1298),
+                ("SET default_week_format = 1, no_such_variable = 1", 1193),
+            )
+        )
+        assert self._number(text) == number
+        self.check(f"error {number} of {text}")
+
+    def _program(self) -> None:
+        text, number = self.random.choice(
+            (("SELECT leak_sets()", 0), ("CALL leak_breaks()", 1644), ("CALL leak_next()", 0))
+        )
+        assert self._number(text) == number
+        self.check(text)
+
+    def _killed(self) -> None:
+        """KILL QUERY from elsewhere while a statement with this session's settings runs, or comes to run."""
+        self.cnx._execute_command(3, "SELECT SLEEP(0.5) FROM leak_probe WHERE id = 1")
+        time.sleep(self.random.random() * 0.02)
+        with self._cluster.connect("main") as other:
+            run(other, f"KILL QUERY {self.cnx.thread_id()}")
+        assert _number_of(self.cnx._read_query_result) in (0, 1317)
+        self.check("KILL QUERY")
+
+    def _number(self, text: str) -> int:
+        return _number_of(lambda: run(self.cnx, text))
+
     def _leave(self) -> None:
         how = self.random.random()
         if how < 0.3:
@@ -256,6 +313,15 @@ class Client:
         self.cnx = None
 
 
+def _number_of(does: Callable[[], object]) -> int:
+    """MySQL's error, 0 for none."""
+    try:
+        does()
+    except pymysql.MySQLError as error:
+        return int(error.args[0])
+    return 0
+
+
 @pytest.fixture
 def tables(cluster: Cluster) -> Iterator[None]:
     cluster.query("CREATE TABLE leak_probe (id INT PRIMARY KEY)", database="main")
@@ -266,7 +332,11 @@ def tables(cluster: Cluster) -> Iterator[None]:
     cluster.query(
         f"INSERT INTO leak_own VALUES {', '.join(f'({n}, 0)' for n in range(SESSIONS))}", database="main"
     )
+    for program in _PROGRAMS:
+        cluster.query(program, database="main")
     yield
+    for program in _PROGRAMS:
+        cluster.query(" ".join(("DROP", *program.split("(")[0].split()[1:])), database="main")
     cluster.query("DROP TABLE leak_probe", database="main")
     cluster.query("DROP TABLE leak_own", database="main")
 

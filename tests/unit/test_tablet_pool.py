@@ -55,6 +55,11 @@ class Back:
         self.task = self.user = self.statement = None
         self.used_s = 0.0
         self.retire_s = 1e9
+        self.incarnation = 0
+        self.quits = 0
+
+    def quit(self) -> None:
+        self.quits += 1
 
 
 class Ask:
@@ -185,3 +190,50 @@ def test_a_connection_that_runs_for_long_is_not_waited_for() -> None:
     for _ in range(int(AFFINITY_S / TURN_S) + 2):
         loop.turn()
     assert third.connection is second.connection
+
+
+def _idle(pool: Pool) -> list[Any]:
+    return [back for bucket in pool._idle.values() for back in bucket]
+
+
+def test_connections_that_are_too_old_go_when_they_come_back_and_when_they_idle() -> None:
+    _, pool = pool_of(3)
+    lent = pool.take(Ask(""))
+    assert lent is not None
+    old: Any = _idle(pool)[0]
+    old.retire_s = lent.retire_s = 5.0
+    pool.shrink(4.9)
+    assert not old.quits
+    pool.shrink(5.0)
+    assert old.quits == 1
+    assert pool.idle == 1
+    lent.retire_s = 0.0
+    pool.release(lent)
+    assert lent.quits == 1  # type: ignore[attr-defined]
+    assert pool.idle == 1
+
+
+def test_the_pool_shrinks_when_it_idles() -> None:
+    _, pool = pool_of(3)
+    idle_s = pool._config.idle_timeout_s
+    used: Any = _idle(pool)[1]
+    used.used_s = 10.0
+    pool.shrink(idle_s + 9.0)
+    assert _idle(pool) == [used]
+    pool.shrink(idle_s + 10.0)
+    assert not _idle(pool)
+
+
+def test_after_a_failover_no_connection_of_before_is_lent() -> None:
+    _, pool = pool_of(3)
+    lent = pool.take(Ask(""))
+    assert lent is not None
+    fresh: Any = _idle(pool)[0]
+    fresh.incarnation = 1
+    admin: Any = pool._admin
+    admin.incarnation = 1
+    pool.failed_over(serving=True)
+    assert _idle(pool) == [fresh]
+    pool.release(lent)
+    assert _idle(pool) == [fresh]
+    assert lent.quits == 1  # type: ignore[attr-defined]

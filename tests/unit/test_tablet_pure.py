@@ -114,6 +114,10 @@ def test_settings_are_applied_as_a_server_would() -> None:
                 session.pop(name, None)
             else:
                 session[name] = value
+            if name == "max_join_size":
+                session.pop("sql_big_selects", None)
+                if value != "DEFAULT":
+                    session["sql_big_selects"] = "0"
             if name == "character_set_connection":
                 session["collation_connection"] = BASE if value == "utf8mb4" else f"default of {value}"
 
@@ -128,7 +132,10 @@ def test_settings_are_applied_as_a_server_would() -> None:
     old = ""
     for _ in range(2000):
         chosen = sorted(name for name in names if rng.random() < 0.4)
-        new = ",".join(f"{name}={name[0]}{rng.randrange(3)}" for name in chosen)
+        said = [f"{name}={name[0]}{rng.randrange(3)}" for name in chosen]
+        pair = [f"{name}={rng.choice('012')}" for name in ("max_join_size", "sql_big_selects")]
+        pair.append("sql_big_selects=DEFAULT")
+        new = ",".join([*said, *rng.choice(([], pair[:1], pair[1:2], pair[:2], [pair[0], pair[2]]))])
         for sql in settings.change(old, new, BASE):
             model(session, sql)
         fresh = base()
