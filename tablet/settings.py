@@ -177,13 +177,15 @@ def _set(before: dict[str, str], after: dict[str, str], base_collation: str) -> 
         wanted[_COLLATION] = base_collation
     # `x=DEFAULT` in the text is not the same as no x: behind the other of a pair it undoes what that one did
     differ = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    if [name for name in before if name in _GROUP_OF] != [name for name in after if name in _GROUP_OF]:
+        differ |= _GROUP_OF.keys() & after.keys()  # the same values in another order are another state
     again = {other for name in differ for other in coupled(name)}
     changed = {
         name: value
         for name, value in wanted.items()
         if before.get(name) != value or name in special or name in again
     }
-    if before == after or not changed:
+    if not changed or (before == after and not again):
         return ""
     return "SET " + ",".join(f"@@session.{name}={value}" for name, value in changed.items())
 
