@@ -12,6 +12,7 @@ from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Templates
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Shares tests out to processes (`-n`): all of a flavour in one, as they share its cluster; the rest by file."""
     for item in items:
