@@ -136,8 +136,8 @@ class TabletProcess:
         if not self._stop.is_set():
             self._service.set_state(SERVING)
             self._publish()
-        self._service.server_known()
         execution.pool.failed_over(serving=True)
+        self._service.server_known()
 
     def _down(self, number: int, reason: str) -> None:
         execution = self._execution

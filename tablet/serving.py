@@ -94,6 +94,7 @@ class Service:
         self._shard = shard
         self._serving: Serving | None = None
         self._peers: dict[bytes, Peer] = {}
+        self._server_known = False
         self.state = state
 
     def attach(self, serving: Serving) -> None:
@@ -169,11 +170,14 @@ class Service:
         peer = Peer(identity, record[2], self._serving.send, self._clock.now_s())
         self._peers[identity] = peer
         log.info("peer %s is here", peer.name)
-        if self._execution.admin.info is not None:
+        if self._server_known:
             self._welcome(peer)
 
     def server_known(self) -> None:
-        """The tablet knows its MySQL now: welcomes those who said HELLO too early to be told of it."""
+        """The tablet knows its MySQL now, and serves: welcomes those who said HELLO too early to be told of it.
+
+        The admin lane's own `info` comes in parts, before the pool serves."""
+        self._server_known = True
         for peer in self._peers.values():
             if not peer.welcomed:
                 self._welcome(peer)
