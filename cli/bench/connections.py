@@ -129,6 +129,7 @@ def _follow(target: Target, args: argparse.Namespace, place: Place, board: Board
     began_s = time.monotonic()
     samples: list[Sample] = []
     phase, ramp_s, end_s = RAMP, 0.0, 0.0
+    seen, moved_s = 0, 0.0
     while True:
         now_s = time.monotonic() - began_s
         held = board.total(HELD)
@@ -136,7 +137,10 @@ def _follow(target: Target, args: argparse.Namespace, place: Place, board: Board
         if not samples or now_s - samples[-1].at_s >= 1.0:
             samples.append(_sample(target, now_s, held, with_memory=False))
             _progress(phase, held, wanted, samples[-1], board)
-        if phase == RAMP and (settled >= wanted or now_s > args.ramp + LATE_S):
+        if settled != seen:
+            seen, moved_s = settled, now_s
+        # the hold begins when all are there; what is stuck is not waited for
+        if phase == RAMP and (settled >= wanted or now_s - moved_s > LATE_S):
             phase, ramp_s, end_s = HOLD, now_s, now_s + args.hold
             board.say(HOLD)
         elif phase == HOLD and now_s >= end_s:

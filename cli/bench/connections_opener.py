@@ -40,6 +40,7 @@ MAX_OPENING: Final = 32
 """Logins that one process has under way: enough to keep the router busy, too few to make each wait long."""
 BUSY_POLL_S: Final = 0.02
 IDLE_POLL_S: Final = 1.0
+CONNECTIONS_AN_ADDRESS: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,12 @@ class Share:
     first: int
     """Its connections' numbers begin here."""
 
-    @property
-    def source(self) -> str:
-        """A loopback address of its own: each has the whole range of ports."""
-        return f"127.1.{self.number // 250}.{self.number % 250 + 1}"
+    def source(self, number: int) -> str:
+        """The loopback address that connection `number` comes from: no other process', and another one each
+        CONNECTIONS_AN_ADDRESS. When half of an address' ports are taken, the kernel searches all of that half (it
+        prefers even ones) for each more: milliseconds beyond 14,000."""
+        block = (number - self.first) // CONNECTIONS_AN_ADDRESS
+        return f"127.{block + 1}.{self.number // 250}.{self.number % 250 + 1}"
 
 
 class Seen:
@@ -201,7 +204,7 @@ class Opener:
         try:
             if place.host.startswith("127."):
                 sock.setsockopt(socket.SOL_IP, _BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((self._share.source, 0))
+                sock.bind((self._share.source(number), 0))
             with contextlib.suppress(BlockingIOError):
                 sock.connect((place.host, place.port))
         except OSError:

@@ -69,8 +69,10 @@ def test_what_was_seen_is_not_taken_for_another_number() -> None:
 
 def test_source_addresses_differ_and_stay_on_the_loopback() -> None:
     place = Place("router", "127.0.0.1", 3306, "u", "p", "d")
-    sources = {Share(number, place, 1, 0.0, 1).source for number in range(1000)}
+    sources = {Share(number, place, 1, 0.0, 1).source(1) for number in range(1000)}
     assert len(sources) == 1000
+    one = Share(3, place, 20_000, 0.0, 100)
+    assert {one.source(100 + n) for n in range(0, 20_000, 100)} == {f"127.{n}.0.4" for n in range(1, 6)}
     assert all(source.startswith("127.1.") and not source.endswith((".0", ".255")) for source in sources)
 
 
