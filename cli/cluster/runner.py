@@ -131,7 +131,7 @@ class Runner:
 
     async def _start(self) -> None:
         config, layout = self._config, self._layout
-        chosen = ports.assign(layout.ports, specs.port_names(config))
+        chosen = ports.assign(layout.ports, specs.port_names(config), specs.configured_ports(config))
         etcd = specs.etcd_server(layout, self._servers.etcd, chosen) if self._servers.etcd else None
         endpoints = (etcd.endpoint,) if etcd else config.etcd.endpoints
         write_effective(self._target, endpoints)

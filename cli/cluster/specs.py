@@ -14,7 +14,7 @@ from cli.layout import Layout
 from cli.local import Account, EtcdServer, MysqldBinary, MysqlServer, max_connections, socket_path
 from cli.local.etcd import etcd_argv
 from cli.local.mysql import start_argv
-from core.config import Config, Dsn
+from core.config import Config, Dsn, parse_address
 from core.supervise import ProcessSpec
 
 LAYERS: Final = (("etcd",), ("mysqld",), ("controlplane", "tablet"), ("router",))
@@ -63,6 +63,11 @@ def port_names(config: Config) -> list[str]:
     """What needs a port of its own: names for `ports.assign`."""
     names = [] if config.etcd.endpoints else ["etcd", "etcd-peer"]
     return names + [shard.mysqld for shard in shards(config) if shard.dsn is None]
+
+
+def configured_ports(config: Config) -> set[int]:
+    """The ports that the configuration itself names, which no local server may be given."""
+    return {parse_address(text, "[router]")[1] for text in (config.router.mysql, config.router.http)}
 
 
 def etcd_server(layout: Layout, binary: Path, ports: dict[str, int]) -> EtcdServer:

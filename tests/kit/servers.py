@@ -7,6 +7,7 @@ pytest; start servers from the main thread. A flavour that is not installed fail
 
 import asyncio
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -48,6 +49,10 @@ FLAVOURS: Final = cast(
 if not FLAVOURS or not set(FLAVOURS) <= {"mysql", "mariadb"}:
     raise pytest.UsageError("SLUICE_FLAVOURS is mysql, mariadb, or both with a comma between")
 
+_OURS: Final = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10, 20_000, 10)
+_START: Final = random.randrange(len(_OURS))  # other runs on this machine begin elsewhere
+_PORTS: Final = iter((*_OURS[_START:], *_OURS[:_START]))
+
 _SMALL: Final[dict[Flavour, tuple[str, ...]]] = {
     "mysql": ("--innodb-redo-log-capacity=16M",),
     "mariadb": ("--innodb-log-file-size=16M",),
@@ -74,10 +79,20 @@ def binary_of(flavour: Flavour) -> MysqldBinary:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that was free a moment ago, and that nobody else here will take.
+
+    Below what `clusterctl up` chooses from and what the kernel gives to outgoing connections; each process of the
+    tests has ports of its own, and none is given twice.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is left")
 
 
 class Running(Generic[_T]):

@@ -271,6 +271,14 @@ def test_ports_are_kept_while_they_are_free(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["c"] == first["c"]
 
 
+def test_no_port_that_another_will_listen_on(tmp_path: Path) -> None:
+    file = tmp_path / "ports.json"
+    first = ports.assign(file, ["a", "b"])
+    again = ports.assign(file, ["a", "b"], {first["a"]})
+    assert again["b"] == first["b"]
+    assert again["a"] not in first.values()
+
+
 def test_ports_of_a_broken_file(tmp_path: Path) -> None:
     (tmp_path / "ports.json").write_text("{")
     assert ports.assign(tmp_path / "ports.json", ["a"])["a"] > 0

@@ -56,7 +56,7 @@ def connect(mysql_server: RunningMysql) -> Iterator[Open]:
 STATEMENTS = [
     "SELECT 1",
     "SELECT 1 AS a, 'x' AS b, NULL AS c WHERE 1 = 0",
-    "SELECT table_name, column_name FROM information_schema.columns ORDER BY 1, 2 LIMIT 700",
+    "WITH RECURSIVE n AS (SELECT 1 i UNION ALL SELECT i + 1 FROM n WHERE i < 700) SELECT i, REPEAT('x', i % 60) FROM n",
     "SET @a = 1",
     "DO 1/0",
     "SELECT 1/0, CAST('x' AS SIGNED)",
