@@ -15,6 +15,8 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     common.add_argument("--user", default="", help="default: the first one with a plain password")
     common.add_argument("--password", default=None, help="where the cluster's file has only a hash")
     common.add_argument("--json", default="", metavar="FILE", help="write the figures there (-: to stdout)")
+    one_shard = Parser(add_help=False)
+    one_shard.add_argument("--shard", default="", help="default: the keyspace's only one")
     parser = Parser(prog="clusterctl bench", description="Load generators.", allow_abbrev=False)
     benches = parser.add_subparsers(
         dest="bench", metavar="oltp|memory|connections|overload", required=True, parser_class=Parser
@@ -22,12 +24,11 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
 
     oltp = benches.add_parser(
         "oltp",
-        parents=[common],
+        parents=[common, one_shard],
         allow_abbrev=False,
         help="the same load direct and through the router",
         description="Runs the same load on one shard's MySQL and through the router, in turn, and compares them.",
     )
-    oltp.add_argument("--shard", default="", help="default: the keyspace's only one")
     oltp.add_argument("--clients", type=_number(int, 1), default=32, metavar="N")
     oltp.add_argument("--seconds", type=_number(float, 0.1), default=10.0, metavar="S", help="in each place")
     oltp.add_argument("--slices", type=_number(int, 1), default=5, metavar="N", help="that S is divided into")
@@ -60,12 +61,11 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     )
     many = benches.add_parser(
         "connections",
-        parents=[common],
+        parents=[common, one_shard],
         allow_abbrev=False,
         help="very many connections, verified and held, with live queries beside",
         description="Opens workers x per-worker connections, asks one SELECT on each, holds them, closes them.",
     )
-    many.add_argument("--shard", default="", help="default: the keyspace's only one")
     many.add_argument(
         "--workers", type=_number(int, 1), default=4, metavar="N", help="processes that connect"
     )
@@ -86,12 +86,11 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     many.add_argument("--picture", default="", metavar="FILE", help="draw the run: FILE.svg and FILE.png")
     over = benches.add_parser(
         "overload",
-        parents=[common],
+        parents=[common, one_shard],
         allow_abbrev=False,
         help="what is left of the throughput under many times the load",
         description="Measures the best throughput of one pool, then goodput at a multiple of it.",
     )
-    over.add_argument("--shard", default="", help="default: the keyspace's only one")
     over.add_argument("--clients", type=_number(int, 1), default=1000, metavar="N")
     over.add_argument("--times", type=_number(float, 1), default=10.0, metavar="X", help="of the best rate")
     over.add_argument("--seconds", type=_number(float, 1), default=10.0, metavar="S", help="of each phase")

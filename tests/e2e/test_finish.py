@@ -5,67 +5,40 @@ The plain server is the one of keyspace `main`, in a database of its own with th
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 
+from tests.kit.both import Both, both_places
 from tests.kit.cluster import Cluster
 from tests.kit.drivers import connect, error_of, fetch, run
 
 pytestmark = pytest.mark.e2e
 
-SCHEMA = Path(__file__).resolve().parents[1] / "kit" / "cluster_files" / "commerce.sql"
 TABLES = ("customer", "orders", "device", "nick", "everything")
-
-
-@dataclass
-class Both:
-    """The cluster and one plain MySQL with the same rows."""
-
-    cluster: Cluster
-    sharded: Any
-    plain: Any
-
-    def run(self, sql: str) -> None:
-        for cnx in (self.sharded, self.plain):
-            run(cnx, sql)
 
 
 @pytest.fixture(scope="module")
 def both(cluster: Cluster) -> Iterator[Both]:
-    plain = pymysql.connect(**{**cluster.direct("main/-"), "database": None})
-    run(plain, "DROP DATABASE IF EXISTS plain_finish")
-    run(plain, "CREATE DATABASE plain_finish")
-    plain.select_db("plain_finish")
-    for statement in SCHEMA.read_text().split(";\n"):
-        if statement.strip():
-            run(plain, statement)
-    cluster.clear(*TABLES)
-    found = Both(cluster, cluster.connect(), plain)
-    _fill(found)
-    yield found
-    cluster.clear(*TABLES)
-    run(plain, "DROP DATABASE plain_finish")
-    plain.close()
-    found.sharded.close()
+    with both_places(cluster, "plain_finish", TABLES) as found:
+        _fill(found)
+        yield found
 
 
 def _fill(both: Both) -> None:
     names = ["Ada", "ada", "Zoë", "Zoe", "Édith", "straße", "a b", "a", "", "ß%_'\"`\\"]
     for key in range(1, 31):
         name = names[key % len(names)].replace("\\", "\\\\").replace("'", "''")
-        both.run(
+        both.write(
             "INSERT INTO customer (customer_id, name, email, country, balance) VALUES "
             f"({key}, '{name}', {'NULL' if key % 3 else repr(f'c{key}@x')}, '{'GB' if key % 2 else 'FR'}', {key}.5)"
         )
-        both.run(
+        both.write(
             "INSERT INTO orders (order_id, customer_id, sku, quantity, price) VALUES "
             f"({1000 + key}, {key % 7 + 1}, '{['LAMP', 'MUG', 'PEN'][key % 3]}', {key % 5}, {key}.25)"
         )
-    both.run("INSERT INTO nick (nick, customer_id) VALUES ('Ada', 1), ('Zoë', 3), ('bob', 99)")
+    both.write("INSERT INTO nick (nick, customer_id) VALUES ('Ada', 1), ('Zoë', 3), ('bob', 99)")
 
 
 ROWS = [
@@ -142,15 +115,15 @@ def test_every_type_arrives_as_it_lay(both: Both) -> None:
     )
     sql = f"SELECT {shown}, {exact} FROM everything a LEFT JOIN nick b ON b.nick = a.vc WHERE a.id > 0"
     for settings in ("SET time_zone = 'SYSTEM'", "SET time_zone = '+05:30'"):
-        both.run(settings)
+        both.write(settings)
         assert _answer(both.sharded, sql) == _answer(both.plain, sql)
     direct = {**both.cluster.direct("main/-"), "database": "plain_finish", "charset": "latin1"}
     with both.cluster.connect(charset="latin1") as one, pymysql.connect(**direct) as other:
         assert _answer(one, sql) == _answer(other, sql)
-    both.run("SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'")
+    both.write("SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'")
     assert _answer(both.sharded, sql) == _answer(both.plain, sql)
-    both.run("SET sql_mode = DEFAULT")
-    both.run("SET time_zone = DEFAULT")
+    both.write("SET sql_mode = DEFAULT")
+    both.write("SET time_zone = DEFAULT")
     assert fetch(both.sharded, "SELECT @@sql_mode") == fetch(both.plain, "SELECT @@sql_mode")
 
 
@@ -176,18 +149,18 @@ def test_json_is_copied_where_its_text_says_all(both: Both) -> None:
         "[1.0]",
     ]
     for key, document in enumerate(documents, 100):
-        both.run(f"INSERT INTO everything (id, js) VALUES ({key}, '{document}')")
+        both.write(f"INSERT INTO everything (id, js) VALUES ({key}, '{document}')")
     sql = (
         "SELECT a.id, a.js FROM everything a JOIN nick b ON b.customer_id = a.id - a.id + 1 WHERE a.id >= 100"
     )
     assert _answer(both.sharded, sql) == _answer(both.plain, sql)
     for key, value in ((200, "JSON_ARRAY(1, JSON_OBJECT('a', 1.10))"), (201, "JSON_ARRAY(CURRENT_DATE)")):
-        both.run(f"INSERT INTO everything (id, js) VALUES ({key}, {value})")
+        both.write(f"INSERT INTO everything (id, js) VALUES ({key}, {value})")
         if both.cluster.flavour == "mysql":
             with pytest.raises(pymysql.err.Error, match="JSON with numbers"):
                 fetch(both.sharded, sql)
-        both.run(f"DELETE FROM everything WHERE id = {key}")
-    both.run("DELETE FROM everything WHERE id >= 100")
+        both.write(f"DELETE FROM everything WHERE id = {key}")
+    both.write("DELETE FROM everything WHERE id >= 100")
 
 
 def test_inside_a_transaction_its_own_writes_are_seen(both: Both) -> None:
@@ -246,11 +219,11 @@ def test_errors_are_those_of_the_server_and_nothing_stays_behind(both: Both) -> 
 
 def test_found_rows_and_sql_select_limit(both: Both) -> None:
     sql = "SELECT c.customer_id FROM customer c JOIN nick n ON n.customer_id > 0"
-    both.run("SET sql_select_limit = 7")
+    both.write("SET sql_select_limit = 7")
     for cnx in (both.sharded, both.plain):
         assert len(fetch(cnx, sql)) == 7
         assert fetch(cnx, "SELECT FOUND_ROWS()") == [(7,)]
-    both.run("SET sql_select_limit = DEFAULT")
+    both.write("SET sql_select_limit = DEFAULT")
     assert len(fetch(both.sharded, sql)) == 90
 
 

@@ -5,54 +5,25 @@ The plain server is the one of keyspace `main`, in a database of its own with th
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 
+from tests.kit.both import Both, both_places
 from tests.kit.cluster import Cluster
 from tests.kit.drivers import error_of, fetch, run
 
 pytestmark = pytest.mark.e2e
 
-SCHEMA = Path(__file__).resolve().parents[1] / "kit" / "cluster_files" / "commerce.sql"
 TABLES = ("customer", "orders", "device", "nick")
-
-
-@dataclass
-class Both:
-    """The cluster and one plain MySQL with the same rows."""
-
-    cluster: Cluster
-    sharded: Any
-    plain: Any
-
-    def write(self, sql: str) -> int:
-        """Runs a write on both; its affected rows, which are equal."""
-        affected = run(self.sharded, sql)[0]
-        assert affected == run(self.plain, sql)[0], sql
-        return affected
 
 
 @pytest.fixture(scope="module")
 def both(cluster: Cluster) -> Iterator[Both]:
-    plain = pymysql.connect(**{**cluster.direct("main/-"), "database": None})
-    run(plain, "DROP DATABASE IF EXISTS plain")
-    run(plain, "CREATE DATABASE plain")
-    plain.select_db("plain")
-    for statement in SCHEMA.read_text().split(";\n"):
-        if statement.strip():
-            run(plain, statement)
-    cluster.clear(*TABLES)
-    found = Both(cluster, cluster.connect(), plain)
-    fill(found)
-    yield found
-    cluster.clear(*TABLES)
-    run(plain, "DROP DATABASE plain")
-    plain.close()
-    found.sharded.close()
+    with both_places(cluster, "plain", TABLES) as found:
+        fill(found)
+        yield found
 
 
 def fill(both: Both) -> None:
