@@ -21,6 +21,7 @@ from router.variables import charsets
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets
 from router.variables.coupled import canonical, roots
+from router.variables.privileged import MAY_STAY, privilege_to_set
 from router.variables.reading import CHARSETS, default_text, is_mariadb
 from router.variables.table import Class, rule_of
 
@@ -38,9 +39,17 @@ def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, 
             raise fail("SYNTAX", message="A user variable has no DEFAULT")
         _set_user_variable(session, one.name, literal)
         return
-    name = canonical(one.name, mariadb=is_mariadb(session))
+    mariadb = is_mariadb(session)
+    name = canonical(one.name, mariadb=mariadb)
     if literal != _DEFAULT and is_default(session, name, literal):
         literal = _DEFAULT
+    privilege = privilege_to_set(one.name, mariadb=mariadb)
+    if (
+        privilege
+        and not (literal == _DEFAULT and name in MAY_STAY)
+        and not session.worker.rights.is_admin(session)
+    ):
+        raise fail("PRIVILEGE", privilege=privilege)
     rule = rule_of(name)
     if rule.kind is Class.ROUTER:
         _router(session, one.scope, name, literal, changes)

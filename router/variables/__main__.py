@@ -1,5 +1,6 @@
 """Writes docs/variables.md to standard output: `python -m router.variables > docs/variables.md`."""
 
+from router.variables.privileged import privileged
 from router.variables.table import Class, known
 
 _HEADS = {
@@ -20,6 +21,19 @@ def markdown() -> str:
         "each variable that MySQL 9.7 or MariaDB 10.11 lets a session set. `SET GLOBAL` and `SET PERSIST` are",
         "refused. A variable that is not listed is asked for on a tablet, and the server's answer is the client's.",
         "A value equal to the server's default costs nothing and is accepted for all.",
+    ]
+    mysql, mariadb = privileged(mariadb=False), privileged(mariadb=True)
+    names = [
+        f"`{name}`"
+        + ("" if name in mysql and name in mariadb else " (MySQL)" if name in mysql else " (MariaDB)")
+        for name in sorted({*mysql, *mariadb})
+    ]
+    lines += [
+        "",
+        "## For users with the role admin in every keyspace only",
+        "",
+        "A server lets only privileged accounts set these; to other users the router says the server's own 1227:",
+        ", ".join(names) + ".",
     ]
     for kind, head in _HEADS.items():
         lines += ["", f"## {head}", "", "| variable | why |", "| --- | --- |"]

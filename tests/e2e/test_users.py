@@ -32,9 +32,9 @@ def users(cluster: Cluster, *args: str, stdin: str = "") -> str:
 
 def login(cluster: Cluster, user: str, **more: Any) -> "pymysql.Connection[Any]":
     more.setdefault("database", None)
+    more.setdefault("port", cluster.port)
     return pymysql.connect(
         host="127.0.0.1",
-        port=cluster.port,
         user=user,
         password=more.pop("password", "pw"),
         autocommit=True,
@@ -63,6 +63,33 @@ def made(cluster: Cluster) -> Iterator[list[str]]:
     for name in names:
         if f"{name} " in users(cluster, "list"):
             users(cluster, "remove", name)
+
+
+def test_variables_of_administrators(cluster: Cluster, made: list[str]) -> None:
+    made.append("setter")
+    users(cluster, "add", "setter", "--roles", "admin:main", "--password-file", "-", stdin="pw\n")
+    tried = [
+        "sql_log_bin = 0",
+        "@@session.binlog_format = 'ROW'",
+        "pseudo_thread_id = 1",
+        "innodb_tmpdir = '/'",
+    ]
+    if cluster.flavour == "mysql":
+        tried += ["gtid_next = 'AUTOMATIC'", "sql_require_primary_key = 1", "max_error_count = DEFAULT"]
+    else:
+        tried += ["gtid_seq_no = 1", "enforce_storage_engine = MyISAM"]
+    with pymysql.connect(**cluster.direct("main/-")) as admin, admin.cursor() as boss:
+        boss.execute("CREATE USER setter@'%' IDENTIFIED BY 'pw'")
+        try:
+            port = cluster.direct_tcp("main/-")["port"]
+            with login(cluster, "setter") as through, login(cluster, "setter", port=port) as plain:
+                for one in tried:
+                    assert refused(through, f"SET @x = 1, {one}") == refused(plain, f"SET @x = 1, {one}")
+                    assert refused(through, f"SET @x = 1, {one}")[0] == 1227
+                assert run(through, "SELECT @x") == ((None,),)
+                run(through, "SET @x = 1, sql_mode = '', lock_wait_timeout = 9")
+        finally:
+            boss.execute("DROP USER setter@'%'")
 
 
 def test_two_users_with_different_rights(cluster: Cluster, made: list[str]) -> None:

@@ -74,6 +74,7 @@ def session_of(defaults: dict[str, str] | None = None) -> Any:
         ),
         transaction_mode=lambda session: (session.variables or {}).get("transaction_mode", "multi"),
         admission=SimpleNamespace(limits_queries=False),
+        rights=SimpleNamespace(is_admin=lambda session: True),
         transactions=0,
     )
     return Session(worker, FakeConnection(), "app", 0)  # type: ignore[arg-type]

@@ -6,7 +6,9 @@ from typing import Any
 import pymysql
 import pytest
 
+from core.errors import fail
 from router.variables.coupled import canonical, roots
+from router.variables.privileged import privileged
 from router.variables.table import HARMLESS, SESSION_ONLY, Class, known, rule_of
 from router.variables.types import typed
 from tablet.backend import BASE_STATE_SQL
@@ -153,3 +155,28 @@ def test_what_a_setting_changes_besides_is_known_and_undone(mysql_server: Runnin
     assert unknown == []
     assert left == []
     assert tried > 90
+
+
+def test_what_needs_a_privilege_is_known(mysql_server: RunningMysql) -> None:
+    mariadb = mysql_server.flavour == "mariadb"
+    found: dict[str, str] = {}
+    with mysql_server.connect() as boss, boss.cursor() as cursor:
+        cursor.execute("CREATE USER unprivileged@'%' IDENTIFIED BY 'pw'")
+        try:
+            with (
+                pymysql.connect(unix_socket=mysql_server.socket, user="unprivileged", password="pw") as cnx,
+                cnx.cursor() as poor,
+            ):
+                for name in sorted(known()):
+                    for wanted in ("DEFAULT", f"@@{name}", "1"):
+                        try:
+                            poor.execute(f"SET SESSION {name} = {wanted}")
+                        except pymysql.MySQLError as error:
+                            if error.args[0] == 1227:
+                                found[name] = error.args[1]
+        finally:
+            cursor.execute("DROP USER unprivileged@'%'")
+    assert found == {
+        name: fail("PRIVILEGE", privilege=privilege).message
+        for name, privilege in privileged(mariadb=mariadb).items()
+    }
