@@ -368,8 +368,9 @@ class Calls:
         if tx is None:
             return
         tx.check()
-        flags = m.F_STATUS | session.flags & m.F_FOUND_ROWS
+        flags = m.F_STATUS | m.F_WRITE | session.flags & m.F_FOUND_ROWS
         kept = frozenset(session.reserved or ())
+        tx.committing = True
         work = self._loop.create_task(self._commit(tx, session.user, session.settings_text, flags, kept))
         self._committing.add(work)
         work.add_done_callback(self._committing.discard)
@@ -384,7 +385,6 @@ class Calls:
         self, tx: Transaction, user: str, settings: str, flags: int, kept: frozenset[Link]
     ) -> None:
         done: list[str] = []
-        tx.committing = True
         try:
             for link in list(tx.held):
                 name = f"{link.keyspace}/{link.shard}"
@@ -402,8 +402,7 @@ class Calls:
                         error = answer.error()
                         raise TabletError(error.number, error.sqlstate, error.text, 0)
                 except SluiceError as error:
-                    tx.held.pop(link, None)
-                    tx.lost = error.message
+                    tx.lost = error.message  # and so is freed, with this shard: it may be open there still
                     if done:
                         names = ", ".join(done)
                         raise fail("PARTIAL_COMMIT", done=names, failed=name, reason=error.message) from None

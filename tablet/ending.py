@@ -168,6 +168,8 @@ class Ending(Request):
             self.connection.statement = None
             self._answer_held()
             return
+        if not status & SERVER_STATUS_IN_TRANS and not self._info & I_ERR:
+            self._over = None  # a COMMIT that was quicker than the KILL: it stands
         if status & SERVER_STATUS_IN_TRANS and not held.reserved:
             self.connection.command(b"\x03ROLLBACK", self._rolled_back)
         else:
@@ -192,7 +194,9 @@ class Ending(Request):
         self.execution.pool.release(connection)
 
     def _answer_held(self) -> None:
-        if self.stopped is None:
+        if self._over is not None:  # whatever the statement did went with its transaction
+            self.fail(self._over)
+        elif self.stopped is None:
             self._reply(self._info, self._out, self._status)
         else:
             self._reply_stopped()
@@ -217,7 +221,7 @@ class Ending(Request):
         if self._token is not False:
             connection.token.append(self._token)
             self._token = False
-        unknown = self.flags & F_WRITE and self.state == RUNNING
+        unknown = self.flags & F_WRITE and self.state in (RUNNING, ENDING)
         error = fail("CONNECTION_LOST", **self.execution.where) if unknown else self._stop_error()
         self.fail_held(error)
         self.execution.pool.discard(connection)

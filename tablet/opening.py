@@ -125,6 +125,8 @@ class Opening(Ending):
             self._reply(I_LAST | I_ERR, err_packet(1, number, sqlstate, text), held.status if held else 0)
         if held is None or self.new_handle:
             self.execution.pool.release(connection)
+        elif held.free_wanted:
+            self.execution.free(held)
 
     def _stopped_before_running(self) -> None:
         connection: Connection = self.connection

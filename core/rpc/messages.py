@@ -56,7 +56,9 @@ F_BEGIN: Final = 2  # handle is 0: take a connection, run extra["begin"] on it, 
 F_RESERVE: Final = 4  # handle is 0: take a connection and keep it (reserved, not a transaction)
 F_RELEASE: Final = 8  # when done, give the handle's connection back to the pool
 F_CONSOLIDATE: Final = 16  # a deterministic, non-locking read outside a transaction: may share a result
-F_WRITE: Final = 32  # writes `tables` (None: not known): advances their write epochs
+F_WRITE: Final = (
+    32  # writes `tables` (None: not known), or COMMITs: advances their epochs; once done it stands
+)
 F_DEPRECATE_EOF: Final = 64  # packets in the flavour of CLIENT_DEPRECATE_EOF
 F_SESSION_TRACK: Final = 128  # OK packets in the flavour of CLIENT_SESSION_TRACK
 F_STATUS: Final = 256  # append handle and status to RESULT

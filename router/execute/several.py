@@ -120,8 +120,8 @@ class Scatter:
     def _go_on(self) -> None:
         if not self.session.connection.write_paused:
             self.on_writable()
-        if self.run.finished and not self.in_transaction:
-            self.abandon()
+        if self.run.finished and not self.in_transaction and not self.session.reserved:
+            self.abandon()  # not of a held connection: that would be given back with the answer
         if not any(self.open) and not self.done.done():
             self.done.set_result(None)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from core.errors import SluiceError, not_supported
 from core.rpc import messages as m
+from router.calls import TabletError
 from router.plan.plans import Kind
 from router.session import Session
 from router.statements.passing import keyspace_view
@@ -137,7 +138,7 @@ def _forward_end(session: Session, kind: Kind) -> None:
             session.transaction_over()
             session.ok()
             return
-    flags = 0 if session.reserved and link in session.reserved else m.F_RELEASE
+    flags = m.F_WRITE if session.reserved and link in session.reserved else m.F_WRITE | m.F_RELEASE
     session.forward(link, flags, (), kind.value.upper().encode(), None)
 
 
@@ -156,7 +157,8 @@ async def _end(session: Session, kind: Kind, chain: bool, release: bool) -> None
 
 
 async def _rollback(session: Session) -> None:
-    """Rolls back every shard held. A shard that cannot answer has rolled back or will, with its connection."""
+    """Rolls back every shard held. Where a shard has not, its connection is given up, and rolled back with that; so is
+    a reserved one, of which the next statement on it is told."""
     tx = session.tx
     assert tx is not None
     for link in list(tx.held):
@@ -165,19 +167,23 @@ async def _rollback(session: Session) -> None:
         except SluiceError:
             return
         reserved = bool(session.reserved and link in session.reserved)
+        flags = m.F_STATUS | m.F_WRITE | session.flags & m.F_FOUND_ROWS
         try:
             answer = await session.worker.calls.execute(
                 link,
                 b"ROLLBACK",
-                flags=m.F_STATUS | session.flags & m.F_FOUND_ROWS | (0 if reserved else m.F_RELEASE),
+                flags=flags if reserved else flags | m.F_RELEASE,
                 handle=handle,
                 user=session.user,
                 settings=session.settings_text,
             )
-        except SluiceError:
-            tx.note(link, 0)
-            continue
-        tx.note(link, 0 if not reserved else answer.handle)
+            rolled_back, handle = not answer.failed, answer.handle
+        except TabletError as failure:
+            rolled_back, handle = False, failure.handle
+        if handle and not (rolled_back and reserved):
+            link.free(handle)
+            handle = 0
+        tx.note(link, handle)
 
 
 def _over(session: Session, chain: bool) -> None:

@@ -52,6 +52,8 @@ class FakeTablet:
         self.sent: list[tuple[Any, ...]] = []
         self.script: Callable[[bytes], Any] = lambda sql: None
         self.auto = True
+        self.keeps = False
+        """A statement that fails does not give its connection back: the tablet could not begin it."""
         self.open: dict[int, bool] = {}
         """Handles that are held -> whether in a transaction."""
         self.freed: list[int] = []
@@ -144,7 +146,7 @@ class FakeTablet:
         elif handle and word in (b"COMMIT", b"ROLLBACK") and b"SAVEPOINT" not in sql:
             self.open[handle] = False
         status = SERVER_STATUS_IN_TRANS if self.open.get(handle) else SERVER_STATUS_AUTOCOMMIT
-        if flags & m.F_RELEASE:
+        if flags & m.F_RELEASE and not (self.keeps and info & m.I_ERR):
             self.open.pop(handle, None)
             handle, status = 0, SERVER_STATUS_AUTOCOMMIT
         if not data:

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import SluiceError
 from core.rpc import messages as m
-from router.execute.several import SeveralShards
+from router.execute.several import Scatter, SeveralShards
 from router.execute.write import write_on
 from router.plan.plans import Choice, Chooser, Kind, SelectPlan
 from router.reservation import Reservation
@@ -457,3 +457,69 @@ async def test_a_select_of_several_shards_can_be_killed_inside_a_transaction() -
     assert all((on.a.open, on.b.open)), "the transaction lives"
     await on.end(b"rollback")
     on.clean()
+
+
+@pytest.mark.parametrize("held", [1, 2])
+async def test_what_ends_a_transaction_is_said_to_write(held: int) -> None:
+    on = Shards()
+    for sql in (b"commit", b"rollback"):
+        await on.begin()
+        for tablet in (on.a, on.b)[:held]:
+            await on.run(tablet)
+        await on.end(sql)
+        assert on.a.texts[-1] == sql.upper()
+        assert on.a.sent[-1][3] & m.F_WRITE, "done is done, also where a KILL comes late"
+        on.clean()
+
+
+@pytest.mark.parametrize("sql", [b"commit and chain", b"rollback and chain"])
+@pytest.mark.parametrize("reserved", [False, True])
+@pytest.mark.parametrize("says", [(1694, "not inside a transaction"), (3024, "too long", True)])
+async def test_an_end_that_fails_leaves_nothing_open(sql: bytes, reserved: bool, says: Any) -> None:
+    on = Shards()
+    if reserved:
+        on.a.open[1] = False
+        on.session.reserved = {on.a.link: Reservation(1, on.a.link.incarnation)}
+    await on.begin()
+    await on.run(on.a)
+    word = sql.split()[0].upper()
+    failing: list[Any] = [says]
+    on.a.keeps = True
+    on.a.script = lambda text: failing.pop() if failing and text == word else None
+    await on.end(sql)
+    assert on.a.open == {}, "its transaction may be open: nobody goes on with it"
+    await on.end(b"rollback")
+    if reserved:
+        assert number(await on.run(on.a)) == 15009, (
+            "what the connection had is gone, and the client hears of it"
+        )
+    on.clean()
+
+
+async def test_kill_query_that_comes_with_a_commit_of_several_shards_lets_it_be() -> None:
+    on = Shards()
+    await on.begin()
+    await on.run(on.a)
+    await on.run(on.b)
+    transactions.end(on.session, Kind.COMMIT, b"commit")
+    await asyncio.sleep(0)
+    on.session.kill_query()
+    assert not in_trans(await on.last())
+    assert on.a.texts[-1] == on.b.texts[-1] == b"COMMIT"
+    on.clean()
+
+
+async def test_an_answer_that_is_long_enough_does_not_cost_a_reserved_connection() -> None:
+    on = Shards()
+    on.b.open[1] = False
+    on.session.reserved = {on.b.link: Reservation(1, on.b.link.incarnation)}
+    on.b.script = lambda sql: HANG
+    enough = SimpleNamespace(finished=True, feed=lambda *_: [], credits=list)
+    scatter = Scatter(on.session, enough, (on.a.link, on.b.link))  # type: ignore[arg-type]
+    scatter.start(0, ("t",), b"select")
+    await turns()
+    assert not scatter.done.done()
+    on.b.answer(on.b.hanging.pop(b"select"))
+    assert scatter.done.done()
+    assert on.b.open == {1: False}
+    assert on.session.reserved
