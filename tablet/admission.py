@@ -2,6 +2,8 @@
 
 Rules
 - Bounded: more than `size` waiters are refused (QUEUE_FULL).
+- Fair at the door, too: nobody is refused for what others queue. A user with less than an equal share of a full queue
+  takes the place of the newest waiter of the user with the most (`crowded_out`), and comes in under overload.
 - Fair among users: the waiting user with the fewest connections in use is served, first come first served within
   a user (max-min fairness). `started` and `ended` tell how many each user has in use.
 - Deadline-aware: whoever's deadline has passed is never served; `expired` hands them out. Removal is O(1).
@@ -131,20 +133,24 @@ class Queue:
 
     # -- waiting
 
-    def refusal(self, now_s: float) -> Refusal | None:
-        """Why a newcomer may not wait, if so."""
-        if self.waiting >= self._limits.size:
-            return Refusal.FULL
-        if self.overloaded(now_s):
-            return Refusal.OVERLOADED
-        return None
+    def refusal(self, user: str, now_s: float) -> Refusal | None:
+        """Why a newcomer of `user` may not wait, if so."""
+        full = self.waiting >= self._limits.size
+        if not full and not self.overloaded(now_s):
+            return None
+        known = self._users.get(user)
+        users = len(self._users) + (known is None)
+        share = (self._limits.size if full else self.waiting) // users
+        if share and (known.waiting if known is not None else 0) < share and users > 1:
+            return None
+        return Refusal.FULL if full else Refusal.OVERLOADED
 
     def overloaded(self, now_s: float) -> bool:
         """Whether everybody served for `interval_s` had waited longer than the target."""
         return self._above_since_s is not None and now_s - self._above_since_s >= self._limits.interval_s
 
     def add(self, waiter: Waiter) -> None:
-        """Queues `waiter`; ask `refusal` first."""
+        """Queues `waiter`; ask `refusal` first, and `crowded_out` afterwards."""
         user = self._users.get(waiter.user)
         if user is None:
             user = self._users[waiter.user] = _User()
@@ -160,6 +166,17 @@ class Queue:
         waiter.queued = True
         self._sequence += 1
         heapq.heappush(self._deadlines, (waiter.deadline_s, self._sequence, waiter))
+
+    def crowded_out(self) -> Waiter | None:
+        """Takes out who has to go for the one that was added to a full queue, if it was full."""
+        if self.waiting <= self._limits.size:
+            return None
+        greediest = max(self._users.values(), key=lambda user: user.waiting)
+        newest = max(
+            (next(reversed(lane)) for lane in greediest.lanes if lane), key=lambda waiter: waiter.queued_s
+        )
+        self.remove(newest)
+        return newest
 
     def remove(self, waiter: Waiter) -> None:
         """Takes `waiter` out, whether served, cancelled or expired. Nothing if it does not wait."""

@@ -19,7 +19,7 @@ from core.config import Tablet as TabletConfig
 from core.errors import SluiceError
 from tablet import pool_plan
 from tablet.admin import AdminLane
-from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue
+from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue, Refusal
 from tablet.affinity import Again, cheapest_to_change, fit_of, least_recent
 from tablet.backend import ConnectFailed, Connection, Profile
 from tablet.cleaning import clean
@@ -123,7 +123,7 @@ class Pool:
             act = Act.WAIT
         elif not borrower.lane & HOLD or self.held < self.hold_limit:
             act = pool_plan.choose(self._view(borrower, now_s))
-            if act is Act.CHANGE and self.queue.refusal(now_s) is None:
+            if act is Act.CHANGE and self.queue.refusal(borrower.user, now_s) is None:
                 # Others that came in the same turn of the loop may want what would be taken from them now.
                 act = Act.WAIT
                 self._again.after_turn()
@@ -133,11 +133,14 @@ class Pool:
                 self._close_idle_of(not borrower.profile[2])
         else:
             act = Act.WAIT
-        refusal = self.queue.refusal(now_s)
+        refusal = self.queue.refusal(borrower.user, now_s)
         if refusal is not None:
             raise self.refusals.at_the_door(refusal, self._figures())
         borrower.queued_s = now_s
         self.queue.add(borrower)
+        crowded_out: Any = self.queue.crowded_out()
+        if crowded_out is not None:
+            crowded_out.refused(self.refusals.at_the_door(Refusal.FULL, self._figures()))
         if act is Act.OPEN:
             self._open(borrower.profile[2])
         return None

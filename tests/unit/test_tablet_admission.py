@@ -76,10 +76,10 @@ def test_is_bounded(clock: FakeClock) -> None:
     first = Waiter("u", clock.now_s())
     q.add(first)
     q.add(Waiter("u", clock.now_s()))
-    assert q.refusal(clock.now_s()) is Refusal.FULL
+    assert q.refusal("u", clock.now_s()) is Refusal.FULL
     q.remove(first)
     q.remove(first)  # harmless
-    assert q.refusal(clock.now_s()) is None
+    assert q.refusal("u", clock.now_s()) is None
     assert q.waiting == 1
 
 
@@ -89,17 +89,17 @@ def test_refuses_the_newest_under_standing_overload_only(clock: FakeClock) -> No
         q.add(Waiter("u", clock.now_s()))
     clock.advance(0.9)
     assert q.take(ALL, clock.now_s())
-    assert q.refusal(clock.now_s()) is None
+    assert q.refusal("u", clock.now_s()) is None
     clock.advance(0.2)
     for _ in range(5):  # everybody waited too long by now, for half a second
-        assert q.refusal(clock.now_s()) is None
+        assert q.refusal("u", clock.now_s()) is None
         assert q.take(ALL, clock.now_s())
         clock.advance(0.1)
     assert q.take(ALL, clock.now_s())
-    assert q.refusal(clock.now_s()) is Refusal.OVERLOADED
+    assert q.refusal("u", clock.now_s()) is Refusal.OVERLOADED
     while q.take(ALL, clock.now_s()):
         pass
-    assert q.refusal(clock.now_s()) is None
+    assert q.refusal("u", clock.now_s()) is None
 
 
 def test_a_burst_that_is_served_in_time_refuses_nobody(clock: FakeClock) -> None:
@@ -108,7 +108,7 @@ def test_a_burst_that_is_served_in_time_refuses_nobody(clock: FakeClock) -> None
         if q.waiting < 90:
             q.add(Waiter("u", clock.now_s()))
         clock.advance(0.005)
-        assert q.refusal(clock.now_s()) is None
+        assert q.refusal("u", clock.now_s()) is None
         assert q.take(ALL, clock.now_s())
 
 
@@ -166,3 +166,43 @@ def test_max_min_fairness_between_a_flood_and_a_trickle(clock: FakeClock) -> Non
         clock.advance(0.001)
     assert max(waits["trickle"]) <= 0.011
     assert len(waits["flood"]) > 1000
+
+
+def test_a_full_queue_has_room_for_each_users_share(clock: FakeClock) -> None:
+    q = queue(size=10)
+    loud = []
+    for n in range(10):
+        loud.append(Waiter("loud", clock.now_s(), lane=n % 2))
+        q.add(loud[-1])
+        clock.advance(0.01)
+    assert q.refusal("loud", clock.now_s()) is Refusal.FULL
+    for n in range(5):
+        assert q.refusal("quiet", clock.now_s()) is None
+        q.add(Waiter("quiet", clock.now_s()))
+        assert q.crowded_out() is loud[9 - n], "the newest of the greediest"
+        assert q.waiting == 10
+    assert q.refusal("quiet", clock.now_s()) is Refusal.FULL
+    assert q.refusal("loud", clock.now_s()) is Refusal.FULL
+    assert q.crowded_out() is None
+
+
+def test_a_queue_of_as_many_users_as_places_refuses_the_next(clock: FakeClock) -> None:
+    q = queue(size=3)
+    for user in "abc":
+        q.add(Waiter(user, clock.now_s()))
+    assert q.refusal("d", clock.now_s()) is Refusal.FULL
+
+
+def test_overload_refuses_those_who_make_it(clock: FakeClock) -> None:
+    q = queue(target_s=0.1, interval_s=0.1)
+    for _ in range(20):
+        q.add(Waiter("loud", clock.now_s()))
+    q.add(Waiter("quiet", clock.now_s()))
+    clock.advance(0.2)
+    q.take(ALL, clock.now_s())
+    clock.advance(0.2)
+    q.take(ALL, clock.now_s())
+    assert q.overloaded(clock.now_s())
+    assert q.refusal("loud", clock.now_s()) is Refusal.OVERLOADED
+    assert q.refusal("quiet", clock.now_s()) is None
+    assert q.refusal("new", clock.now_s()) is None
