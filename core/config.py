@@ -386,8 +386,8 @@ def _check(config: Config) -> None:
         raise ConfigError("[router] workers must be 0 (chosen from the cores) or more")
     if config.router.transaction_mode not in ("single", "multi"):
         raise ConfigError("[router] transaction_mode is 'single' or 'multi'")
-    if config.router.max_allowed_packet < 1024 * 1024:
-        raise ConfigError("[router] max_allowed_packet must be 1 MiB (1048576) or more")
+    if not 1 << 20 <= config.router.max_allowed_packet <= 128 << 20:  # half a frame between router and tablet
+        raise ConfigError("[router] max_allowed_packet must be 1 MiB (1048576) or more, and at most 128 MiB")
     if bool(config.router.tls_cert) != bool(config.router.tls_key):
         raise ConfigError("[router] tls_cert and tls_key belong together: give both or neither")
     for key in ("tls_cert", "tls_key"):

@@ -153,13 +153,16 @@ class Link:
         TRANSACTION_LOST for a handle, where it cannot even wait: then `receiver` hears nothing."""
         self._next_id = request = self._next_id + 1
         record = (m.EXECUTE, request, 0, flags, handle, user, settings, tables, sql, extra)
+        size = len(sql) + 128
+        if extra is not None:
+            size += len(extra.get("params", b""))
         if self.open or (handle and self.ready):
             self.pending[request] = receiver
-            self._dealer.send(record, len(sql) + 128)
+            self._dealer.send(record, size)
         elif handle:
             raise fail("TRANSACTION_LOST", reason=f"tablet {self.keyspace}/{self.shard}: {self.reason}")
         else:
-            self._wait(receiver, request, record, len(sql) + 128)
+            self._wait(receiver, request, record, size)
         return request
 
     def prepare(

@@ -27,8 +27,11 @@ from core.rpc.messages import Record
 MAX_BATCH_BYTES: Final = 262_144
 """A batch whose payloads exceed this leaves at once instead of at the end of the turn."""
 
+MAX_BATCH_RECORDS: Final = 256
+"""The same for a serving end: of pieces of answers. A thousand sessions may get the same answer in one turn."""
+
 MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
-"""No frame larger than this is accepted (a 64 MiB packet with room for its record)."""
+"""A larger one costs the connection (64 MiB packets, with room for what goes with them)."""
 
 MAX_BACKLOG_FRAMES: Final = 10_000
 DRAIN_FRAMES: Final = 64
@@ -321,31 +324,38 @@ class Serving:
                 self._loop.call_soon(self._flush)
         else:
             batch.append(record)
+            if len(batch) >= MAX_BATCH_RECORDS and not self.closed:
+                del self._out[identity]
+                if not self._write(identity, batch):
+                    self._loop.call_soon(self._on_unreachable, identity)
 
     def _flush(self) -> None:
         self._flush_due = False
         if self.closed:
             return
-        out = self._out
-        self._out = {}
-        socket = self._socket
+        out, self._out = self._out, {}
         for identity, batch in out.items():
-            try:
-                frame = _pack(batch)
-            except Exception:
-                log.exception("records for %s cannot be packed", identity)
-                self._on_unreachable(identity)
-                continue
-            try:
-                socket.send(identity, _NOBLOCK | zmq.SNDMORE)
-                socket.send(frame, _NOBLOCK)
-            except zmq.Again:  # that peer does not read: its high-water mark is reached
-                self._on_unreachable(identity)
-            except zmq.ZMQError as error:
-                if error.errno != zmq.EHOSTUNREACH:
-                    raise
+            if not self._write(identity, batch):
                 self._on_unreachable(identity)
         self._readable()
+
+    def _write(self, identity: bytes, batch: list[tuple[Any, ...]]) -> bool:
+        """False: that peer does not get it. The flush that is due looks at EVENTS afterwards."""
+        try:
+            frame = _pack(batch)
+        except Exception:
+            log.exception("records for %s cannot be packed", identity)
+            return False
+        try:
+            self._socket.send(identity, _NOBLOCK | zmq.SNDMORE)
+            self._socket.send(frame, _NOBLOCK)
+        except zmq.Again:  # it does not read: its high-water mark is reached
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return False
+        return True
 
     def _readable(self) -> None:
         if self.closed:

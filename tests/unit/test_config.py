@@ -129,6 +129,10 @@ CASES = {
         GOOD.replace("[router]", "[router]\nmax_allowed_packet = 9"),
         "max_allowed_packet must be 1 MiB",
     ),
+    "packet beyond a frame": (
+        GOOD.replace("[router]", "[router]\nmax_allowed_packet = 1073741824"),
+        "at most 128 MiB",
+    ),
     "half a certificate": (
         GOOD.replace("[router]", "[router]\ntls_cert = 'c'"),
         "tls_cert and tls_key belong together",

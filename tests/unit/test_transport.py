@@ -113,6 +113,28 @@ async def test_records_of_one_turn_go_as_one_frame_in_order(place: Place) -> Non
     assert [record[0] for _, record in place.heard] == list(range(100))
 
 
+async def test_what_is_sent_in_one_turn_never_exceeds_a_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_FRAME_BYTES", 1 << 20)
+    place = Place(tmp_path)
+    try:
+        peer = place.dial()
+        peer.dealer.send((-1, b""))
+        await place.until(lambda: place.heard)
+        for number in range(1000):
+            place.serving.send(b"one", (number, bytes(3000)))
+        place.serving.send(b"nobody", (0,))
+        await place.until(lambda: len(peer.heard) == 1000 or peer.downs)
+        assert [record[0] for record in peer.heard] == list(range(1000))
+        for _ in range(1000):
+            place.serving.send(b"nobody", (0,))
+        assert place.unreachable == [b"nobody"], "told later, not from within send"
+        await place.until(lambda: len(place.unreachable) > 1)
+    finally:
+        place.close()
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_no_wakeup_is_lost_whatever_is_sent_when(place: Place, seed: int) -> None:
     """Both sides send at random, in bursts and in answer to what they hear; nothing else ever wakes them."""
