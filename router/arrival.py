@@ -19,6 +19,7 @@ from wire.answers import err_packet
 
 if TYPE_CHECKING:
     from router.known_logins import Known
+    from router.newcomers import Newcomers
     from router.worker import Worker
 
 _AGAIN: Final = (BlockingIOError, InterruptedError)
@@ -27,10 +28,11 @@ _AGAIN: Final = (BlockingIOError, InterruptedError)
 class Arrival:
     """To the worker's table of connections it is a connection that has not logged in."""
 
-    __slots__ = ("claims", "fd", "host", "id", "nonce", "session", "worker")
+    __slots__ = ("claims", "fd", "host", "id", "nonce", "rounds", "session", "worker")
 
-    def __init__(self, worker: "Worker", fd: int, host: str) -> None:
-        """`fd` is a client's, just accepted and non-blocking. The greeting is sent."""
+    def __init__(self, worker: "Worker", fd: int, host: str, rounds: "Newcomers | None") -> None:
+        """`fd` is a client's, just accepted and non-blocking. The greeting is sent. `rounds`: where it is looked at,
+        instead of in the set of sockets."""
         self.worker = worker
         self.fd = fd
         self.host = host
@@ -41,7 +43,12 @@ class Arrival:
         worker.connections[self.id] = self
         worker.half_open[self.id] = worker.clock.now_s()
         worker.stats.connections_total += 1
-        worker.sockets.add(fd, self)
+        self.rounds = rounds
+        if rounds is None:
+            worker.sockets.add(fd, self)
+        else:
+            worker.sockets.note(fd, self)
+            rounds.join(fd, self)
         try:
             os.write(fd, worker.greetings.packet(self.id, self.nonce))  # an empty socket takes it whole
         except OSError:
@@ -55,6 +62,10 @@ class Arrival:
             return
         except OSError:
             data = b""
+        self.received(data)
+
+    def received(self, data: bytes) -> None:
+        """What the client has sent first; empty: it is gone."""
         if not data:
             self.close()
             return
@@ -66,6 +77,8 @@ class Arrival:
 
     def _go_on(self, data: bytes) -> None:
         """As a Connection, which has what was read."""
+        if self.rounds is not None:
+            self.worker.sockets.register(self.fd)
         connection = Connection(self.worker, self.host)
         connection.take_over(self.id, self.fd, self.nonce)
         connection.data_received(data)
@@ -81,6 +94,8 @@ class Arrival:
             self.refuse(error, known.sequence)
             return
         worker.parking.keep(record, self.fd)
+        if self.rounds is not None:
+            self.rounds.join(self.fd, record)
         worker.logged_in(self.id)
         try:
             os.write(self.fd, known.answer)
@@ -105,9 +120,12 @@ class Arrival:
             self.close()
 
     def login_expired(self) -> None:
-        """The login took longer than `login_timeout_s`: closed without a word, as MySQL does."""
-        self.worker.stats.logins_refused += 1
-        self.close()
+        """The login took longer than `login_timeout_s`: closed without a word, as MySQL does. What the client has sent
+        may be waiting for us: then it goes on."""
+        self.ready(0)
+        if self.worker.sockets.owner(self.fd) is self:
+            self.worker.stats.logins_refused += 1
+            self.close()
 
     def abort(self, reason: str) -> None:
         del reason

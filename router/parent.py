@@ -115,6 +115,7 @@ def report_of(worker: "Worker") -> dict[str, Any]:
         "state": _state(worker),
         "clients": len(worker.connections) - len(worker.half_open),
         "half_open": len(worker.half_open),
+        "storm": worker.storm.active,
         "active": worker.active,
         "transactions": worker.transactions,
         "parked": worker.parking.counts.parked,

@@ -120,6 +120,10 @@ class Parked:
         del event
         self.session.parking.on_ready(self)
 
+    def received(self, data: bytes) -> None:
+        """What its client has sent; empty: it is gone."""
+        self.session.parking.on_data(self, data)
+
     def abort(self, reason: str) -> None:
         del reason
         self.close()

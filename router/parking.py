@@ -165,19 +165,22 @@ class Parking:
 
     def on_ready(self, record: Parked) -> None:
         """The client says something, or leaves. One that leaves with COM_QUIT, or without a word, is not woken."""
-        fd = record.fd
         try:
-            data = read(fd)
+            data = read(record.fd)
         except BlockingIOError:
             return
         except OSError:
             data = b""
+        self.on_data(record, data)
+
+    def on_data(self, record: Parked, data: bytes) -> None:
+        """What the client of a session that is parked has sent, all of it so far; empty: it is gone."""
         if not data or data == _QUIT:
             self.close(record)
             return
         self.counts.parked -= 1
         self.counts.wakes += 1
         connection = revive(self.worker, record)
-        connection.attach(fd)
+        connection.attach(record.fd)
         self.watch(connection)
         connection.data_received(data)

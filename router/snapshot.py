@@ -14,6 +14,7 @@ from controlplane.topo import layout
 from controlplane.topo.users import with_users
 from core.config import User
 from core.limits import Limit, LimitError, SharedCounters, SlotTable, to_snapshot
+from router.storm import ARRIVALS_SLOT
 
 log = logging.getLogger("router.snapshot")
 
@@ -33,7 +34,7 @@ class Topology:
         """`users`: those of cluster.toml, whose max_connections are limits too."""
         self._router = router
         self._users = users
-        self._slots = SlotTable(counters)
+        self._slots = SlotTable(counters, reserved=ARRIVALS_SLOT + 1)
         self._publish = publish
         self._content: dict[str, Content] = {}
         self._limit_rows: list[list[Any]] = []

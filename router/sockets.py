@@ -6,7 +6,7 @@ uvloop's own transports need 1.1 KB a client and 64 us to be made of a descripto
 
 Invariants:
 - A descriptor in the set has exactly one owner; every descriptor in it is non-blocking, so an owner may be called
-  once too often (for the descriptor's earlier owner).
+  once too often (for the descriptor's earlier owner). In a storm of logins a newcomer's is not in it yet.
 - Nothing is called back from within `write`, `close` or `abort`.
 - One turn of the loop looks at EVENTS_A_TURN clients at most; the kernel gives the others their turn next.
 """
@@ -86,10 +86,18 @@ class Sockets:
 
     def add(self, fd: int, owner: Owner) -> None:
         """`fd` is non-blocking; it is `owner`'s from now on."""
+        self.note(fd, owner)
+        self._epoll.register(fd, _IN)
+
+    def note(self, fd: int, owner: Owner) -> None:
+        """As `add`, but not in the set yet (`register`): somebody else looks at it (`router.newcomers`)."""
         owners = self._owners
         if fd >= len(owners):
             owners.extend([None] * (fd + 257 - len(owners)))
         owners[fd] = owner
+
+    def register(self, fd: int) -> None:
+        """Into the set, for the owner it has."""
         self._epoll.register(fd, _IN)
 
     def give(self, fd: int, owner: Owner) -> None:

@@ -48,6 +48,7 @@ from router.sql.dialect import Dialect
 from router.sql.normalise import normalise
 from router.statements import initial_charset_settings
 from router.stats import WorkerStats
+from router.storm import Storm
 from router.variables.verified import Verified
 from router.view import ClusterView, build
 from wire.greetings import Greetings
@@ -78,6 +79,7 @@ class Worker:
         """Logins under way: connection id -> since when, the oldest first."""
         self.sockets = Sockets(loop)
         self.known_logins = KnownLogins(self)
+        self.storm = Storm(boot.counters, self.column, self.clock)
         self.active = 0
         self.transactions = 0
         self.rights = Rights(boot.accounts)

@@ -27,6 +27,7 @@ from cli.bench.connections_opener import (
     HELD,
     HOLD,
     LOST,
+    MAX_OPENING,
     RAMP,
     REFUSED,
     VERIFIED,
@@ -79,7 +80,8 @@ def run(target: Target, args: argparse.Namespace) -> int:
         live = (place, args.live_qps, args.live_sql, args.live_keys, board.memory, theirs)
         processes.append(fork.Process(target=connections_live.run, args=live, daemon=True))
     for number in range(args.workers):
-        share = Share(number, place, args.per_worker, args.ramp, 1 + number * args.per_worker)
+        first, opening = 1 + number * args.per_worker, max(1, MAX_OPENING // args.workers)
+        share = Share(number, place, args.per_worker, args.ramp, first, opening)
         processes.append(fork.Process(target=_open, args=(share, board.memory), daemon=True))
     sys.stdout.flush()
     gc.collect()

@@ -1,5 +1,7 @@
-"""A process that opens many connections and holds them: bare epoll, one small object a connection until it is
-verified, one byte afterwards.
+"""A process that opens many connections and holds them: bare epoll, and a byte a connection for where it is.
+
+What goes as it went before (greeting, OK, answer) is compared and not parsed; whatever differs goes through `Opening`,
+which parses.
 
 Every connection logs in, asks `SELECT <its own number>` and must get that number: the statement reaches a MySQL
 through a tablet, and no two are alike, so that none is answered for another. Then it is left alone, and watched:
@@ -13,11 +15,13 @@ import select
 import signal
 import socket
 import time
+from array import array
 from dataclasses import dataclass
 from mmap import mmap
 from typing import Final
 
 from cli.bench.connection import Place
+from cli.bench.connections_replies import Replies
 from cli.bench.protocol import AnswerReader, Login, ServerRefused, query
 from wire.errors import WireError
 from wire.packets import PacketReader, frame
@@ -31,14 +35,30 @@ LOST: Final = 4
 HELD: Final = 5
 CELLS: Final = 8
 
+# Where a connection is, by descriptor.
+_CLOSED: Final = 0
+_GREETED: Final = 1  # its greeting is to come
+_LOGIN: Final = 2  # the login's end is to come
+_ASKED: Final = 3  # the answer is to come
+_PARSED: Final = 4  # an `Opening` has it
+_HELD: Final = 5
+
 # What the parent wants; the board's first cell.
 RAMP: Final = 0
 HOLD: Final = 1
 DRAIN: Final = 2
 
-MAX_OPENING: Final = 32
-"""Logins that one process has under way: enough to keep the router busy, too few to make each wait long."""
-BUSY_POLL_S: Final = 0.02
+MAX_OPENING: Final = 3_000
+"""Logins that all processes have under way: enough to keep the router busy, too few to make each wait long, or to fill
+a tablet's queue of 4,000."""
+PAUSE_S: Final = 0.02
+"""While there is little to do, so that sixty processes do not wake for each packet: that would cost the router's cores
+more than the packets."""
+A_BATCH: Final = 16
+"""So many events are not little."""
+FIRST_READ_BYTES: Final = 480
+NICE: Final = 5
+"""Clients would be on other machines: they step back behind the cluster under test."""
 IDLE_POLL_S: Final = 1.0
 CONNECTIONS_AN_ADDRESS: Final = 4_096
 
@@ -53,6 +73,8 @@ class Share:
     ramp_s: float
     first: int
     """Its connections' numbers begin here."""
+    opening: int = 32
+    """Logins that it has under way at most."""
 
     def source(self, number: int) -> str:
         """The loopback address that connection `number` comes from: no other process', and another one each
@@ -86,7 +108,7 @@ class Seen:
 
 
 class Opening:
-    """A connection on its way to being verified."""
+    """A connection on its way to being verified, by the parser."""
 
     __slots__ = ("_answer", "_login", "_packets", "_place", "_seen", "fd", "number")
 
@@ -100,15 +122,24 @@ class Opening:
         self._answer: AnswerReader | bool | None = None
         """Once the login is through: whether there are no EOF packets, then what reads the answer."""
 
+    def logging_in(self, greeting: bytes) -> None:
+        """`greeting` was answered already."""
+        self._login = self._new_login()
+        self._login.receive(greeting[4:])
+
+    def asked(self, deprecate_eof: bool) -> None:
+        """The statement was sent already."""
+        self._answer = deprecate_eof
+
+    def _new_login(self) -> Login:
+        return Login(self._place.user, self._place.password, self._place.database)
+
     def feed(self, data: bytes) -> bool | None:
         """True: verified; False: a wrong answer; None: not yet. Raises ServerRefused, WireError, OSError."""
         if self._answer is not None:
             return self._on_answer(data)
         if self._login is None:
-            self._login = Login(self._place.user, self._place.password, self._place.database)
-        elif self._packets is None and data in self._seen.welcomes:
-            self._ask(self._seen.welcomes[data])
-            return None
+            self._login = self._new_login()
         self._on_login(data)
         return None
 
@@ -126,21 +157,16 @@ class Opening:
             if login.done:
                 if self._packets is None and len(self._seen.welcomes) < 8:
                     self._seen.welcomes[data] = login.deprecate_eof
-                self._ask(login.deprecate_eof)
+                self._login = self._packets = None
+                self._answer = login.deprecate_eof
+                os.write(self.fd, query(b"SELECT %d" % self.number))
                 return
         # a whole packet was answered: the next data is looked at anew; else this reader has a part of it
         self._packets = packets if packets.buffered_bytes else None
 
-    def _ask(self, deprecate_eof: bool) -> None:
-        self._login = self._packets = None
-        self._answer = deprecate_eof
-        os.write(self.fd, query(b"SELECT %d" % self.number))
-
     def _on_answer(self, data: bytes) -> bool | None:
         reader = self._answer
         if isinstance(reader, bool):
-            if data == self._seen.answer(self.number):
-                return True
             reader = self._answer = AnswerReader(deprecate_eof=reader)
             learn = True
         else:
@@ -167,40 +193,55 @@ class Opener:
         self._cells = self._board[first : first + CELLS]
         self._epoll = select.epoll()
         self._seen = Seen()
-        self._opening: dict[int, Opening] = {}
-        self._held = bytearray(1024)
-        """By descriptor, whether it is a verified connection's."""
+        self._replies: Replies | None = None
+        self._parsed: dict[int, Opening] = {}
+        self._greetings: dict[int, bytes] = {}
+        """What a connection in _LOGIN was greeted with, should the parser need it."""
+        self._eof: dict[int, bool] = {}
+        """Of a connection in _ASKED: whether there are no EOF packets."""
+        self._at = bytearray(1024)
+        """By descriptor."""
+        self._numbers = array("I", bytes(4 * 1024))
+        self._opening = 0
 
     def run(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.nice(NICE)
         gc.disable()  # there are no cycles here
         share = self._share
         began_s = time.monotonic()
         started = 0
         parent = os.getppid()
+        little = False
         while self._board[0] != DRAIN and os.getppid() == parent:
             if started < share.connections:
                 due = share.connections
                 if share.ramp_s:
                     due = min(due, int(share.connections * (time.monotonic() - began_s) / share.ramp_s) + 1)
-                while started < due and len(self._opening) < MAX_OPENING:
+                while started < due and self._opening < share.opening:
                     self._open(share.first + started)
                     started += 1
             busy = started < share.connections or self._opening
-            for fd, _ in self._epoll.poll(BUSY_POLL_S if busy else IDLE_POLL_S, 256):
+            if busy and little:
+                time.sleep(PAUSE_S)
+            events = self._epoll.poll(PAUSE_S if busy else IDLE_POLL_S, 1024)
+            for fd, _ in events:
                 self._on_event(fd)
+            little = len(events) < A_BATCH
         self._drain()
 
     def _drain(self) -> None:
-        for fd in [*(fd for fd, held in enumerate(self._held) if held), *self._opening]:
-            with contextlib.suppress(OSError):
-                os.write(fd, b"\x01\0\0\0\x01")
-            os.close(fd)
-            self._cells[HELD] = max(0, self._cells[HELD] - 1)
+        for fd, at in enumerate(self._at):
+            if at:
+                with contextlib.suppress(OSError):
+                    os.write(fd, b"\x01\0\0\0\x01")
+                os.close(fd)
+                if at == _HELD:
+                    self._cells[HELD] -= 1
 
     def _open(self, number: int) -> None:
         place = self._share.place
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             if place.host.startswith("127."):
                 sock.setsockopt(socket.SOL_IP, _BIND_ADDRESS_NO_PORT, 1)
@@ -213,40 +254,87 @@ class Opener:
             return
         fd = sock.detach()
         self._cells[OPENED] += 1
-        self._opening[fd] = Opening(fd, number, place, self._seen)
+        self._opening += 1
+        if fd >= len(self._at):
+            self._at.extend(bytes(fd + 1024 - len(self._at)))
+            self._numbers.frombytes(bytes(4 * (len(self._at) - len(self._numbers))))
+        self._at[fd] = _GREETED
+        self._numbers[fd] = number
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP)
 
     def _on_event(self, fd: int) -> None:
-        opening = self._opening.get(fd)
-        if opening is None:
-            self._lost(fd)
+        at = self._at[fd]
+        if at == _HELD:
+            self._close(fd, LOST)
+            self._cells[HELD] -= 1
             return
         try:
-            data = os.read(fd, 16384)
-            verdict = opening.feed(data) if data else None
+            data = os.read(fd, FIRST_READ_BYTES)
+            if not data:
+                raise ConnectionError
+            verdict = self._feed(fd, at, data)
         except BlockingIOError:
             return
         except (OSError, ServerRefused, WireError):
-            data, verdict = b"", None
-        if not data:
-            os.close(fd)
-            del self._opening[fd]
-            self._cells[REFUSED] += 1
-        elif verdict is not None:
-            del self._opening[fd]
-            if fd >= len(self._held):
-                self._held.extend(bytes(fd + 1024 - len(self._held)))
-            self._held[fd] = 1
+            self._opening -= 1
+            self._close(fd, REFUSED)
+            return
+        if verdict is not None:
+            self._opening -= 1
+            self._at[fd] = _HELD
             self._cells[HELD] += 1
             self._cells[VERIFIED if verdict else WRONG] += 1
 
-    def _lost(self, fd: int) -> None:
-        """A held connection spoke or ended, of its own."""
-        if self._held[fd]:
-            self._held[fd] = 0
-            os.close(fd)
-            self._cells[LOST] += 1
-            self._cells[HELD] -= 1
+    def _feed(self, fd: int, at: int, data: bytes) -> bool | None:
+        """As `Opening.feed`."""
+        number = self._numbers[fd]
+        if at == _GREETED:
+            if self._replies is None:
+                self._learn(data)
+            reply = self._replies.reply(data) if self._replies is not None else None
+            if reply is not None:
+                os.write(fd, reply)
+                self._greetings[fd] = data
+                self._at[fd] = _LOGIN
+                return None
+        elif at == _LOGIN:
+            eof = self._seen.welcomes.get(data)
+            if eof is not None:
+                os.write(fd, query(b"SELECT %d" % number))
+                del self._greetings[fd]
+                self._eof[fd] = eof
+                self._at[fd] = _ASKED
+                return None
+        elif at == _ASKED and data == self._seen.answer(number):
+            del self._eof[fd]
+            return True
+        return self._parse(fd, at, number, data)
+
+    def _learn(self, greeting: bytes) -> None:
+        with contextlib.suppress(ServerRefused, WireError, ValueError):
+            self._replies = Replies(self._share.place, greeting)
+
+    def _parse(self, fd: int, at: int, number: int, data: bytes) -> bool | None:
+        opening = self._parsed.get(fd)
+        if opening is None:
+            opening = self._parsed[fd] = Opening(fd, number, self._share.place, self._seen)
+            self._at[fd] = _PARSED
+            if at == _LOGIN:
+                opening.logging_in(self._greetings.pop(fd))
+            elif at == _ASKED:
+                opening.asked(self._eof.pop(fd))
+        verdict = opening.feed(data)
+        if verdict is not None:
+            del self._parsed[fd]
+        return verdict
+
+    def _close(self, fd: int, why: int) -> None:
+        """It was refused, or a held one spoke or ended of its own."""
+        self._at[fd] = _CLOSED
+        for kept in (self._parsed, self._greetings, self._eof):
+            kept.pop(fd, None)
+        os.close(fd)
+        self._cells[why] += 1
 
 
 _BIND_ADDRESS_NO_PORT: Final = 24

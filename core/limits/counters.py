@@ -62,6 +62,10 @@ class SharedCounters:
         """Takes back one claim."""
         self._cells[slot * self.workers + worker] -= 1
 
+    def note(self, slot: int, worker: int, value: int) -> None:
+        """Puts `value` into `worker`'s cell of a row that counts something else than claims."""
+        self._cells[slot * self.workers + worker] = value
+
     def clear_worker(self, worker: int) -> None:
         """Of the main process, once that worker is dead and before another takes its number."""
         for cell in range(worker, self.rows * self.workers, self.workers):

@@ -144,3 +144,15 @@ def test_overload(cluster: Cluster, tmp_path: Path) -> None:
     assert found["best_per_s"] > 0
     (connected,) = cluster.query_direct("main/-", "SHOW STATUS LIKE 'Threads_connected'")
     assert int(connected[1]) <= cluster.pool_size + 1  # this query's own
+
+
+def test_many_connections_are_opened_verified_and_held(cluster: Cluster, tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    many = ("--workers", "2", "--per-worker", "300", "--ramp", "0", "--hold", "1", "--live-qps", "50")
+    ran = bench(cluster, "connections", *many, "--json", str(out))
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    found = json.loads(out.read_text())
+    assert (found["verified"], found["held"]) == (600, 600)
+    assert found["wrong"] == found["refused"] == found["lost"] == found["live_wrong"] == 0
+    assert found["live_queries"] > 0
+    wait_for(lambda: cluster.view()["router"]["clients"] == 0, 10, "not all are counted out")

@@ -2,12 +2,22 @@
 
 from xml.etree import ElementTree
 
+import pytest
+
 from cli.bench.arguments import parse
 from cli.bench.connection import Place
 from cli.bench.connections_opener import Seen, Share
 from cli.bench.connections_panels import Latency, Sample, percentiles, phases, picture
 from cli.bench.connections_picture import svg
 from cli.bench.connections_png import png
+from cli.bench.connections_replies import Replies
+from cli.bench.protocol import Login, ServerRefused
+from core.config import User
+from router.accounts import Accounts
+from wire.constants import CACHING_SHA2_PASSWORD, NATIVE_PASSWORD
+from wire.greetings import Greetings
+from wire.login import LoginSettings
+from wire.packets import frame
 
 
 def samples() -> list[Sample]:
@@ -79,3 +89,21 @@ def test_source_addresses_differ_and_stay_on_the_loopback() -> None:
 def test_arguments() -> None:
     args = parse(["connections", "--workers", "63", "--per-worker", "16000", "--live-qps", "500"], None)
     assert (args.workers, args.per_worker, args.live_qps) == (63, 16000, 500.0)
+
+
+@pytest.mark.parametrize("plugin", [CACHING_SHA2_PASSWORD, NATIVE_PASSWORD])
+def test_replies_without_a_parser_are_those_of_the_parser(plugin: str) -> None:
+    place = Place("router", "127.0.0.1", 3306, "app", "secret", "shop")
+    decoys = Accounts([User("app", "secret", None, "shop")], b"decoys").decoys
+    greetings = Greetings(LoginSettings("9.7.0-Sluice", decoys, default_plugin=plugin, tls=True))
+    replies = Replies(place, greetings.packet(1, greetings.nonce()))
+    for number in range(2, 50):
+        greeting = greetings.packet(number, greetings.nonce())
+        by_parser = Login(place.user, place.password, place.database).receive(greeting[4:])
+        assert by_parser is not None
+        assert replies.reply(greeting) == frame(by_parser, 1)
+        assert replies.reply(greeting[:-1]) is None
+        assert replies.reply(greeting + b"\0") is None
+        assert replies.reply(greeting.replace(b"9.7.0", b"9.7.1")) is None
+    with pytest.raises((ServerRefused, ValueError)):
+        Replies(place, frame(b"\xff\x10\x04Too many connections"))
