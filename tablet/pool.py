@@ -69,6 +69,7 @@ class Pool:
         self.hold_limit = pool_plan.hold_limit(config.pool_size, config.reserved_share)
         self.held = 0
         self.used = 0
+        self._foreign = 0
         self.connections: set[Connection] = set()
         self.closer = Closer(loop, clock, admin)
         self._opener = Opener(
@@ -347,6 +348,16 @@ class Pool:
 
         self.closer.lost(connection, freed)
 
+    def take_places(self, count: int) -> None:
+        """Something else has `count` connections to this MySQL, which count as this tablet's until `give_places`."""
+        self.used += count
+        self._foreign += count
+
+    def give_places(self, count: int) -> None:
+        self._foreign -= count
+        for _ in range(count):
+            self._freed()
+
     def _freed(self) -> None:
         self.used -= 1
         if self._making_room:
@@ -398,8 +409,8 @@ class Pool:
 
     @property
     def in_use(self) -> int:
-        """Lent, and the admin lane's one."""
-        return len(self.connections) - self.idle + 1
+        """Lent, and the admin lane's one; those that something else has."""
+        return len(self.connections) - self.idle + self._foreign + 1
 
     def failed_over(self, serving: bool) -> None:
         """MySQL went (`serving` False: nobody need wait any longer) or came back."""
@@ -427,5 +438,5 @@ class Pool:
         for connection in list(self.connections):
             self.closer.close(connection)
         deadline_s = self._now() + timeout_s
-        while self.used and self._now() < deadline_s and self._admin.up:  # noqa: ASYNC110
+        while self.used > self._foreign and self._now() < deadline_s and self._admin.up:  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -19,6 +19,7 @@ from core.rpc.messages import DRAINING, NOT_SERVING, SERVING, STARTING
 from core.rpc.transport import Serving, flushed, make_context
 from tablet.admin import AdminLane, ServerInfo
 from tablet.execution import Execution
+from tablet.leftover import Leftover
 from tablet.registration import Registration, record
 from tablet.serving import Service
 
@@ -70,6 +71,9 @@ class TabletProcess:
             identity.keyspace,
             identity.shard,
             self._admin,
+        )
+        self._leftover = Leftover(
+            asyncio.get_running_loop(), self._admin, self._execution.pool, self._execution.epochs
         )
         self._service = Service(
             clock, self._execution, identity.alias, identity.keyspace, identity.shard, STARTING
@@ -129,6 +133,12 @@ class TabletProcess:
             self._stop.set()
             return
         log.info("MySQL %s is up, max_connections %d", info.version, info.max_connections)
+        if self._service.state == STARTING:
+            self._leftover.find(lambda: self._serve(info))
+        else:
+            self._serve(info)
+
+    def _serve(self, info: ServerInfo) -> None:
         execution = self._execution
         execution.base_collation = info.collation
         execution.programs.forget(mariadb=info.flavour == "mariadb")
