@@ -13,10 +13,11 @@ from router import prepared
 from router.session import Session
 from router.statements import ignore_space, initial_charset_settings
 from router.statements.kill import kill
+from router.tracking import of_use
 from router.variables.reading import is_mariadb
 from wire import commands as wire_commands
 from wire import constants as c
-from wire.answers import SessionChanges, eof_packet, ok_packet
+from wire.answers import eof_packet, ok_packet
 from wire.columns import parse_column
 from wire.errors import CommandError, WireError
 from wire.login import Authenticated
@@ -80,7 +81,7 @@ def _quit(session: Session, payload: bytes) -> None:
 
 def _init_db(session: Session, payload: bytes) -> None:
     session.use(wire_commands.parse_init_db(payload))
-    session.ok(changes=SessionChanges(schema=session.database_name()))
+    session.ok(changes=of_use(session))
 
 
 def _ping(session: Session, payload: bytes) -> None:

@@ -30,8 +30,11 @@ from wire.constants import (
     CLIENT_DEPRECATE_EOF,
     CLIENT_FOUND_ROWS,
     CLIENT_MULTI_STATEMENTS,
+    MARIADB_STATUS_ANSI_QUOTES,
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
+    SERVER_STATUS_IN_TRANS_READONLY,
+    SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
 from wire.packets import last_payload, read_lenenc_int
 
@@ -185,7 +188,13 @@ class Session:
     def status(self) -> int:
         """MySQL's status flags of this session, for packets that the router makes."""
         status = SERVER_STATUS_AUTOCOMMIT if self.autocommit else 0
-        return status | SERVER_STATUS_IN_TRANS if self.tx is not None and not self.implicit else status
+        if self.dialect is not Dialect.DEFAULT:
+            status |= dialect_status(self)
+        if self.tx is not None and not self.implicit:
+            status |= SERVER_STATUS_IN_TRANS
+            if self.tx.read_only:
+                status |= SERVER_STATUS_IN_TRANS_READONLY
+        return status
 
     @property
     def caps(self) -> int:
@@ -483,7 +492,7 @@ class Session:
             self.next_transaction = None
         if self.tx is None:
             self.worker.transactions += 1
-        self.tx = Transaction(statements)
+        self.tx = Transaction(statements, read_only=begins_read_only(self, statements))
         return self.tx
 
     def transaction_ended_on(self, link: Link, *, failed: bool) -> None:
@@ -696,6 +705,26 @@ class Session:
         self.named = None
         if self.rules:
             self.leave_limits()
+
+
+def dialect_status(session: Session) -> int:
+    """What a server says of sql_mode in its status flags: by the first, clients choose how to escape strings."""
+    dialect = session.dialect
+    status = 0 if dialect.backslash_escapes else SERVER_STATUS_NO_BACKSLASH_ESCAPES
+    return status | MARIADB_STATUS_ANSI_QUOTES if dialect.ansi_quotes and is_mariadb(session) else status
+
+
+def begins_read_only(session: Session, statements: Sequence[str]) -> bool:
+    """Whether a transaction that these statements open may not write."""
+    for one in reversed(statements):
+        if one.endswith("READ ONLY"):
+            return True
+        if one.endswith("READ WRITE"):
+            return False
+    settings = session.settings
+    if settings is None:
+        return False
+    return settings.get("transaction_read_only") == "1" or settings.get("tx_read_only") == "1"
 
 
 def transcode(sql: bytes, codec: str) -> bytes:

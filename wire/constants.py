@@ -134,6 +134,7 @@ SERVER_STATUS_METADATA_CHANGED: Final = 1 << 10
 SERVER_QUERY_WAS_SLOW: Final = 1 << 11
 SERVER_PS_OUT_PARAMS: Final = 1 << 12
 SERVER_STATUS_IN_TRANS_READONLY: Final = 1 << 13
+MARIADB_STATUS_ANSI_QUOTES: Final = 1 << 15
 SERVER_SESSION_STATE_CHANGED: Final = 1 << 14
 
 # --- first bytes of answers -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ Two ways, by what is left behind (`Planned.reserve`):
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from time import time
 from typing import Final
 
@@ -22,6 +23,7 @@ from router.session import Session
 from router.sql.lex import VARIABLE, lex
 from router.sql.normalise import normalise
 from router.statements.result import rows_of
+from router.tracking import with_temporary_tables
 from router.variables.literals import cell_literal
 
 PINS: Final = frozenset(
@@ -174,6 +176,8 @@ async def run_pinned(
             reserved.note(text, time())
     finally:
         session.release_unpinned(link)
+    if answer.info & m.I_OK and not answer.failed:
+        answer = replace(answer, data=with_temporary_tables(session, text, answer.data))
     reply_whole(session, answer)
 
 

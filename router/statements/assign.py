@@ -17,6 +17,7 @@ from router.statements.assignments import (
     UserVariable,
 )
 from router.statements.judge import Changes, boolean, is_default, settle, take, text_of, wrong
+from router.tracking import SCHEMA, STATE_CHANGE, SYSTEM_VARIABLES
 from router.variables import charsets
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets
@@ -166,6 +167,11 @@ def _router(session: Session, scope: str, name: str, literal: bytes, changes: Ch
         _completion(session, literal)
     elif name == "transaction_mode":
         _transaction_mode(session, literal)
+    elif name in (SCHEMA, STATE_CHANGE):
+        wanted = None if literal == _DEFAULT else "1" if boolean(name, literal) else "0"
+        _keep(session, name, wanted)
+    elif name == SYSTEM_VARIABLES:
+        _tracked_variables(session, literal, changes)
     elif name in ("transaction_isolation", "tx_isolation"):
         _isolation_variable(session, scope, literal, changes)
     elif name in ("transaction_read_only", "tx_read_only"):
@@ -202,6 +208,34 @@ def _transaction_mode(session: Session, literal: bytes) -> None:
     if mode not in ("single", "multi"):
         raise wrong("transaction_mode", literal)
     _keep(session, "transaction_mode", mode)
+
+
+def _tracked_variables(session: Session, literal: bytes, changes: Changes) -> None:
+    """MySQL warns of names that it does not know and keeps the text; MariaDB refuses them and sorts the others."""
+    if literal == _DEFAULT:
+        _keep(session, SYSTEM_VARIABLES, None)
+        return
+    found = lit.parsed(literal)
+    mariadb = is_mariadb(session)
+    if found is None and not mariadb:
+        _keep(session, SYSTEM_VARIABLES, "NULL")
+        return
+    if found is None:
+        raise wrong(SYSTEM_VARIABLES, literal)
+    if not isinstance(found, str):
+        raise fail("WRONG_TYPE_FOR_VAR", name=SYSTEM_VARIABLES)
+    names = [name.strip() for name in found.split(",") if name.strip()]
+    if names == ["*"] or (mariadb and "*" in names):
+        _keep(session, SYSTEM_VARIABLES, "'*'")
+        return
+    for name in names:
+        if name.lower() not in (session.worker.server.get("variables") or {}):
+            if mariadb:
+                raise fail("UNKNOWN_SYSTEM_VARIABLE", name=name)
+            warning = f"{name} is not a valid system variable and will be ignored."
+            changes.warnings.append(("Warning", 1231, warning))
+    text = ",".join(sorted({name.lower() for name in names})) if mariadb else found
+    _keep(session, SYSTEM_VARIABLES, lit.value_literal(text).decode())
 
 
 def _isolation_variable(session: Session, scope: str, literal: bytes, changes: Changes) -> None:

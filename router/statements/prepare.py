@@ -15,6 +15,7 @@ from router.sql.normalise import normalise, split_statements
 from router.statements import evaluate
 from router.statements.passing import one_shard
 from router.statements.words import BIND, VARIABLE, WORD, Words
+from router.tracking import of_state
 from router.variables.literals import parsed
 
 MAX_NAMED: Final = 1000
@@ -46,7 +47,7 @@ def prepare(session: Session, kind: Kind, sql: bytes) -> None:
         raise fail("TOO_MANY_STATEMENTS", limit=MAX_NAMED)
     held[name] = text
     session.named = held
-    session.ok(info=b"Statement prepared")
+    session.ok(info=b"Statement prepared", changes=of_state(session))
 
 
 def execute(session: Session, kind: Kind, sql: bytes) -> None:
@@ -90,7 +91,7 @@ def deallocate(session: Session, kind: Kind, sql: bytes) -> None:
         raise fail("UNKNOWN_STATEMENT", id=name, command="DEALLOCATE PREPARE")
     held.pop(_HISTORY + name.lower(), None)
     session.named = held or None
-    session.ok()
+    session.ok(changes=of_state(session))
 
 
 def bound(session: Session, text: bytes, values: list[bytes]) -> bytes:

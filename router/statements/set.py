@@ -8,14 +8,26 @@ Invariants:
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from router.plan.plans import Kind
 from router.session import Session
 from router.sql.dialect import Dialect
 from router.statements import assign, evaluate, judge
-from router.statements.assignments import Assignment, SystemVariable, UserVariable, parse
+from router.statements.assignments import (
+    Assignment,
+    SystemVariable,
+    TransactionCharacteristics,
+    UserVariable,
+    parse,
+)
 from router.statements.words import Words
-from router.tracking import Tracked, changes_since, tracked
+from router.tracking import of_set
+from router.variables.reading import is_mariadb
+
+_FOR_NEXT_TRANSACTION: Final = frozenset(
+    ("transaction_isolation", "transaction_read_only", "tx_isolation", "tx_read_only")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +57,41 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
     del kind
     words = Words(sql, session.dialect)
     assignments = parse(words)
-    was = tracked(session)
+    names = _named(session, assignments)
     values = [_constant(session, words, one) for one in assignments]
     if None in values:
-        session.start(_compute(session, words, assignments, values, was))
+        session.start(_compute(session, words, assignments, values, names))
         return
     before = Snapshot.of(session)
     changes = _assign(session, assignments, values, before)
     if changes.ask or _commits(session, changes):
-        session.start(_finish(session, changes, before, was))
+        session.start(_finish(session, changes, before, names))
         return
-    _done(session, changes, was)
+    _done(session, changes, names)
+
+
+def _named(session: Session, assignments: list[Assignment]) -> list[str]:
+    """What of the session the SET is about, as `router.tracking` names it."""
+    names = []
+    isolation, read_only = (
+        ("tx_isolation", "tx_read_only")
+        if is_mariadb(session)
+        else ("transaction_isolation", "transaction_read_only")
+    )
+    for one in assignments:
+        if isinstance(one, UserVariable):
+            names.append("@")
+        elif isinstance(one, SystemVariable):
+            if one.scope or one.name not in _FOR_NEXT_TRANSACTION:
+                names.append(one.name)
+        elif isinstance(one, TransactionCharacteristics):
+            if one.scope and one.isolation:
+                names.append(isolation)
+            if one.scope and one.read_only is not None:
+                names.append(read_only)
+        else:
+            names.append("NAMES")
+    return names
 
 
 def _constant(session: Session, words: Words, one: Assignment) -> bytes | None:
@@ -91,7 +127,7 @@ async def _compute(
     words: Words,
     assignments: list[Assignment],
     values: list[bytes | None],
-    was: Tracked,
+    names: list[str],
 ) -> None:
     for at, one in enumerate(assignments):
         if values[at] is None:
@@ -99,10 +135,10 @@ async def _compute(
             system = isinstance(one, SystemVariable)
             values[at] = await evaluate.computed(session, words, one.start, one.end, system=system)
     before = Snapshot.of(session)
-    await _finish(session, _assign(session, assignments, values, before), before, was)
+    await _finish(session, _assign(session, assignments, values, before), before, names)
 
 
-async def _finish(session: Session, changes: judge.Changes, before: Snapshot, was: Tracked) -> None:
+async def _finish(session: Session, changes: judge.Changes, before: Snapshot, names: list[str]) -> None:
     try:
         await judge.verify(session, changes)
         if _commits(session, changes):
@@ -110,15 +146,15 @@ async def _finish(session: Session, changes: judge.Changes, before: Snapshot, wa
     except BaseException:
         before.restore(session)
         raise
-    _done(session, changes, was)
+    _done(session, changes, names)
 
 
-def _done(session: Session, changes: judge.Changes, was: Tracked) -> None:
+def _done(session: Session, changes: judge.Changes, names: list[str]) -> None:
     if changes.autocommit is not None:
         session.autocommit = changes.autocommit
     if changes.warnings:
         session.warnings = list(changes.warnings)
-    session.ok(warnings=len(changes.warnings), changes=changes_since(session, was))
+    session.ok(warnings=len(changes.warnings), changes=of_set(session, names))
 
 
 __all__ = ["Snapshot", "run"]

@@ -89,8 +89,7 @@ def begin(session: Session, kind: Kind, sql: bytes) -> None:
 
 def _open(session: Session, text: str) -> None:
     session.transaction_over()
-    tx = session.open_transaction(begin=[text])
-    tx.read_only = "READ ONLY" in text
+    session.open_transaction(begin=[text])
 
 
 async def _begin(session: Session, text: str, snapshot: bool) -> None:

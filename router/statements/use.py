@@ -6,7 +6,7 @@ from typing import Final
 from router.plan.plans import Kind
 from router.session import Session
 from router.statements.words import unwrapped
-from wire.answers import SessionChanges
+from router.tracking import of_use
 
 _NAME: Final = re.compile(
     rb"\s*(?:/\*.*?\*/\s*)*USE\s*(?:`((?:[^`]|``)+)`|([^\s`;'\"]+))[\s;]*\Z", re.I | re.DOTALL
@@ -32,4 +32,4 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
 
         raise Words(sql, session.dialect).error()
     session.use(name)
-    session.ok(changes=SessionChanges(schema=session.database_name()))
+    session.ok(changes=of_use(session))

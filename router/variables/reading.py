@@ -73,6 +73,8 @@ def is_mariadb(session: "Session") -> bool:
 
 def default_text(session: "Session", name: str) -> str | None:
     """The default of a variable as SHOW VARIABLES prints it, if every server that is known has the same."""
+    if name == "session_track_state_change":
+        return "OFF"  # tablets have it on, for themselves
     own: Mapping[str, str] = session.worker.server.get("variables") or {}
     text = own.get(name)
     view = session.worker.view

@@ -42,10 +42,7 @@ SETTING: Final = Rule(Class.SETTING)
 
 _REPLICATION: Final = "It changes what is written to the binary log or how replication reads it."
 _CONNECTION: Final = "It is about the connection between client and server, which here is the router's."
-_TRACKER: Final = (
-    "A client that tracks its session is told of its default database and of the variables of MySQL's default list,"
-    " no more and no less: the servers' trackers watch the connections that sessions share."
-)
+_TRACKER: Final = "The servers' trackers see the connections that sessions share, and the router does not."
 _ONE_CONNECTION: Final = "What it collects stays on one connection to MySQL, and statements use many."
 _PRIVILEGED: Final = "It needs rights on the server that belong to the cluster's operator."
 _GALERA: Final = "It changes how the server replicates."
@@ -66,6 +63,9 @@ _ROUTER: Final = {
     "character_set_connection": "A setting, by collation_connection.",
     "character_set_results": "A setting.",
     "collation_connection": "A setting.",
+    "session_track_schema": "The router tells a client that tracks its session of each USE.",
+    "session_track_state_change": "The router tells of changed variables, database, PREPARE and temporary tables.",
+    "session_track_system_variables": "The router tells of the listed variables that a SET names.",
     "sql_mode": "A setting; ANSI_QUOTES and NO_BACKSLASH_ESCAPES also change how the router reads statements.",
     "sql_select_limit": "A setting; results merged from several shards are cut by the router.",
 }
@@ -78,9 +78,6 @@ _IGNORED: Final = {
     **dict.fromkeys(
         (
             "session_track_gtids",
-            "session_track_schema",
-            "session_track_state_change",
-            "session_track_system_variables",
             "session_track_transaction_info",
         ),
         _TRACKER,

@@ -7,7 +7,6 @@ import pytest
 from pymysql.constants import CLIENT, COMMAND
 
 from tests.kit.cluster import Cluster
-from wire.answers import SessionChanges, parse_ok
 from wire.constants import COM_RESET_CONNECTION
 
 pytestmark = pytest.mark.e2e
@@ -17,44 +16,6 @@ SESSION_TRACK = 1 << 23
 
 def connect(kwargs: dict[str, Any], flags: int) -> "pymysql.Connection[Any]":
     return pymysql.connect(**kwargs, autocommit=True, charset="utf8mb4", client_flag=flags)
-
-
-def changes(cnx: "pymysql.Connection[Any]", sql: str) -> SessionChanges | None:
-    cnx._execute_command(COMMAND.COM_QUERY, sql)
-    return parse_ok(cnx._read_packet().get_all_data(), True).session_changes
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "USE main",
-        "USE information_schema",
-        "SET autocommit = 0",
-        "SET NAMES latin1",
-        "SET time_zone = '+03:00'",
-        "SET @x = 1",
-        "SET sql_mode = ''",
-        "SET character_set_results = NULL",
-        "DO 1",
-    ],
-)
-def test_session_tracking(cluster: Cluster, sql: str) -> None:
-    told = []
-    for kwargs in (cluster.connect_kwargs(database="main"), cluster.direct_tcp("main/-")):
-        with connect(kwargs, SESSION_TRACK) as cnx:
-            found = changes(cnx, sql) or SessionChanges()
-            told.append((found.schema, dict(found.system_variables)))
-    through, direct = told
-    assert through[0] == direct[0]
-    assert {name: direct[1][name] for name in through[1]} == through[1]
-    known = {
-        "autocommit",
-        "time_zone",
-        "character_set_client",
-        "character_set_connection",
-        "character_set_results",
-    }
-    assert set(direct[1]) & known <= set(through[1])
 
 
 def test_nothing_is_told_to_others(cluster: Cluster) -> None:
