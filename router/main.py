@@ -27,6 +27,7 @@ from core.rpc.messages import Record
 from core.rpc.transport import Serving, make_context
 from router.admission import CONNECTIONS_SLOT
 from router.boot import Boot, column
+from router.drained import Drained
 from router.metrics import prometheus
 from router.snapshot import Topology
 from router.succession import Succession
@@ -98,8 +99,8 @@ class RouterMain:
                 "/debug/cluster": lambda _: Response.json(self.describe()),
             }
         )
-        self.drained: dict[str, Any] | None = None
-        """An operator drains this router: what the workers were told, for those to come."""
+        self.drained = Drained(config, boot.router)
+        """What the workers were told, for those to come."""
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._next_ask = 0
         self.store: Store | None = None
@@ -187,7 +188,7 @@ class RouterMain:
 
     @property
     def state(self) -> str:
-        if self.stopping or self.drained is not None:
+        if self.stopping or self.drained.order is not None:
             return m.DRAINING
         ready = [w for w in self.workers.values() if w.state == m.SERVING]
         return m.SERVING if len(ready) == len(self.workers) else m.STARTING if not ready else m.SERVING
@@ -279,8 +280,8 @@ class RouterMain:
             worker = next((w for w in self.processes() if w.pid == record[2]), None)
             if worker is not None:
                 worker.identity = identity
-                if self.drained is not None:
-                    self.loop.create_task(self.ask(identity, "drain", self.drained))
+                if self.drained.order is not None:
+                    self.loop.create_task(self.ask(identity, "drain", self.drained.order))
                 if self.topology.snapshot is not None:
                     self.serving.send(identity, (m.SNAPSHOT, self.topology.version, self.topology.snapshot))
         elif kind == m.REPORT:
@@ -292,8 +293,10 @@ class RouterMain:
             if asked is not None and not asked.done():
                 asked.set_result(record[2])
         elif kind == m.ASK:
-            if record[2] in ("drain", "undrain"):
-                self.drained = record[3] if record[2] == "drain" else None
+            if record[2] == "drain":
+                self.drained.begin(record[3])
+            elif record[2] == "undrain":
+                self.drained.end()
             self.loop.create_task(self._relay(identity, record[1], record[2], record[3]))
 
     def _on_unreachable(self, identity: bytes) -> None:
@@ -366,8 +369,10 @@ class RouterMain:
         }
 
     def _healthz(self) -> Response:
-        serving = self.state == m.SERVING and self.topology.snapshot is not None and self._all_know()
-        return Response.text("ok\n" if serving else f"{self.state}\n", 200 if serving else 503)
+        ready = self.topology.snapshot is not None and self._all_know()
+        if ready and self.state == m.SERVING:
+            return Response.text("ok\n", 200)
+        return Response.text(f"{self.state if ready or self.stopping else m.STARTING}\n", 503)
 
     def _all_know(self) -> bool:
         return all(w.report.get("view", 0) > 0 for w in self.workers.values() if w.pid)

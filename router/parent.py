@@ -61,9 +61,9 @@ class Parent:
             if asked is not None and not asked.done():
                 asked.set_result(record[2])
         elif kind == m.ASK:
-            worker.spawn(self._answer(record[1], record[2], record[3]))
+            self._answer(record[1], record[2], record[3])
 
-    async def _answer(self, request: int, what: str, values: dict[str, Any]) -> None:
+    def _answer(self, request: int, what: str, values: dict[str, Any]) -> None:
         worker = self._worker
         answer: dict[str, Any] = {}
         if what == "kill":

@@ -48,7 +48,7 @@ class Succession:
 
     def begin(self) -> None:
         """Restarts all workers; nothing where that is under way."""
-        if self._main.drained is not None:
+        if self._main.drained.order is not None:
             self.state, self.why = FAILED, "the router is drained: clusterctl drain --undo first"
             self.runs += 1
         elif self._task is None and not self._main.stopping:

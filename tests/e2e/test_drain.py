@@ -83,6 +83,12 @@ def test_drain(cluster: Cluster) -> None:
         wait_for(
             lambda: cluster.view()["workers"][0]["state"] == "DRAINING", 10, "the new one lets clients in"
         )
+        router = cluster.kill("router")
+        wait_for(lambda: cluster.restarted("router", 0, router), 30, "the router does not come back")
+        wait_for(
+            lambda: all(w["state"] == "DRAINING" for w in cluster.view()["workers"]), 10, "it has forgotten"
+        )
+        assert told(cluster.connect) == 1053
     finally:
         undone = clusterctl(cluster, "drain", "--undo")
         thread.join(60)
