@@ -1,5 +1,6 @@
 """Fixtures of real servers. What they start ends with the test or the session, whatever happens."""
 
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from cli.local import EtcdServer, Flavour
 from tests.kit.cluster import Cluster
 from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Templates
+
+
+def pytest_configure() -> None:
+    """Servers that the tests start can be interrupted, also where the tests are a shell's background job."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook

@@ -108,6 +108,17 @@ def test_options(flavour: Flavour, tmp_path: Path) -> None:
     assert ("--mysqlx=OFF" in argv) == (flavour == "mysql")
 
 
+@pytest.mark.parametrize(("used", "native"), [("1000", True), ("60000", False), ("", True)])
+def test_native_aio_where_the_kernel_has_it(
+    used: str, native: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aio-nr").write_text(f"{used}\n")
+    (tmp_path / "aio-max-nr").write_text("65536\n")
+    monkeypatch.setattr("cli.local.mysql._KERNEL", tmp_path)
+    argv = start_argv(MysqlServer(MysqldBinary(Path("mysqld"), "mysql", "9.7"), tmp_path, 1, 20, 512 * MIB))
+    assert ("--innodb-use-native-aio=OFF" not in argv) == native
+
+
 def test_etcd_syncs_unless_told_otherwise(tmp_path: Path) -> None:
     server = EtcdServer(Path("/usr/bin/etcd"), tmp_path / "etcd", 12379, 12380)
     assert "--unsafe-no-fsync" not in etcd_argv(server)
