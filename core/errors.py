@@ -100,6 +100,14 @@ _ROWS: Final = (
         "SHOW PROCESSLIST lists the connection ids.",
     ),
     ErrorCode(
+        "COLUMN_COUNT",
+        1136,
+        "21S01",
+        False,
+        "Column count doesn't match value count at row {row}",
+        "Give each row one value for each column.",
+    ),
+    ErrorCode(
         "UNKNOWN_ERROR", 1105, "HY000", False, "{message}", "An internal error; see the process's log."
     ),
     ErrorCode(

@@ -7,6 +7,8 @@ from core.rpc import messages as m
 from router import statements
 from router.execute.finish import Finisher
 from router.execute.insert import InsertRunner
+from router.execute.last_insert_id import last_insert_id_several
+from router.execute.owned import OwnedDmlRunner, OwnedInsertRunner
 from router.execute.reserve import ReserveRunner
 from router.execute.route import RouteRunner, chooser_one
 from router.execute.several import SeveralShards
@@ -26,6 +28,7 @@ from router.plan.plans import (
     SessionPlan,
     SubstitutePlan,
 )
+from router.plan.purity import LAST_INSERT_ID
 from router.prepared import bound_text
 from router.session import Runner, Session
 from router.view import SYSTEM_SCHEMAS, ClusterView
@@ -74,27 +77,33 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
     plan = planned.plan
     if planned.reserve and isinstance(plan, SelectPlan | DmlPlan):
         flags = m.F_WRITE if isinstance(plan, DmlPlan) or plan.writes or plan.locking else 0
-        return ReserveRunner(chooser_one(plan.chooser, view, shard), flags, plan.tables, planned.reserve)
+        several = None
+        if planned.reserve == LAST_INSERT_ID and not _is_single(plan.chooser):
+            several = last_insert_id_several(plan, view)
+        choose = chooser_one(plan.chooser, view, shard)
+        return ReserveRunner(choose, flags, plan.tables, planned.reserve, several)
     if isinstance(plan, SelectPlan):
         flags = m.F_CONSOLIDATE if plan.consolidate and not plan.locking else 0
         if plan.locking or plan.writes:
             flags |= m.F_WRITE
         one = chooser_one(plan.chooser, view, shard)
-        several = _spread if _is_single(plan.chooser) else SeveralShards(plan, view)
+        several_shards = _spread if _is_single(plan.chooser) else SeveralShards(plan, view)
         return RouteRunner(
             one,
             flags,
             None if plan.writes else plan.tables,
-            several,
+            several_shards,
             keyspace if keyspace in SYSTEM_SCHEMAS else "",
         )
     if isinstance(plan, FinishPlan):
         return Finisher(plan.finish, plan.refusal, view)
+    if isinstance(plan, DmlPlan) and plan.owned and not shard:
+        return OwnedDmlRunner(plan, view)
     if isinstance(plan, DmlPlan):
         write_several = _spread if _is_single(plan.chooser) else WriteSeveral(plan, view)
         return RouteRunner(chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, write_several)
     if isinstance(plan, InsertPlan):
-        return InsertRunner(plan, view)
+        return OwnedInsertRunner(plan, view) if plan.owned else InsertRunner(plan, view)
     if isinstance(plan, DdlPlan):
         return DdlRunner(plan, view, shard if plan.keyspace == keyspace else "")
     if isinstance(plan, SessionPlan):

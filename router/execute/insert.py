@@ -48,13 +48,25 @@ class InsertRunner:
         session.start(write_on(session, self._grouped(links, texts, literals), plan.tables))
 
     async def _with_ids(self, session: Session, literals: Sequence[bytes]) -> None:
+        links, spots, first = await self._placed(session, literals)
+        texts = [
+            render(row.text, literals, (spot,)) for row, spot in zip(self._plan.rows, spots, strict=True)
+        ]
+        work = self._grouped(links, texts, literals)
+        await write_on(session, work, self._plan.tables, insert_id=first)
+
+    async def _placed(
+        self, session: Session, literals: Sequence[bytes]
+    ) -> tuple[list[Link], list[bytes], int]:
+        """Each row's shard, the text of its auto_increment column, and the first id that was generated."""
         plan = self._plan
-        assert plan.sequence is not None
-        wanting = [_wants_id(row, literals) for row in plan.rows]
-        first = await session.worker.sequences.take(*plan.sequence, sum(wanting))
+        wanting = [plan.sequence is not None and _wants_id(row, literals) for row in plan.rows]
+        first = 0
+        if plan.sequence is not None and any(wanting):
+            first = await session.worker.sequences.take(*plan.sequence, sum(wanting))
         number = first
         links: list[Link] = []
-        texts: list[bytes] = []
+        spots: list[bytes] = []
         for row, wants in zip(plan.rows, wanting, strict=True):
             generated = None
             spot = _given(row, literals)
@@ -63,9 +75,22 @@ class InsertRunner:
                 spot = b"%d" % number
                 number += 1
             links.append(self._link(row, literals, generated if plan.sequence_fills_vindex else None))
+            spots.append(spot)
+        return links, spots, first
+
+    async def work(
+        self, session: Session, literals: Sequence[bytes]
+    ) -> tuple[list[tuple[Link, bytes]], list[tuple[Link, dict[str, bytes]]], int]:
+        """For a table that owns lookup vindexes: a statement a shard, each row's shard and values by column (empty
+        where a value is not known before it is written), and the first id that was generated. Raises SluiceError."""
+        plan = self._plan
+        links, spots, first = await self._placed(session, literals)
+        texts: list[bytes] = []
+        values: list[tuple[Link, dict[str, bytes]]] = []
+        for row, link, spot in zip(plan.rows, links, spots, strict=True):
             texts.append(render(row.text, literals, (spot,)))
-        work = self._grouped(links, texts, literals)
-        await write_on(session, work, plan.tables, insert_id=first)
+            values.append((link, {name: render(one, literals, (spot,)) for name, one in row.items}))
+        return self._grouped(links, texts, literals), values, first
 
     def _link(self, row: InsertRow, literals: Sequence[bytes], generated: int | None) -> Link:
         if self._vindex is None:

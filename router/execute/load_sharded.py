@@ -337,6 +337,8 @@ def _check(load: LoadStatement, table: Table) -> None:
     reason = table.unsupported_write_reason()
     if reason is not None:
         raise not_supported(*reason)
+    if table.owned():
+        raise _refused("that owns a lookup vindex", "INSERT the rows.")
     if load.unread:
         raise _refused(f"with {load.unread}", "Leave that clause out.")
     if load.xml:

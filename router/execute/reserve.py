@@ -33,11 +33,19 @@ _ONLY_ASKS: Final = frozenset(("RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOC
 
 
 class ReserveRunner:
-    """Runs a statement whose plan says `reserve`; on one shard only."""
+    """Runs a statement whose plan says `reserve` on one shard; on several only where `several` can."""
 
-    __slots__ = ("_choose", "_flags", "_reason", "_tables")
+    __slots__ = ("_choose", "_flags", "_reason", "_several", "_tables")
 
-    def __init__(self, choose: Choose, flags: int, tables: tuple[str, ...] | None, reason: str) -> None:
+    def __init__(
+        self,
+        choose: Choose,
+        flags: int,
+        tables: tuple[str, ...] | None,
+        reason: str,
+        several: Callable[[Session, bytes, Sequence[bytes], bytes | None], bool] | None = None,
+    ) -> None:
+        self._several = several
         self._choose = choose
         self._flags = flags
         self._tables = tables
@@ -46,6 +54,8 @@ class ReserveRunner:
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         link = self._choose(literals)
         if link is None:
+            if self._several is not None and self._several(session, sql, literals, params):
+                return
             raise not_supported(
                 f"{self._reason} over several shards", "Select one shard first: USE keyspace:-80."
             )

@@ -133,6 +133,54 @@ class Scatter:
                 link.abandon(self.requests[index])
 
 
+class MergedText:
+    """A merge for one statement: the `text` for each shard, and what puts the answers together."""
+
+    __slots__ = ("_client", "_limit", "_links", "_offset", "_plan", "_session", "text")
+
+    def __init__(
+        self,
+        plan: SelectPlan,
+        session: Session,
+        links: Sequence[Link],
+        sql: bytes,
+        literals: Sequence[bytes],
+        params: bytes | None,
+    ) -> None:
+        self.text = bound_text(sql, literals) if params is not None else sql
+        self._plan = plan
+        self._session = session
+        self._links = links
+        limit = offset = None
+        if plan.merge is not None:
+            limit = number_of(plan.merge.limit, literals)
+            offset = number_of(plan.merge.offset, literals)
+            if plan.sql is not None:
+                self.text = render(plan.sql, literals, (b"%d" % ((limit or 0) + (offset or 0)),))
+        if plan.merge is None or plan.merge.limit is None:
+            # what sql_select_limit lets through is a limit of the whole answer, not of each shard's
+            limit = _number(session, "sql_select_limit", 0) or None
+        self._limit, self._offset = limit, offset
+        self._client = ClientFlavour(
+            deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
+            binary=params is not None or session.binary,
+            status=session.status,
+            div_precision_increment=_number(session, "div_precision_increment", 4),
+        )
+
+    def run(self) -> MergeRun:
+        worker = self._session.worker
+        return MergeRun(
+            self._plan.merge,
+            len(self._links),
+            self._client,
+            worker.boot.config.router.max_memory_rows,
+            limit=self._limit,
+            offset=self._offset,
+            enum_weights=worker.server.get("flavour") != "mariadb",
+        )
+
+
 class SeveralShards:
     """Runs a SelectPlan whose chooser names more than one shard."""
 
@@ -153,32 +201,8 @@ class SeveralShards:
         if plan.refusal is not None:
             refuse(session, plan, links[0], sql, literals, params)
             return
-        text = bound_text(sql, literals) if params is not None else sql
-        limit = offset = None
-        if plan.merge is not None:
-            limit = number_of(plan.merge.limit, literals)
-            offset = number_of(plan.merge.offset, literals)
-            if plan.sql is not None:
-                text = render(plan.sql, literals, (b"%d" % ((limit or 0) + (offset or 0)),))
-        client = ClientFlavour(
-            deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
-            binary=params is not None or session.binary,
-            status=session.status,
-            div_precision_increment=_number(session, "div_precision_increment", 4),
-        )
-        if plan.merge is None or plan.merge.limit is None:
-            # what sql_select_limit lets through is a limit of the whole answer, not of each shard's
-            limit = _number(session, "sql_select_limit", 0) or None
-        run = MergeRun(
-            plan.merge,
-            len(links),
-            client,
-            session.worker.boot.config.router.max_memory_rows,
-            limit=limit,
-            offset=offset,
-            enum_weights=session.worker.server.get("flavour") != "mariadb",
-        )
-        session.start(self._run(session, run, links, text))
+        merged = MergedText(plan, session, links, sql, literals, params)
+        session.start(self._run(session, merged.run(), links, merged.text))
 
     async def _run(self, session: Session, run: MergeRun, links: Sequence[Link], text: bytes) -> None:
         flags = self._flags

@@ -32,19 +32,23 @@ def anchor_block(block: Block, sources: list[Source]) -> None:
     anchor = block.anchor = sharded[0]
     block.vindex = anchor.vindex
     block.values = values_of(anchor, block.known)
+    others: list[Source] = []
     for source in sharded[1:]:
         if colocated(source, anchor, block.known):
             values = values_of(source, block.known)
             if values is not None and (block.values is None or len(values) < len(block.values)):
                 block.values = values
         else:
-            part = Block(False, values_of(source, block.known), source.vindex, anchor=source)
-            combine(
-                block,
-                part,
-                f"a join of {anchor.alias} and {source.alias} that is not by their sharding columns",
-                "Join them by their sharding columns, or give both the same value of it.",
-            )
+            others.append(source)
+    # last: from here on the values only grow, and what needs all shards must stay so
+    for source in others:
+        part = Block(False, values_of(source, block.known), source.vindex, anchor=source)
+        combine(
+            block,
+            part,
+            f"a join of {anchor.alias} and {source.alias} that is not by their sharding columns",
+            "Join them by their sharding columns, or give both the same value of it.",
+        )
 
 
 def attach(block: Block, join: Outer) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from core.errors import not_supported
 from router.plan.block import Block, CannotPlanError
 from router.plan.blocks import Analysis
-from router.plan.context import Statement, Tables, chooser_of
+from router.plan.context import Statement, Tables, chooser_of, encoded, template
 from router.plan.names import table_of
-from router.plan.plans import Choice, Chooser, DmlPlan, Planned
+from router.plan.plans import Choice, Chooser, DmlPlan, OwnedPart, Planned, Template
 from router.plan.purity import is_shareable
 from router.sql.lex import WORD, Lexeme
 from router.sql.parse import exp
@@ -31,7 +31,8 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         return Planned(DmlPlan(chooser, tables.names, error.refusal), "refused", (error.refusal[0],))
     targets = _targets(statement, tree, block)
     for table in targets:
-        _check_writable(table, _changed(tree))
+        _check_writable(table)
+    owned = _owned(statement, tree, block, targets)
     if isinstance(tree, exp.Update):
         _check_assignments(tree, targets)
     if block.free:
@@ -52,12 +53,13 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
                 "writing to a reference table together with a sharded table",
                 "Write to it in a statement of its own.",
             )
-        return Planned(DmlPlan(chooser, tables.names), "write", ("one value of the sharding column",))
+        made = DmlPlan(chooser, tables.names, owned=owned)
+        return Planned(made, "write", ("one value of the sharding column",))
     refusal = block.refusal or _across_refusal(tree, targets)
     why = "several values of the sharding column" if chooser.choice is Choice.IN else "all shards"
     if refusal is not None:
-        return Planned(DmlPlan(chooser, tables.names, refusal), "refused", (why, refusal[0]))
-    return Planned(DmlPlan(chooser, tables.names), "write", (why,))
+        return Planned(DmlPlan(chooser, tables.names, refusal, owned=owned), "refused", (why, refusal[0]))
+    return Planned(DmlPlan(chooser, tables.names, owned=owned), "write", (why,))
 
 
 def _behind_name(statement: Statement) -> list[Lexeme]:
@@ -124,8 +126,69 @@ def _changed(tree: exp.Update | exp.Delete) -> frozenset[str] | None:
     return frozenset(one.name.lower() for one in columns)
 
 
-def _check_writable(table: Table, changed: frozenset[str] | None) -> None:
-    reason = table.unsupported_write_reason(changed)
+def _owned(
+    statement: Statement, tree: exp.Update | exp.Delete, block: Block, targets: list[Table]
+) -> tuple[OwnedPart, ...]:
+    """The written tables whose lookup tables must follow."""
+    changed = _changed(tree)
+    aliases = {source.table.name: source.alias for source in block.scope.sources if source.table is not None}
+    found: list[OwnedPart] = []
+    for table in {one.name: one for one in targets}.values():
+        if not table.owned(changed):
+            continue
+        alias = aliases.get(table.name, "")
+        same = [one for one in block.scope.sources if one.table is table]
+        rows = rows_of_write(statement, isinstance(tree, exp.Update))
+        if rows is None or len(same) != 1:
+            raise not_supported(
+                f"this form of writing to {table.keyspace}.{table.name}, which owns a lookup vindex",
+                "Write UPDATE table SET ... WHERE ... or DELETE FROM table WHERE ...",
+            )
+        quoted = b"`" + encoded(alias.replace("`", "``")) + b"`"
+        found.append(OwnedPart(table.name, quoted, changed, rows))
+    return tuple(found)
+
+
+def rows_of_write(statement: Statement, updates: bool) -> Template | None:
+    """`FROM tables WHERE ...` of an UPDATE or DELETE, with its ORDER BY and LIMIT; None for forms it cannot cut."""
+    lexemes, text = statement.lexemes, statement.text
+    first = 1
+    while first < len(lexemes) and lexemes[first].text in ("LOW_PRIORITY", "QUICK", "IGNORE"):
+        first += 1
+    places = {
+        one.text: at
+        for at, one in reversed(list(enumerate(lexemes)))
+        if one.kind is WORD
+        and not one.depth
+        and one.text in ("SET", "WHERE", "FROM", "USING", "ORDER", "LIMIT")
+    }
+    words = {one.text for one in lexemes if one.kind is WORD and not one.depth}
+    if lexemes[0].text not in ("UPDATE", "DELETE") or "RETURNING" in words or first >= len(lexemes):
+        return None
+    tail = min((places[one] for one in ("WHERE", "ORDER", "LIMIT") if one in places), default=len(lexemes))
+    if updates:
+        start, end = first, places.get("SET", 0)
+        # SET's own expressions may hold no WHERE of this depth
+        if end <= start or tail < end:
+            return None
+    else:
+        behind = places.get("USING", places.get("FROM", 0))
+        start, end = behind + 1, tail
+        # USING of a join's condition stands behind FROM tables: then it is followed by a parenthesis
+        if "USING" in places and lexemes[places["USING"] + 1].text == "(":
+            start = places.get("FROM", 0) + 1
+        if not behind or end <= start:
+            return None
+    pieces: list[bytes | int] = [b"FROM "]
+    pieces += template(text, lexemes, lexemes[start].start, lexemes[end - 1].end)
+    if tail < len(lexemes):
+        pieces.append(b" ")
+        pieces += template(text, lexemes, lexemes[tail].start, lexemes[-1].end)
+    return Template((*pieces, b" FOR UPDATE"))
+
+
+def _check_writable(table: Table) -> None:
+    reason = table.unsupported_write_reason()
     if reason is not None:
         raise not_supported(*reason)
     if table.type is TableType.REFERENCE and table.source is not None:

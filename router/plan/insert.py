@@ -12,7 +12,7 @@ from typing import Final
 from core.errors import SluiceError, fail, not_supported
 from router.plan import insert_select
 from router.plan.context import Statement, encoded, template
-from router.plan.insert_rows import RowReader
+from router.plan.insert_rows import ColumnCountError, RowReader
 from router.plan.names import find_table
 from router.plan.plans import Choice, Chooser, DmlPlan, InsertPlan, Planned, Template
 from router.plan.purity import is_shareable
@@ -189,6 +189,13 @@ def _check_tail(tail: list[Lexeme], table: Table) -> None:
             assigning, names = True, []
 
 
+def _is_plain(lexemes: list[Lexeme], at: int, behind: int) -> bool:
+    """Whether the statement leaves all rows that are there as they are, and fails where one is in its way."""
+    words = {one.text for one in lexemes[:at] if one.kind is WORD}
+    tail = {one.text for one in lexemes[behind:] if one.kind is WORD}
+    return "REPLACE" not in words and "IGNORE" not in words and "DUPLICATE" not in tail
+
+
 def _sequence_of(table: Table, sequence: Table | None) -> tuple[str, tuple[str, str] | None]:
     if sequence is None or table.auto_increment is None:
         return "", None
@@ -218,8 +225,15 @@ def _values_form(statement: Statement, head: Head, sequence: Table | None) -> Pl
         generated=columns.index(column) if column in columns else -1,
         appended=appended,
         sharded=table.sharded,
+        names=(*columns, *((column,) if appended else ())) if table.owned() else (),
     )
-    rows, behind = reader.read(head.at + 1)
+    try:
+        rows, behind = reader.read(head.at + 1)
+    except ColumnCountError as error:
+        if head.columns is None:
+            raise fail("COLUMN_COUNT", row=error.number) from None
+        # any server refuses it, and says what else is wrong with it first
+        return Planned(DmlPlan(Chooser(Choice.ANY, table.keyspace), (table.name,)), "route", ("a wrong row",))
     values_end = lexemes[head.at].end
     if appended:
         name = b"`" + encoded(column).replace(b"`", b"``") + b"`"
@@ -240,6 +254,8 @@ def _values_form(statement: Statement, head: Head, sequence: Table | None) -> Pl
         vindex=table.primary.name if table.primary is not None else "",
         sequence=source,
         sequence_fills_vindex=bool(key) and key == column,
+        owned=bool(table.owned()),
+        plain=_is_plain(lexemes, head.at, behind),
     )
     return Planned(made, "write", ("rows by the sharding column" if key else "ids from a sequence",))
 
@@ -256,7 +272,8 @@ def _set_form(statement: Statement, head: Head, sequence: Table | None) -> Plann
         and lexemes[behind].text in ("ON", "AS", "RETURNING")
     ):
         behind += 1
-    row, has_key = RowReader.assignments(text, lexemes[first:behind], key, column, table.sharded)
+    owned = bool(table.owned())
+    row, has_key = RowReader.assignments(text, lexemes[first:behind], key, column, table.sharded, owned)
     if key and not has_key and key != column:
         raise not_supported(
             f"INSERT into {table.keyspace}.{table.name} without its sharding column {key}",
@@ -275,6 +292,8 @@ def _set_form(statement: Statement, head: Head, sequence: Table | None) -> Plann
         vindex=table.primary.name if table.primary is not None else "",
         sequence=source,
         sequence_fills_vindex=bool(key) and key == column,
+        owned=owned,
+        plain=_is_plain(lexemes, head.at, behind),
     )
     return Planned(made, "write", ("one row by the sharding column" if key else "ids from a sequence",))
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from core.errors import fail, not_supported
+from core.errors import not_supported
 from router.plan.context import encoded, template
 from router.plan.plans import Bind, InsertRow, Template
+from router.plan.purity import is_shareable
 from router.sql.lex import BIND, MARK, NAME, ROW, WORD, Lexeme, syntax_error
 
 GENERATED = -1
 Item = list[Lexeme]
+
+
+class ColumnCountError(Exception):
+    """A row has more or fewer values than there are columns. `number`: which, from 1 on."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 class RowReader:
@@ -25,7 +33,10 @@ class RowReader:
         generated: int,
         appended: bool,
         sharded: bool,
+        names: tuple[str, ...] = (),
     ) -> None:
+        """`names`: the columns of a row, the appended one included, where each value is wanted by itself."""
+        self._names = names
         self._text = text
         self._lexemes = lexemes
         self._count = count
@@ -97,13 +108,32 @@ class RowReader:
                 pieces += (encoded(text + (", " if items else "")), GENERATED)
                 text = ""
             pieces.append(encoded(text + ")"))
-            shape = self._shapes[lexeme.text] = InsertRow(Template(tuple(pieces)), key, generated)
+            shape = self._shapes[lexeme.text] = InsertRow(
+                Template(tuple(pieces)), key, generated, self._plain_items(items)
+            )
         first = lexeme.bind
         return InsertRow(
-            Template(tuple([p + first if type(p) is int and p >= 0 else p for p in shape.text.pieces])),
+            _moved_template(shape.text, first),
             _moved(shape.vindex_value, first),
             _moved(shape.sequence_value, first),
+            tuple([(name, _moved_template(value, first)) for name, value in shape.items]),
         )
+
+    def _plain_items(self, items: list[str]) -> tuple[tuple[str, Template], ...]:
+        """The values by themselves, where they are wanted."""
+        found: list[tuple[str, Template]] = []
+        bind = 0
+        for at, name in enumerate(self._names):
+            text = items[at].strip() if at < len(items) else "DEFAULT"
+            is_bind = text.endswith("?")
+            pieces: tuple[bytes | int, ...] = (encoded(text),)
+            if at == self._generated or at >= len(items):
+                pieces = (GENERATED,)
+            elif is_bind:
+                pieces = (encoded(text[:-1]), bind)
+            bind += is_bind
+            found.append((name, Template(pieces)))
+        return tuple(found)
 
     def _row(self, lexemes: list[Lexeme], number: int) -> InsertRow:
         items = _items(lexemes[1:-1], 1)
@@ -126,7 +156,16 @@ class RowReader:
             pieces = [*template(self._text, lexemes, start, end)]
         if self._appended:
             pieces += (b", " if items else b"", GENERATED)
-        return InsertRow(Template((*pieces, b")")), key, generated)
+        values = [self._value_text(item) for item in items]
+        if generated is not None or replaced is not None:
+            values[self._generated] = Template((GENERATED,))
+        if self._appended:
+            values.append(Template((GENERATED,)))
+        named = tuple(zip(self._names, values, strict=True)) if self._names else ()
+        return InsertRow(Template((*pieces, b")")), key, generated, named)
+
+    def _value_text(self, item: Item) -> Template:
+        return value_text(self._text, item)
 
     def _check_functions(self, lexemes: list[Lexeme]) -> None:
         if self._sharded and any(lexeme.kind is WORD and lexeme.text == "SELECT" for lexeme in lexemes):
@@ -134,7 +173,7 @@ class RowReader:
 
     def _check_count(self, count: int, number: int) -> None:
         if count != self._count:
-            raise fail("SYNTAX", message=f"Column count doesn't match value count at row {number}")
+            raise ColumnCountError(number)
 
     @staticmethod
     def _check_not_negative(value: Bind | None) -> None:
@@ -163,7 +202,7 @@ class RowReader:
 
     @staticmethod
     def assignments(
-        text: str, lexemes: list[Lexeme], key: str, column: str, sharded: bool
+        text: str, lexemes: list[Lexeme], key: str, column: str, sharded: bool, owned: bool = False
     ) -> tuple[InsertRow, bool]:
         """The one row of `INSERT ... SET`, and whether it names the sharding column."""
         if not lexemes:
@@ -173,6 +212,7 @@ class RowReader:
         vindex_value = sequence_value = None
         replaced: Item | None = None
         has_key = has_column = False
+        items: list[tuple[str, Template]] = []
         for item in _items(lexemes, 0):
             at = next((i for i, one in enumerate(item) if one.text in ("=", ":=") and one.kind is MARK), -1)
             if at < 1 or item[at - 1].kind not in (WORD, NAME) or at + 1 >= len(item):
@@ -186,6 +226,7 @@ class RowReader:
             if name == column:
                 has_column = True
                 sequence_value, replaced = RowReader._generated_value(value), value
+            items.append((name, Template((GENERATED,)) if name == column else value_text(text, value)))
         start, end = lexemes[0].start, lexemes[-1].end
         pieces: list[bytes | int]
         if replaced is not None:
@@ -195,7 +236,20 @@ class RowReader:
             pieces = [*template(text, lexemes, start, end)]
         if column and not has_column:
             pieces += (b", `" + encoded(column).replace(b"`", b"``") + b"` = ", GENERATED)
-        return InsertRow(Template(tuple(pieces)), vindex_value, sequence_value), has_key
+            items.append((column, Template((GENERATED,))))
+        named = tuple(items) if owned else ()
+        return InsertRow(Template(tuple(pieces)), vindex_value, sequence_value, named), has_key
+
+
+def value_text(text: str, item: Item) -> Template:
+    """The text of one value; empty where it would be another each time it is computed."""
+    if not item or not is_shareable(item):
+        return Template(())
+    return Template(template(text, item, item[0].start, item[-1].end))
+
+
+def _moved_template(one: Template, by: int) -> Template:
+    return Template(tuple([p + by if type(p) is int and p >= 0 else p for p in one.pieces]))
 
 
 def _moved(bind: Bind | None, by: int) -> Bind | None:
@@ -220,6 +274,8 @@ def _value(item: Item) -> tuple[bool, Bind | None]:
         return True, Bind(item[0].bind)
     if len(item) == 2 and item[0].text in ("-", "+") and item[1].kind is BIND:
         return True, Bind(item[1].bind, item[0].text == "-")
+    if len(item) == 4 and item[0].text == "LAST_INSERT_ID" and item[2].kind is BIND and item[3].text == ")":
+        return True, Bind(item[2].bind)
     return len(item) == 1 and item[0].kind is WORD and item[0].text == "NULL", None
 
 

@@ -47,6 +47,8 @@ def _query(statement: Statement, at: int) -> exp.Expr | None:
 def plan(statement: Statement, table: Table, columns: list[str], at: int) -> Planned:
     """Into a sharded table, or one with a sequence. `columns`: those written; `at`: the query's first lexeme."""
     where = f"INSERT ... SELECT into {table.keyspace}.{table.name}"
+    if table.owned():
+        raise not_supported(f"{where}, which owns a lookup vindex,", _INSTEAD)
     if table.auto_increment is not None and table.auto_increment.column not in columns:
         raise not_supported(f"{where} that leaves {table.auto_increment.column} to its sequence", _INSTEAD)
     query = _query(statement, at)
@@ -102,6 +104,8 @@ def plan(statement: Statement, table: Table, columns: list[str], at: int) -> Pla
 def _constant(items: list[exp.Expr]) -> Key | None:
     binds: list[Bind | None] = []
     for item in items:
+        if isinstance(item, exp.Anonymous) and item.name.upper() == "LAST_INSERT_ID" and item.expressions:
+            item = item.expressions[0]  # gives its argument
         known, bind = value_of(item)
         if not known:
             return None

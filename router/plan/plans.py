@@ -180,6 +180,17 @@ class SelectPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnedPart:
+    """A written table that owns lookup vindexes: its alias (quoted) in the statement, the columns that change (None:
+    rows go), and `rows`: `FROM ... WHERE ...`, which finds the rows that are written."""
+
+    table: str
+    alias: bytes
+    changed: frozenset[str] | None
+    rows: Template
+
+
+@dataclass(frozen=True, slots=True)
 class DmlPlan:
     """UPDATE, DELETE (and what else writes existing rows). Several shards: the original text runs on each, in one
     transaction; affected rows are added. `tables` None: not known, every table counts as written."""
@@ -189,6 +200,7 @@ class DmlPlan:
     refusal: tuple[str, str] | None = None
     unread: bool = False  # as in SelectPlan
     copies: bool = False  # every shard has the same rows: what one affected is what the statement affected
+    owned: tuple[OwnedPart, ...] = ()  # tables whose lookup tables must be kept in step
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +212,8 @@ class InsertRow:
     text: Template
     vindex_value: Bind | None
     sequence_value: Bind | None = None  # the literal given for the auto_increment column, if any
+    items: tuple[tuple[str, Template], ...] = ()
+    """Where the table owns lookup vindexes: each column with its value, piece -1 as in `text`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +232,8 @@ class InsertPlan:
     sequence: tuple[str, str] | None = None  # (keyspace, table) of the sequence
     sequence_fills_vindex: bool = False
     separator: bytes = b","
+    owned: bool = False  # the table owns lookup vindexes
+    plain: bool = True  # no row that is there already can change
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ _IMPURE: Final = frozenset(
     UNIX_TIMESTAMP USER UTC_DATE UTC_TIME UTC_TIMESTAMP UUID UUID_SHORT VERSION
     """.split()  # noqa: SIM905
 )
+LAST_INSERT_ID: Final = "LAST_INSERT_ID(value)"
+"""A reason of `reserve_reason`."""
 _UNSHARED_WORDS: Final = frozenset(
     """
     CURRENT_USER CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIME LOCALTIMESTAMP UTC_DATE UTC_TIME UTC_TIMESTAMP
@@ -117,7 +119,7 @@ def reserve_reason(lexemes: list[Lexeme]) -> str:
             if lexeme.text == "SQL_CALC_FOUND_ROWS":
                 return "SQL_CALC_FOUND_ROWS"
             if lexeme.text == "LAST_INSERT_ID" and following == "(" and lexemes[at + 2].text != ")":
-                return "LAST_INSERT_ID(value)"
+                return LAST_INSERT_ID
             if lexeme.text == "INTO" and at + 1 < len(lexemes) and lexemes[at + 1].kind is VARIABLE:
                 return "SELECT ... INTO a user variable"
         elif lexeme.kind is VARIABLE and following == ":=":

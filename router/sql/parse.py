@@ -31,6 +31,7 @@ _BEFORE_VALUE: Final = frozenset(
     LOW_PRIORITY IGNORE KEY UPDATE COMMENT CHARSET USING
     """.split()  # noqa: SIM905
 )
+_MODIFIERS: Final = frozenset(("LOW_PRIORITY", "QUICK", "IGNORE"))  # of UPDATE and DELETE
 
 # sqlglot logs what it turns into a Command; here that is an error, and the log is the client's business no more
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -59,9 +60,13 @@ def _canonical_words(lexemes: list[Lexeme], aliases: bool) -> list[str]:
     words: list[str] = []
     before: Lexeme | None = None
     against = False
-    for lexeme in lexemes:
+    modifies = bool(lexemes) and lexemes[0].text in ("UPDATE", "DELETE")
+    for at, lexeme in enumerate(lexemes):
         kind, text = lexeme.kind, lexeme.text
-        if kind is BIND:
+        modifies = modifies and (at == 0 or (kind is WORD and text in _MODIFIERS))
+        if modifies and at:
+            words.append("")  # sqlglot would take it for the table
+        elif kind is BIND:
             number = BIND_BASE + lexeme.bind
             if before is not None and _is_alias_place(before, aliases):
                 words.append(f"`?{lexeme.bind}`")

@@ -17,7 +17,16 @@ from router.vindexes.base import Value, Vindex, integer_of
 # A triple DES whose three keys are equal is DES, which is what Vitess uses. ECB has no state between blocks, so one
 # encryptor serves for ever (10 us to make, 0.5 us to use).
 _encrypt = Cipher(TripleDES(bytes(24)), modes.ECB()).encryptor().update
+_decrypt = Cipher(TripleDES(bytes(24)), modes.ECB()).decryptor().update
 _REVERSED_BITS: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def unhash(keyspace_id: bytes) -> int:
+    """The unsigned integer whose `hash` is this keyspace id: how lookup_hash tables hold it. ValueError for any that
+    is not 8 bytes long. Source: Vitess's vunhash."""
+    if len(keyspace_id) != 8:
+        raise ValueError("no keyspace id of vindex hash")
+    return int.from_bytes(_decrypt(keyspace_id), "big")
 
 
 class Hash:

@@ -1,7 +1,7 @@
-"""Lookup vindexes: recognised, so that a VSchema with them loads, and not used yet.
+"""Lookup vindexes: their rows live in a table of their own, which a write to the owner keeps in step.
 
-Their rows live in a table of their own, which a write to the owner must keep in step. Until the router does that,
-tables that own one refuse writes (`Table.unsupported_write_reason`), and reads are routed without them.
+Reads are routed without them. Invariant: the rows written are those that Vitess would write, so that the tables can be
+used by both.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Final
 
 from router.vindexes.base import Value, VindexError
+from router.vindexes.integers import Hash, unhash
+from router.vindexes.unicode_loose import unicode_loose_md5
 
 TYPES: Final[Mapping[str, tuple[int, bool]]] = MappingProxyType(
     {
@@ -50,3 +52,32 @@ class Lookup:
 
     def keyspace_id(self, value: Value) -> bytes | None:
         raise VindexError(value, f"vindex {self.name} is a lookup vindex, which does not route yet")
+
+    @property
+    def _hashes(self) -> bool:
+        return self.type.endswith(("_hash", "_hash_unique"))
+
+    def source_literal(self, value: Value, literal: bytes) -> bytes:
+        """What stands in a column of `from` for a column's value. Raises VindexError."""
+        if not self.type.startswith("lookup_unicodeloosemd5_hash"):
+            return literal
+        digest = unicode_loose_md5(self.name).keyspace_id(value)
+        assert digest is not None
+        return b"%d" % int.from_bytes(digest[:8], "big")
+
+    def target_literal(self, keyspace_id: bytes) -> bytes:
+        """What stands in the column `to` for a keyspace id. Raises VindexError."""
+        if not self._hashes:
+            return b"x'" + keyspace_id.hex().encode() + b"'"
+        try:
+            return b"%d" % unhash(keyspace_id)
+        except ValueError as error:
+            raise VindexError(keyspace_id, str(error)) from None
+
+    def keyspace_id_of_target(self, text: bytes) -> bytes:
+        """The keyspace id of what HEX() says of the column `to`."""
+        if not self._hashes:
+            return bytes.fromhex(text.decode("ascii"))
+        found = Hash(self.name).keyspace_id(int(text or b"0", 16))
+        assert found is not None
+        return found

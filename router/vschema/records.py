@@ -110,27 +110,24 @@ class Table:
         """The described column of this name, in any case; None when the VSchema does not describe it."""
         return self._columns_by_name.get(name.lower())
 
-    def unsupported_write_reason(self, changed: frozenset[str] | None = None) -> tuple[str, str] | None:
+    def unsupported_write_reason(self) -> tuple[str, str] | None:
         """Why INSERT, UPDATE and DELETE must be refused: the construct and what to do instead, as
-        `core.errors.not_supported` takes them; None when the write is fine. `changed`: the columns (lower case) that an
-        UPDATE changes in rows that stay where they are, None where rows come or go."""
-        writing = f"writing to table {self.keyspace}.{self.name}"
+        `core.errors.not_supported` takes them; None when the write is fine."""
         if self.primary is not None and self.primary.lookup:
             return (
-                f"{writing}, whose primary vindex {self.primary.name} is a lookup vindex",
+                f"writing to {self.keyspace}.{self.name}, whose primary vindex {self.primary.name} is a lookup vindex",
                 "Give the table a functional primary vindex, such as hash.",
             )
-        owned = [
-            one.name
+        return None
+
+    def owned(self, changed: frozenset[str] | None = None) -> tuple[ColumnVindex, ...]:
+        """The lookup vindexes whose tables a write must keep in step. `changed`: the columns (lower case) that an
+        UPDATE changes in rows that stay where they are, None where rows come or go."""
+        return tuple(
+            one
             for one in self.column_vindexes
             if one.owned and (changed is None or not changed.isdisjoint(one.columns))
-        ]
-        if owned:
-            return (
-                f"{writing}, which owns the lookup vindex{'es' if owned[1:] else ''} {', '.join(owned)}",
-                "Take that out of the table's column_vindexes in the VSchema.",
-            )
-        return None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ def select(query: str) -> SelectPlan:
         "select * from user where ifnull(id = 5, 1)",
         "select * from user, user_extra where id = 5",
         "select * from user_extra e where exists (select 1 from user where user_id = 5)",
+        # the third table is with the first on one shard, the second is not
+        "select * from user a cross join music m join user b on a.id = b.id where a.id = 5",
     ],
 )
 def test_never_one_shard_alone(query: str) -> None:
@@ -214,13 +216,48 @@ def test_errors_are_plans() -> None:
     assert isinstance(made, DmlPlan)
 
 
-def test_an_update_that_leaves_lookup_columns_alone_is_no_matter_of_theirs() -> None:
-    for query, fine in (
-        ("update user_metadata set md5 = 1 where user_id = 1", True),
-        ("update user_metadata m join user u on u.id = m.user_id set u.col = m.md5", True),
-        ("update user_metadata set email = 'x' where user_id = 1", False),
-        ("update user_metadata set MD5 = 1, Email = 'x' where user_id = 1", False),
-        ("delete from user_metadata where user_id = 1", False),
-        ("insert into user_metadata (user_id, md5) values (1, 1)", False),
+def test_lookup_tables_follow_the_writes_that_matter_to_them() -> None:
+    for query, rows in (
+        ("update user_metadata set md5 = 1 where user_id = 1", None),
+        ("update user_metadata m join user u on u.id = m.user_id set u.col = m.md5", None),
+        (
+            "update user_metadata set email = 'x' where user_id = 1",
+            b"FROM user_metadata where user_id = 1 FOR UPDATE",
+        ),
+        (
+            "update ignore user_metadata m, user u set m.Email = 'x' where u.id = m.user_id and user_id = 1",
+            b"FROM user_metadata m, user u where u.id = m.user_id and user_id = 1 FOR UPDATE",
+        ),
+        ("delete from user_metadata", b"FROM user_metadata FOR UPDATE"),
+        (
+            "delete m from user_metadata m join user u using (id) where m.user_id = 1 and u.id = 1",
+            b"FROM user_metadata m join user u using (id) where m.user_id = 1 and u.id = 1 FOR UPDATE",
+        ),
+        (
+            "delete from m using user_metadata m where m.user_id = 1",
+            b"FROM user_metadata m where m.user_id = 1 FOR UPDATE",
+        ),
     ):
-        assert (not isinstance(planned(query).plan, PlanError)) == fine, query
+        made = planned(query).plan
+        assert isinstance(made, DmlPlan), query
+        literals = [b"'x'", b"1", b"1"] if "'x'" in query else [b"1", b"1"]
+        found = [
+            b"".join(p if isinstance(p, bytes) else literals[p] for p in one.rows.pieces)
+            for one in made.owned
+        ]
+        assert found == ([] if rows is None else [rows])
+
+
+def test_inserts_know_whether_rows_that_are_there_can_change() -> None:
+    for query, plain in (
+        ("insert into user_metadata (user_id, md5) values (1, 1)", True),
+        ("insert into user_metadata set user_id = 1, md5 = uuid()", True),
+        ("insert ignore into user_metadata (user_id, md5) values (1, 1)", False),
+        ("replace into user_metadata (user_id, md5) values (1, 1)", False),
+        ("insert into user_metadata (user_id) values (1) on duplicate key update md5 = 1", False),
+    ):
+        made = planned(query).plan
+        assert isinstance(made, InsertPlan)
+        assert (made.owned, made.plain) == (True, plain)
+        assert dict(made.rows[0].items)["user_id"].pieces == (b"", 0) or "set" in query
+        assert "uuid" not in query or dict(made.rows[0].items)["md5"].pieces == ()

@@ -50,6 +50,22 @@ CREATE TABLE nick (
   PRIMARY KEY (nick)
 ) ENGINE = InnoDB;
 
+-- Owns two lookup vindexes; account_email is the table of one, main.account_team of the other.
+CREATE TABLE account (
+  id BIGINT NOT NULL,
+  email VARCHAR(100) NULL,
+  team VARCHAR(20) NULL DEFAULT 'none',
+  note VARCHAR(50) NULL,
+  PRIMARY KEY (id),
+  UNIQUE KEY by_email (email)
+) ENGINE = InnoDB;
+
+CREATE TABLE account_email (
+  email VARCHAR(100) NOT NULL,
+  keyspace_id VARBINARY(10) NOT NULL,
+  PRIMARY KEY (email)
+) ENGINE = InnoDB;
+
 -- For the fault tests: `owner` always equals `id`, `hits` counts acknowledged writes.
 CREATE TABLE counter (
   id BIGINT NOT NULL,

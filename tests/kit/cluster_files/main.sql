@@ -24,6 +24,12 @@ CREATE TABLE note (
   PRIMARY KEY (id)
 ) ENGINE = InnoDB;
 
+CREATE TABLE account_team (
+  team VARCHAR(20) NOT NULL,
+  account BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (team, account)
+) ENGINE = InnoDB;
+
 CREATE TABLE big (
   id BIGINT NOT NULL,
   body LONGBLOB NULL,

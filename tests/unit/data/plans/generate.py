@@ -70,6 +70,8 @@ def describe(made: Planned) -> dict[str, Any]:
                 found["finish"] = finish(value.finish)
         if isinstance(value, DmlPlan) and value.copies:
             found["flags"] = "copies"
+        if isinstance(value, DmlPlan) and value.owned:
+            found["owned"] = {one.table: template(one.rows) for one in value.owned}
         if value.refusal is not None:
             found["refusal"] = list(value.refusal)
     elif isinstance(value, DdlPlan):

@@ -1,0 +1,60 @@
+"""One statement of the client that becomes many: all of them take effect, or none.
+
+Outside a transaction it gets one of its own; inside, a savepoint on each shard lets a failure undo the statement and
+not the transaction.
+"""
+
+from __future__ import annotations
+
+from core.errors import not_supported
+from router.calls import Answer
+from router.execute.write import set_savepoint, undo
+from router.gateway import Link
+from router.session import Session
+
+
+class Failed(Exception):
+    """MySQL refused the client's statement: its answer goes to the client as it is."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+
+class Atomic:
+    """`begin`, then `touch` each shard before it is first written, then `commit` or `undo`; `end` in any case."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._own = False
+        self._touched: list[Link] = []
+
+    def begin(self) -> None:
+        """Raises NOT_SUPPORTED."""
+        session = self._session
+        self._own = session.tx is None and session.autocommit
+        if self._own and session.reserved:
+            raise not_supported(
+                "a write to a table that owns lookup vindexes in a session that holds a reserved connection",
+                "SHOW PINS says what holds it; end that first.",
+            )
+        if self._own:
+            session.open_transaction()
+            session.implicit = True
+
+    async def touch(self, link: Link) -> None:
+        if not self._own and link not in self._touched:
+            await set_savepoint(self._session, link)
+            self._touched.append(link)
+
+    async def commit(self) -> None:
+        if self._own:
+            await self._session.worker.calls.commit(self._session)
+
+    async def undo(self) -> None:
+        await undo(self._session, self._own, self._touched)
+
+    def end(self) -> None:
+        session = self._session
+        if self._own and session.tx is not None:
+            session.transaction_over()
+        session.implicit = False

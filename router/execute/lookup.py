@@ -1,0 +1,232 @@
+"""Keeps lookup tables in step with the tables that own them, inside the statement's transaction.
+
+What changed is found by comparing the owner's rows before and after the statement, so that expressions, defaults,
+conversions and ON DUPLICATE KEY UPDATE are MySQL's own. Rows without a value have no entry. A unique entry that no row
+of the owner stands behind (left by a write past the router) is taken over. Source of the tables' form: Vitess's
+lookup, lookup_hash and consistent_lookup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.errors import not_supported
+from core.rpc import messages as m
+from router.calls import TabletError
+from router.execute.atomic import Atomic
+from router.execute.owner import (
+    Cell,
+    Row,
+    Shape,
+    checked,
+    keyspace_id_of,
+    link_of_keyspace_id,
+    link_of_value,
+    name_of,
+    read_rows,
+)
+from router.gateway import Link
+from router.session import Session
+from router.statements.result import rows_of
+from router.view import ClusterView
+from router.vindexes import Lookup
+from router.vschema import ColumnVindex, Table, VSchemaError
+
+_DUPLICATE = 1062
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of a lookup table: the literals of its columns from and to."""
+
+    start: tuple[bytes, ...]
+    target: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an entry comes from: the shard and the row of the owner."""
+
+    link: Link
+    keyspace_id: bytes
+    row: Row
+
+
+Rows = Sequence[tuple[Link, Row]]
+
+
+class LookupTable:
+    """The lookup table of one owned vindex."""
+
+    def __init__(self, view: ClusterView, owner: Table, owned: ColumnVindex) -> None:
+        """Raises NOT_SUPPORTED where its table cannot be found."""
+        assert isinstance(owned.vindex, Lookup)
+        self._view = view
+        self.owner = owner
+        self.owned = owned
+        self.lookup = owned.vindex
+        keyspace, _, name = self.lookup.table.rpartition(".")
+        try:
+            self.table = view.vschema.find_table(keyspace or owner.keyspace, name)
+        except VSchemaError as error:
+            raise not_supported(
+                f"writing to {owner.keyspace}.{owner.name}, whose lookup vindex {owned.name} has no table "
+                f"({error.message})",
+                "Name the lookup table in the VSchema.",
+            ) from None
+
+    def entries(self, rows: Rows) -> dict[Entry, Origin]:
+        found: dict[Entry, Origin] = {}
+        primary = self.owner.primary
+        assert primary is not None
+        for link, row in rows:
+            cells = [row[column] for column in self.owned.columns]
+            keyspace_id = keyspace_id_of(primary.vindex, primary.columns, row)
+            if keyspace_id is None or any(cell is None for cell in cells):
+                continue
+            start = tuple(
+                self.lookup.source_literal(cell.value, cell.literal) for cell in cells if cell is not None
+            )
+            found[Entry(start, self.lookup.target_literal(keyspace_id))] = Origin(link, keyspace_id, row)
+        return found
+
+    def link(self, origin: Origin) -> Link:
+        """The shard of an entry."""
+        primary = self.table.primary
+        column = primary.columns[0] if primary is not None else ""
+        names = [one.lower() for one in self.lookup.columns]
+        value: object = None
+        if column in names:
+            cell = origin.row[self.owned.columns[names.index(column)]]
+            assert cell is not None
+            value = cell.value
+        elif column == self.lookup.target.lower():
+            value = origin.keyspace_id
+        elif self.table.sharded and len(self._view.keyspace(self.table.keyspace).links) > 1:
+            raise not_supported(
+                f"the lookup table {self.table.keyspace}.{self.table.name}, which is sharded by another column than "
+                "those it maps",
+                f"Shard it by {', '.join(names)}.",
+            )
+        return link_of_value(self._view, self.table, value)  # type: ignore[arg-type]
+
+    # ---- SQL
+
+    @property
+    def _table(self) -> bytes:
+        return name_of(self.table.name)
+
+    def _columns(self) -> list[bytes]:
+        return [*map(name_of, self.lookup.columns), name_of(self.lookup.target)]
+
+    def delete(self, entries: Sequence[Entry]) -> bytes:
+        rows = b", ".join(b"(" + b", ".join((*one.start, one.target)) + b")" for one in entries)
+        return b"DELETE FROM %b WHERE (%b) IN (%b)" % (self._table, b", ".join(self._columns()), rows)
+
+    def insert(self, entries: Sequence[Entry]) -> bytes:
+        rows = b", ".join(b"(" + b", ".join((*one.start, one.target)) + b")" for one in entries)
+        text = b"INSERT INTO %b (%b) VALUES %b" % (self._table, b", ".join(self._columns()), rows)
+        if self.lookup.unique:
+            return text
+        target = name_of(self.lookup.target)
+        return text + b" ON DUPLICATE KEY UPDATE " + target + b" = " + target  # two rows may share an entry
+
+    def where(self, entry: Entry) -> bytes:
+        pairs = zip(map(name_of, self.lookup.columns), entry.start, strict=True)
+        return b" AND ".join(name + b" = " + value for name, value in pairs)
+
+    def of_owner(self, row: Row, columns: Sequence[str]) -> bytes:
+        """The condition for rows of the owner that have these values."""
+        cells = [(column, row[column]) for column in columns]
+        return b" AND ".join(
+            name_of(column) + (b" = " + cell.literal if isinstance(cell, Cell) else b" IS NULL")
+            for column, cell in cells
+        )
+
+
+class LookupWriter:
+    """Writes what a statement changed."""
+
+    def __init__(self, session: Session, view: ClusterView, atomic: Atomic, shape: Shape) -> None:
+        self._session = session
+        self._view = view
+        self._atomic = atomic
+        self._shape = shape
+
+    async def apply(self, table: LookupTable, before: Rows, after: Rows) -> None:
+        """Raises SluiceError; then the statement must be undone."""
+        old, new = table.entries(before), table.entries(after)
+        gone = {entry: origin for entry, origin in old.items() if entry not in new}
+        come = {entry: origin for entry, origin in new.items() if entry not in old}
+        if not table.lookup.unique:
+            gone = {entry: o for entry, o in gone.items() if not await self._has_row(table, entry, o)}
+        for link, entries in self._by_link(table, gone):
+            await self._write(table, link, table.delete(entries))
+        for link, entries in self._by_link(table, come):
+            try:
+                await self._write(table, link, table.insert(entries))
+            except TabletError as error:
+                if error.number != _DUPLICATE or not table.lookup.unique:
+                    raise
+                self._session.warnings = None
+                for entry in entries:
+                    await self._take(table, link, entry, come[entry], error)
+
+    def _by_link(self, table: LookupTable, entries: dict[Entry, Origin]) -> list[tuple[Link, list[Entry]]]:
+        found: dict[Link, list[Entry]] = {}
+        for entry, origin in entries.items():
+            found.setdefault(table.link(origin), []).append(entry)
+        order = self._view.keyspace(table.table.keyspace).links
+        return [(link, found[link]) for link in order if link in found]
+
+    async def _write(self, table: LookupTable, link: Link, text: bytes) -> None:
+        await self._atomic.touch(link)
+        checked(
+            await self._session.worker.calls.in_session(
+                self._session, link, text, flags=m.F_WRITE, tables=(table.table.name,)
+            )
+        )
+
+    async def _has_row(self, table: LookupTable, entry: Entry, origin: Origin) -> bool:
+        """Whether another row of the owner still stands behind an entry."""
+        return bool(await self._owners(table, origin.link, origin.row, origin.keyspace_id))
+
+    async def _owners(self, table: LookupTable, link: Link, row: Row, keyspace_id: bytes) -> list[Row]:
+        owner = table.owner
+        primary = owner.primary
+        assert primary is not None
+        columns = tuple(dict.fromkeys((*self._shape.primary, *primary.columns, *table.owned.columns)))
+        rest = b"FROM %b WHERE %b FOR UPDATE" % (
+            name_of(owner.name),
+            table.of_owner(row, table.owned.columns),
+        )
+        await self._atomic.touch(link)
+        found = await read_rows(self._session, link, self._shape, columns, b"", rest)
+        return [
+            one
+            for one in found.values()
+            if keyspace_id_of(primary.vindex, primary.columns, one) == keyspace_id
+        ]
+
+    async def _take(
+        self, table: LookupTable, link: Link, entry: Entry, origin: Origin, error: TabletError
+    ) -> None:
+        """Writes a unique entry that may be there already; raises `error` where a row stands behind that."""
+        session = self._session
+        lookup = table.lookup
+        target = name_of(lookup.target)
+        read = b"SELECT HEX(%b) FROM %b WHERE %b FOR UPDATE" % (target, table._table, table.where(entry))
+        answer = checked(await session.worker.calls.in_session(session, link, read))
+        held = [row[0] for row in rows_of(answer).rows]
+        if not held:
+            await self._write(table, link, table.insert([entry]))
+            return
+        keyspace_id = lookup.keyspace_id_of_target(held[0] or b"")
+        if keyspace_id == origin.keyspace_id:
+            return
+        owner_link = link_of_keyspace_id(self._view, table.owner.keyspace, keyspace_id)
+        if await self._owners(table, owner_link, origin.row, keyspace_id):
+            raise error
+        update = b"UPDATE %b SET %b = %b WHERE %b" % (table._table, target, entry.target, table.where(entry))
+        await self._write(table, link, update)

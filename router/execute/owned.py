@@ -1,0 +1,283 @@
+"""Writes to tables that own lookup vindexes: the statement, and what it changes in the lookup tables.
+
+Invariant: the rows read before the statement, locked, and those after it are all that it can have changed; all of it
+takes effect or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.errors import SluiceError, not_supported
+from core.rpc import messages as m
+from router.engine.affected import combine_oks
+from router.execute.atomic import Atomic, Failed
+from router.execute.insert import InsertRunner
+from router.execute.lookup import LookupTable, LookupWriter, Rows
+from router.execute.owner import (
+    Row,
+    Shape,
+    by_key,
+    key_of,
+    name_of,
+    read_rows,
+    shape_of,
+    unique_keys,
+)
+from router.execute.refuse import refuse
+from router.execute.route import chooser_links, chooser_one
+from router.execute.values import render
+from router.execute.write import ok_of
+from router.gateway import Link
+from router.plan.plans import Choice, DmlPlan, InsertPlan, OwnedPart
+from router.prepared import bound_text
+from router.session import Session
+from router.view import ClusterView
+from router.vschema import Table
+from wire.answers import Ok
+
+Work = Sequence[tuple[Link, bytes]]
+_KEYS_AT_ONCE = 1000
+
+
+@dataclass(slots=True)
+class _Read:
+    """A written table during the statement."""
+
+    part: OwnedPart
+    shape: Shape
+    columns: tuple[str, ...]
+    lookups: list[LookupTable]
+    before: list[tuple[Link, Row]]
+
+
+async def _admit(session: Session, links: Sequence[Link]) -> None:
+    if session.worker.admission.limits_queries:
+        await session.worker.admission.enter(session, links[0].keyspace, tuple(link.shard for link in links))
+
+
+async def _write(session: Session, atomic: Atomic, work: Work, tables: tuple[str, ...] | None) -> list[Ok]:
+    oks: list[Ok] = []
+    for link, text in work:
+        await atomic.touch(link)
+        answer = await session.worker.calls.in_session(session, link, text, flags=m.F_WRITE, tables=tables)
+        if answer.failed:
+            raise Failed(answer)
+        oks.append(ok_of(answer))
+    return oks
+
+
+async def _rows_with(
+    session: Session,
+    read: _Read,
+    table: Table,
+    links: Sequence[Link],
+    keys: Sequence[tuple[Link, tuple[bytes, ...]]],
+) -> list[tuple[Link, Row]]:
+    """The rows with these primary keys, as they are now."""
+    found: list[tuple[Link, Row]] = []
+    for link in links:
+        here = [key for at, key in keys if at is link]
+        for first in range(0, len(here), _KEYS_AT_ONCE):
+            rest = b"FROM %b WHERE %b FOR UPDATE" % (
+                name_of(table.name),
+                by_key(read.shape, here[first : first + _KEYS_AT_ONCE]),
+            )
+            rows = await read_rows(session, link, read.shape, read.columns, b"", rest)
+            found += [(link, row) for row in rows.values()]
+    return found
+
+
+class OwnedDmlRunner:
+    """Runs a DmlPlan with `owned` parts."""
+
+    def __init__(self, plan: DmlPlan, view: ClusterView) -> None:
+        self._plan = plan
+        self._view = view
+        self._one = chooser_one(plan.chooser, view)
+        self._links = chooser_links(plan.chooser, view)
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        plan = self._plan
+        link = self._one(literals)
+        if link is not None:
+            links: tuple[Link, ...] = (link,)
+        elif plan.chooser.choice is Choice.EQUAL:
+            session.worker.run_spread(session, sql, literals, params)
+            return
+        else:
+            links = self._links(literals)
+            if plan.refusal is not None:
+                refuse(session, plan, links[0], sql, literals, params)
+                return
+        text = bound_text(sql, literals) if params is not None else sql
+        session.start(self._run(session, links, text, literals))
+
+    async def _run(
+        self, session: Session, links: tuple[Link, ...], text: bytes, literals: Sequence[bytes]
+    ) -> None:
+        await _admit(session, links)
+        plan = self._plan
+        keyspace = self._view.vschema.keyspaces[plan.chooser.keyspace]
+        reads: list[_Read] = []
+        atomic = Atomic(session)
+        atomic.begin()
+        try:
+            for part in plan.owned:
+                table = keyspace.tables[part.table]
+                owned = table.owned(part.changed)
+                shape = await shape_of(session, links[0], table)
+                columns = shape.wanted(table, owned)
+                if part.changed is not None and not part.changed.isdisjoint(shape.primary):
+                    raise not_supported(
+                        f"changing the primary key of {table.keyspace}.{table.name} together with a column of a "
+                        "lookup vindex",
+                        "DELETE the row and INSERT it again.",
+                    )
+                lookups = [LookupTable(self._view, table, one) for one in owned]
+                read = _Read(part, shape, columns, lookups, [])
+                for link in links:
+                    rest = render(part.rows, literals)
+                    rows = await read_rows(session, link, shape, columns, part.alias, rest)
+                    read.before += [(link, row) for row in rows.values()]
+                reads.append(read)
+            oks = await _write(session, atomic, [(link, text) for link in links], plan.tables)
+            for read in reads:
+                table = keyspace.tables[read.part.table]
+                keys = [(link, key_of(read.shape, row)) for link, row in read.before]
+                after = await _rows_with(session, read, table, links, keys)
+                writer = LookupWriter(session, self._view, atomic, read.shape)
+                for lookup in read.lookups:
+                    await writer.apply(lookup, read.before, after)
+            await atomic.commit()
+        except Failed as failed:
+            await atomic.undo()
+            atomic.end()
+            session.reply(failed.answer.data)
+            return
+        except SluiceError:
+            await atomic.undo()
+            raise
+        finally:
+            atomic.end()
+        total = combine_oks(oks, status=session.status)
+        session.ok(total.affected_rows, total.last_insert_id, total.warnings, total.info)
+
+
+class OwnedInsertRunner:
+    """Runs an InsertPlan whose table owns lookup vindexes."""
+
+    def __init__(self, plan: InsertPlan, view: ClusterView) -> None:
+        self._plan = plan
+        self._view = view
+        self._insert = InsertRunner(plan, view)
+        self._table = view.vschema.keyspaces[plan.keyspace].tables[plan.table]
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        del sql, params
+        session.start(self._run(session, literals))
+
+    async def _run(self, session: Session, literals: Sequence[bytes]) -> None:
+        plan, table = self._plan, self._table
+        owned = table.owned()
+        work, values, first = await self._insert.work(session, literals)
+        links = [link for link, _ in work]
+        await _admit(session, links)
+        shape = await shape_of(session, links[0], table)
+        columns = shape.wanted(table, owned)
+        keys = [shape.primary] if plan.plain else await unique_keys(session, links[0], table)
+        conditions = {
+            link: self._condition([row for at, row in values if at is link], keys) for link in links
+        }
+        known = plan.plain and all(_given(row, shape.primary) for _, row in values)
+        lookups = [LookupTable(self._view, table, one) for one in owned]
+        atomic = Atomic(session)
+        atomic.begin()
+        try:
+            before: Rows = [] if known else await self._read(session, shape, columns, links, conditions, ())
+            oks = await _write(session, atomic, work, plan.tables)
+            old = [(link, key_of(shape, row)) for link, row in before]
+            after = await self._read(session, shape, columns, links, conditions, old)
+            if known and len(after) != len(values):
+                raise not_supported(
+                    f"values that {table.keyspace}.{table.name}, which owns a lookup vindex, changes as they are "
+                    "written",
+                    "Write values of the primary key's own type.",
+                )
+            writer = LookupWriter(session, self._view, atomic, shape)
+            for lookup in lookups:
+                await writer.apply(lookup, before, after)
+            await atomic.commit()
+        except Failed as failed:
+            await atomic.undo()
+            atomic.end()
+            session.reply(failed.answer.data)
+            return
+        except SluiceError:
+            await atomic.undo()
+            raise
+        finally:
+            atomic.end()
+        total = combine_oks(oks, status=session.status)
+        session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, total.info)
+
+    async def _read(
+        self,
+        session: Session,
+        shape: Shape,
+        columns: tuple[str, ...],
+        links: Sequence[Link],
+        conditions: dict[Link, bytes],
+        old: Sequence[tuple[Link, tuple[bytes, ...]]],
+    ) -> list[tuple[Link, Row]]:
+        """The rows that the values may meet, and those that had the keys `old`."""
+        found: list[tuple[Link, Row]] = []
+        for link in links:
+            where = conditions[link]
+            keys = [key for at, key in old if at is link]
+            if keys:
+                where += b" OR " + by_key(shape, keys)
+            rest = b"FROM %b WHERE %b FOR UPDATE" % (name_of(self._table.name), where)
+            found += [
+                (link, row) for row in (await read_rows(session, link, shape, columns, b"", rest)).values()
+            ]
+        return found
+
+    def _condition(self, rows: Sequence[dict[str, bytes]], keys: Sequence[tuple[str, ...]]) -> bytes:
+        """For rows that have a unique key of one of `rows`, or its sharding column where no key is known."""
+        primary = self._table.primary
+        assert primary is not None
+        parts: list[bytes] = []
+        for row in rows:
+            sure = False
+            for key in keys:
+                if any(value == b"" for name, value in row.items() if name in key):
+                    raise not_supported(
+                        f"INSERT into {self._table.keyspace}.{self._table.name}, which owns a lookup vindex, with a "
+                        "function for a unique column",
+                        "Compute the value first, and write it as a literal.",
+                    )
+                if _given(row, key):
+                    parts.append(_equal(row, key))
+                    sure = True
+            if not sure and _given(row, primary.columns):
+                parts.append(_equal(row, primary.columns))
+        return b" OR ".join(b"(" + part + b")" for part in dict.fromkeys(parts)) or b"FALSE"
+
+
+def _given(row: dict[str, bytes], columns: Sequence[str]) -> bool:
+    return all(row.get(column, b"NULL").upper() != b"NULL" for column in columns)
+
+
+def _equal(row: dict[str, bytes], columns: Sequence[str]) -> bytes:
+    return b" AND ".join(
+        name_of(column)
+        + b" = "
+        + (
+            b"DEFAULT(" + name_of(column) + b")"
+            if row[column].upper() == b"DEFAULT"
+            else b"(" + row[column] + b")"
+        )
+        for column in columns
+    )

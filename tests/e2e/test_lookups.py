@@ -1,0 +1,158 @@
+"""Tables that own lookup vindexes: they take the writes that one MySQL takes, and their lookup tables follow."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.e2e.test_sharding import SCHEMA
+from tests.kit.cluster import SHARDS, Cluster
+from tests.kit.drivers import connect, error_of, fetch, run
+
+pytestmark = pytest.mark.e2e
+
+READ = "SELECT id, email, team, note FROM account ORDER BY id"
+
+
+class Both:
+    """The cluster and one plain table."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.sharded: Any = cluster.connect()
+        self.plain: Any = pymysql.connect(**{**cluster.direct("main/-"), "database": None})
+        run(self.plain, "DROP DATABASE IF EXISTS plain_account")
+        run(self.plain, "CREATE DATABASE plain_account")
+        self.plain.select_db("plain_account")
+        run(self.plain, next(s for s in SCHEMA.read_text().split(";\n") if "CREATE TABLE account (" in s))
+        self.empty()
+
+    def empty(self) -> None:
+        self.cluster.clear("account", "account_email")
+        with pymysql.connect(**self.cluster.direct("main/-")) as main:
+            run(main, "DELETE FROM account_team")
+        run(self.plain, "DELETE FROM account")
+
+    def write(self, sql: str) -> int:
+        """Runs a write on both: equal affected rows or errors, equal rows, and lookup tables that agree."""
+        found = []
+        for cnx in (self.sharded, self.plain):
+            try:
+                found.append((run(cnx, sql)[0], 0))
+            except pymysql.err.Error as error:
+                found.append((0, error.args[0]))
+        assert found[0] == found[1], sql
+        assert fetch(self.sharded, READ) == fetch(self.plain, READ), sql
+        self.check()
+        return found[0][1]
+
+    def check(self) -> None:
+        """What the lookup tables hold, as this session sees it, is what the accounts say."""
+        rows = fetch(self.sharded, READ)
+        emails = sorted(row[1] for row in rows if row[1] is not None)
+        assert sorted(row[0] for row in fetch(self.sharded, "SELECT email FROM account_email")) == emails
+        # an entry keeps its spelling where only the row's case changes
+        teams = sorted((team.lower(), number % 2**64) for number, _, team, _ in rows if team is not None)
+        held = fetch(self.sharded, "SELECT LOWER(team), account FROM main.account_team ORDER BY 1, 2")
+        assert sorted(held) == teams
+
+    def close(self) -> None:
+        self.sharded.close()
+        self.empty()
+        run(self.plain, "DROP DATABASE plain_account")
+        self.plain.close()
+
+
+@pytest.fixture
+def both(cluster: Cluster) -> Iterator[Both]:
+    made = Both(cluster)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+WRITES = (
+    "INSERT INTO account (id, email, team) VALUES (1, 'a@x', 'red'), (2, 'b@x', 'red'), (3, NULL, NULL)",
+    "INSERT INTO account (id, email) VALUES (4, 'd@x'), (-5, CONCAT('e', '@x'))",  # team by its default
+    "INSERT INTO account SET id = 6, email = 'f@x', team = DEFAULT",
+    "INSERT INTO account (id, email) VALUES (7, 'A@X')",  # equal to that of 1, which may lie elsewhere
+    "INSERT IGNORE INTO account (id, email) VALUES (1, 'z@x'), (8, 'h@x'), (8, 'i@x')",
+    "REPLACE INTO account (id, email, team) VALUES (2, 'b2@x', 'blue'), (9, 'j@x', 'blue')",
+    "INSERT INTO account (id, email) VALUES (4, 'x'), (10, 'k@x') ON DUPLICATE KEY UPDATE email = 'd2@x'",
+    "INSERT INTO account (id, email) VALUES (4, 'x') ON DUPLICATE KEY UPDATE note = 'same'",
+    "UPDATE account SET email = CONCAT('new-', email), team = 'green' WHERE id IN (1, 2, 3)",
+    "UPDATE account SET note = 'all'",
+    "UPDATE account SET team = NULL WHERE team = 'green' AND id = 1",
+    "UPDATE account SET email = 'D2@x' WHERE id = 4",
+    "UPDATE account SET email = 'd2@x' WHERE id = 2",
+    "UPDATE IGNORE account SET team = UPPER(team) WHERE note = 'all'",
+    "UPDATE account a JOIN (SELECT 'PEN' AS sku) p SET a.email = CONCAT(a.id, p.sku) WHERE a.id > 4",
+    "DELETE FROM account WHERE id = 2",
+    "DELETE a FROM account a JOIN (SELECT 'PEN' AS sku) p WHERE a.id > 8",
+    "DELETE FROM account",
+)
+
+
+def test_every_write_is_followed(both: Both) -> None:
+    failed = [both.write(sql) for sql in WRITES]
+    assert 1062 in failed
+    assert failed.count(0) >= len(WRITES) - 3
+
+
+def test_a_transaction_takes_its_entries_back(both: Both) -> None:
+    both.write("INSERT INTO account (id, email) VALUES (1, 'a@x'), (2, 'b@x')")
+    for cnx in (both.sharded, both.plain):
+        run(cnx, "START TRANSACTION")
+    both.write("UPDATE account SET email = CONCAT('t', email)")
+    assert both.write("INSERT INTO account (id, email) VALUES (3, 'c@x'), (4, 'ta@x')") == 1062
+    both.write("INSERT INTO account (id, email) VALUES (4, 'd@x')")
+    for cnx in (both.sharded, both.plain):
+        run(cnx, "ROLLBACK")
+    both.check()
+    assert fetch(both.sharded, READ) == fetch(both.plain, READ)
+
+
+def test_a_value_is_taken_on_whichever_shard_its_row_lies(both: Both) -> None:
+    homes = {
+        shard: next(n for n in range(1, 99) if f"commerce/{both.cluster.shard_of(n)}" == shard)
+        for shard in SHARDS[:2]
+    }
+    first, second = homes.values()
+    both.write(f"INSERT INTO account (id, email) VALUES ({first}, 'a@x')")
+    assert both.write(f"INSERT INTO account (id, email) VALUES ({second}, 'a@x')") == 1062
+    assert both.write(f"REPLACE INTO account (id, email) VALUES ({first}, 'b@x')") == 0
+    assert both.write(f"INSERT INTO account (id, email) VALUES ({second}, 'a@x')") == 0
+
+
+def test_an_entry_without_a_row_is_taken_over(both: Both) -> None:
+    """Left by a write past the router."""
+    both.write("INSERT INTO account (id, email) VALUES (1, 'a@x'), (2, 'b@x')")
+    both.cluster.clear("account")
+    run(both.plain, "DELETE FROM account")
+    with pymysql.connect(**both.cluster.direct("main/-")) as main:
+        run(main, "DELETE FROM account_team")
+    both.write("INSERT INTO account (id, email) VALUES (2, 'a@x'), (1, 'b@x')")
+
+
+def test_prepared_writes_follow_too(both: Both) -> None:
+    with connect("connector", both.cluster.connect_kwargs()) as cnx, cnx.cursor(prepared=True) as cursor:
+        cursor.execute(
+            "INSERT INTO account (id, email, team) VALUES (?, ?, ?), (?, ?, ?)",
+            (1, "a@x", "red", 2, "b@x", None),
+        )
+        cursor.execute("UPDATE account SET email = ? WHERE id = ?", ("c@x", 1))
+        cursor.execute("DELETE FROM account WHERE id = ?", (2,))
+    both.check()
+    assert fetch(both.sharded, READ) == [(1, "c@x", "red", None)]
+
+
+def test_what_cannot_be_followed_is_refused(both: Both) -> None:
+    for sql in (
+        "INSERT INTO account (id, email) SELECT 1, 'x'",
+        "UPDATE account SET id = 5, email = 'x' WHERE id = 1",
+    ):
+        with pytest.raises(pymysql.err.Error) as caught:
+            run(both.sharded, sql)
+        assert error_of(caught.value)[0] == 1235
