@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from cli import invocation
 from cli.errors import CommandError, UsageError
 from cli.layout import Layout, layout_of, write_whole
 from core import config as configuration
@@ -35,6 +36,10 @@ class Target:
         if self.is_demo or self.config.path == Path(DEFAULT_FILE).absolute():
             return ""
         return f" -f {os.path.relpath(self.config.path)}"
+
+    def command(self, words: str) -> str:
+        """What to type here for `clusterctl WORDS` of this cluster."""
+        return f"{invocation.name()} {words}{self.file_option}"
 
 
 def find(file: str | None) -> Target:
@@ -148,6 +153,6 @@ def endpoints(target: Target) -> tuple[str, ...]:
         effective = configuration.load(target.layout.effective)
     except ConfigError:
         raise CommandError(
-            f"nothing was started under {target.layout.data_dir} yet: run clusterctl up{target.file_option}"
+            f"nothing was started under {target.layout.data_dir} yet: run {target.command('up')}"
         ) from None
     return effective.etcd.endpoints

@@ -30,9 +30,7 @@ def ask(target: Target, work: Callable[[Store], Awaitable[_T]]) -> _T:
     try:
         return asyncio.run(run())
     except TopoError as error:
-        raise CommandError(
-            f"etcd at {', '.join(where)}: {error}; see clusterctl status{target.file_option}"
-        ) from None
+        raise CommandError(f"etcd at {', '.join(where)}: {error}; see {target.command('status')}") from None
 
 
 def view_version(target: Target) -> int | None:

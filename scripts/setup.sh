@@ -13,6 +13,7 @@ ROOT=$PWD
 export DEBIAN_FRONTEND=noninteractive
 . scripts/setup/common.sh
 . scripts/setup/python.sh
+. scripts/setup/command.sh
 . scripts/setup/servers.sh
 . scripts/setup/mysql.sh
 . scripts/setup/clients.sh
@@ -36,6 +37,7 @@ case "$mode" in
     ensure_etcd
     ensure_any_mysqld
     ensure_python ""
+    link_command
     ;;
   test)
     ensure_etcd

@@ -97,7 +97,7 @@ def worker_pids(target: Target) -> tuple[int, ...]:
     view = router_view(target.config.router.http)
     if view is None:
         raise CommandError(
-            f"the router at {target.config.router.http} does not answer: clusterctl up{target.file_option}"
+            f"the router at {target.config.router.http} does not answer: {target.command('up')}"
         )
     pids = tuple(sorted(int(w["pid"]) for w in view.get("workers", []) if w.get("pid")))
     if not pids or any(identify(pid) is None for pid in pids):

@@ -103,5 +103,5 @@ def _direct(target: Target, keyspace: Keyspace, shard: str, user: str, password:
             return Place("direct", host, port, user, password, keyspace.name)
     raise CommandError(
         f"the MySQL of {keyspace.name}/{shard} does not run under {target.layout.data_dir}:"
-        f" clusterctl up{target.file_option} starts it"
+        f" {target.command('up')} starts it"
     )

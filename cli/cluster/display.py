@@ -113,13 +113,12 @@ def connect_command(config: Config) -> str:
 
 def hints(target: Target, *, foreground: bool) -> list[tuple[str, str]]:
     """What to do next, how to connect last."""
-    option = target.file_option
-    stop = "Ctrl-C" if foreground else f"clusterctl down{option}"
+    stop = "Ctrl-C" if foreground else target.command("down")
     found = [
         ("data", str(target.layout.data_dir)),
         ("stop", stop),
-        ("status", f"clusterctl status{option}"),
-        ("dashboard", f"clusterctl dashboard{option}"),
+        ("status", target.command("status")),
+        ("dashboard", target.command("dashboard")),
         ("connect", connect_command(target.config)),
     ]
     if not target.config.users:

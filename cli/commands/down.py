@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.purge:
         purge(target)
     elif layout.is_ours():
-        print(f"data is kept in {layout.data_dir}; clusterctl down{target.file_option} --purge deletes it")
+        print(f"data is kept in {layout.data_dir}; {target.command('down --purge')} deletes it")
     return DONE
 
 

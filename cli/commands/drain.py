@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     what = "undrain" if args.undo else "drain"
     answers = asyncio.run(_ask(endpoint, what, {"grace_s": args.grace, "limit_s": args.limit}))
     if answers is None:
-        raise CommandError(f"no router {args.id} runs here; clusterctl up{target.file_option} starts it")
+        raise CommandError(f"no router {args.id} runs here; {target.command('up')} starts it")
     if args.undo:
         print(f"{args.id} takes clients again")
         return DONE
@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
         flush=True,
     )
     _follow(target, time.monotonic() + args.grace + args.limit + MARGIN_S)
-    print(f"nobody is connected to {args.id} any more; clusterctl drain --undo lets clients in again")
+    print(
+        f"nobody is connected to {args.id} any more; {target.command('drain --undo')} lets clients in again"
+    )
     return DONE
 
 
@@ -50,7 +52,7 @@ def _follow(target: Target, deadline_s: float) -> None:
     while True:
         view = router_view(target.config.router.http)
         if view is None:
-            raise CommandError("the router does not answer any more; see clusterctl status")
+            raise CommandError(f"the router does not answer any more; see {target.command('status')}")
         clients = int(view["router"]["clients"])
         if not clients:
             return

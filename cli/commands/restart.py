@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     state = states.read(target.layout)
     router = next((p for p in state.processes if p.role == "router"), None) if state is not None else None
     if router is None or router.identity is None or not is_alive(router.identity):
-        raise CommandError(f"no router runs here; clusterctl up{target.file_option} starts it")
+        raise CommandError(f"no router runs here; {target.command('up')} starts it")
     runs = _progress(target)["runs"]
     send_signal(router.identity, signal.SIGUSR2)
     deadline_s = time.monotonic() + BEGIN_S
@@ -52,7 +52,9 @@ def _follow(target: Target) -> None:
             rest = f", {busy} clients still with old ones" if busy else ""
             print(f"{progress['done']} of {progress['of']} workers replaced{rest}", flush=True)
         if time.monotonic() > deadline_s:
-            raise CommandError("the restart does not go on; see the router's log and clusterctl status")
+            raise CommandError(
+                f"the restart does not go on; see the router's log and {target.command('status')}"
+            )
         time.sleep(0.1)
     if progress["state"] == "failed":
         raise CommandError(f"the restart ended early: {progress['why']}")

@@ -32,13 +32,13 @@ def run(args: argparse.Namespace) -> int:
     show(found)
     if not any(process["state"] != messages.DEAD for process in found["processes"]):
         print(
-            f"nothing runs under {target.layout.data_dir}; start it: clusterctl up{target.file_option}",
+            f"nothing runs under {target.layout.data_dir}; start it: {target.command('up')}",
             file=sys.stderr,
         )
     elif state is not None and not state.supervisor_runs():
         print(
             "the supervisor is gone: nothing that dies is started again;"
-            f" clusterctl down{target.file_option} stops the rest",
+            f" {target.command('down')} stops the rest",
             file=sys.stderr,
         )
     return DONE

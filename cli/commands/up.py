@@ -100,21 +100,24 @@ def _already(target: Target) -> None:
                     break
                 if state.phase in (states.STOPPING, states.STOPPED, states.FAILED):
                     raise CommandError(
-                        f"the cluster under {target.layout.data_dir} is stopping; run clusterctl up again when it has"
+                        f"the cluster under {target.layout.data_dir} is stopping;"
+                        f" run {target.command('up')} again when it has"
                     )
             elif not is_running(target.layout):
                 error = state.error if state is not None else ""
-                raise CommandError(error or "the supervisor ended meanwhile; run clusterctl up again")
+                raise CommandError(
+                    error or f"the supervisor ended meanwhile; run {target.command('up')} again"
+                )
             if time.monotonic() > deadline_s:
                 raise CommandError(
                     f"the cluster runs, but does not serve: {', '.join(not_serving) or 'it is starting'};"
-                    f" see clusterctl status{target.file_option}"
+                    f" see {target.command('status')}"
                 )
             time.sleep(0.1)
     if target.config.path.exists() and state.digest != digest(target.config.path) and not target.is_demo:
         print(
             f"note: {target.config.path.name} has changed since this cluster was started;"
-            " clusterctl down and up apply it",
+            f" {target.command('down')} and up apply it",
             file=sys.stderr,
         )
     display.show_ready(target, foreground=False, already=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from cli import topology
+from cli import invocation, topology
 from cli.errors import DONE, CommandError, UsageError
 from cli.target import Target, find
 from controlplane.topo import layout as keys
@@ -265,7 +265,7 @@ def _removed(old: UserRecord | None) -> UserRecord:
 
 def _existing(old: UserRecord | None, name: str) -> UserRecord:
     if old is None:
-        raise CommandError(f"there is no user '{name}'; clusterctl users list shows them")
+        raise CommandError(f"there is no user '{name}'; {invocation.name()} users list shows them")
     return old
 
 

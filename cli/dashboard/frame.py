@@ -10,6 +10,7 @@ from typing import Final
 
 from rich.text import Text
 
+from cli import invocation
 from cli.dashboard import health, sections
 from cli.dashboard import text as t
 from cli.dashboard.text import UNICODE, Glyphs
@@ -108,10 +109,11 @@ def _sparks(view: View, width: int, rows: int, glyphs: Glyphs) -> list[Text]:
 def _first_steps(view: View) -> list[Text]:
     if view.silent_since_s is None:
         return []
+    command = invocation.name()
     return [
         Text(),
-        Text(" This goes on by itself as soon as the router answers. clusterctl status tells what runs,"),
-        Text(" clusterctl up starts what is missing."),
+        Text(" This goes on by itself as soon as the router answers."),
+        Text(f" {command} status tells what runs, {command} up starts what is missing."),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from rich.text import Text
 
+from cli import invocation
 from cli.dashboard import text as t
 from cli.dashboard.figures import ErrorLine, LimitUse, Tablet, Worker
 from cli.dashboard.health import state
@@ -199,7 +200,7 @@ def limits(view: View, width: int, rows: int, glyphs: Glyphs) -> list[Text]:
     """A line a limit, the fullest first."""
     found = view.sample.limits if view.sample is not None else ()
     if not found:
-        return _none("LIMIT", "none is set (clusterctl limits set SCOPE KEY=VALUE)", rows)
+        return _none("LIMIT", f"none is set ({invocation.name()} limits set SCOPE KEY=VALUE)", rows)
     ranked = sorted(
         found, key=lambda use: (-(use.used / use.limit if use.limit else 1.0), use.scope, use.key)
     )

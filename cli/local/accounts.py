@@ -19,6 +19,7 @@ from typing import Any, Final
 import mysql.connector
 from mysql.connector.constants import ClientFlag
 
+from cli import invocation
 from cli.local.binaries import Flavour
 from cli.local.errors import LocalServerError
 from cli.local.mysql import MysqlServer
@@ -180,7 +181,7 @@ def run_schema(server: MysqlServer, database: str, path: Path) -> SchemaRun:
     if state:
         raise LocalServerError(
             f"schema {path.name} ran only in part in database '{database}' of {server.home}: empty that database"
-            f" and delete {marker}, or start anew with `clusterctl down --purge`"
+            f" and delete {marker}, or start anew with `{invocation.name()} down --purge`"
         )
     cnx = connect(server, account, database=database)
     try:

@@ -17,6 +17,7 @@ from cli.cluster.preflight import check_port
 from cli.cluster.runner import take_lock
 from cli.commands import down, status
 from cli.errors import CommandError, UsageError
+from cli.invocation import name_for
 from cli.layout import Layout, layout_of
 from cli.main import main
 from cli.state import ClusterState, ProcessState, Step
@@ -106,6 +107,22 @@ def test_a_broken_file_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / ".sluice").exists()
 
 
+# ---- how to type it
+
+
+def test_hints_name_a_command_that_works_here(tmp_path: Path) -> None:
+    script = tmp_path / "clone/.venv/bin/clusterctl"
+    assert name_for(script, None, str(tmp_path)) == "clusterctl"  # no script: a source tree
+    script.parent.mkdir(parents=True)
+    script.touch()
+    assert name_for(script, None, str(tmp_path / "clone")) == ".venv/bin/clusterctl"
+    assert name_for(script, None, str(tmp_path / "clone/.venv/lib")) == str(script)
+    assert name_for(script, "/usr/bin/true", str(tmp_path / "clone")) == ".venv/bin/clusterctl"
+    link = tmp_path / "clusterctl"
+    link.symlink_to(script)
+    assert name_for(script, str(link), str(tmp_path)) == "clusterctl"
+
+
 # ---- which cluster
 
 
@@ -153,7 +170,7 @@ def test_processes_read_a_file_with_absolute_paths(target: Target, tmp_path: Pat
 
 
 def test_no_etcd_before_the_first_up(target: Target) -> None:
-    with pytest.raises(CommandError, match="run clusterctl up"):
+    with pytest.raises(CommandError, match=r"run .*clusterctl up"):
         endpoints(target)
 
 
