@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from core.clock import Clock
-from core.errors import BY_NUMBER, CODES, SluiceError, fail
+from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
 from core.rpc.messages import Record
 from core.rpc.transport import Dealer
@@ -381,9 +381,3 @@ class PreparedReceiver(Protocol):
     def on_prepared(self, params: int, columns: int, packets: bytes) -> None: ...
 
     def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None: ...
-
-
-def is_retryable(number: int) -> bool:
-    """True if the error table says that nothing was executed."""
-    code = BY_NUMBER.get(number)
-    return code is not None and code.retryable

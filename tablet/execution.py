@@ -25,6 +25,7 @@ from core.rpc.messages import (
     F_PREPARED,
     F_RESERVE,
     F_SESSION_TRACK,
+    F_WARNINGS,
     F_WRITE,
     I_ERR,
     I_LAST,
@@ -47,8 +48,9 @@ from tablet.stats import Stats
 
 _FLAVOUR: Final = (
     F_PREPARED | F_DEPRECATE_EOF | F_SESSION_TRACK | F_NO_AUTOCOMMIT | F_MORE_RESULTS | F_FOUND_ROWS
-)
-"""What of the flags decides the bytes of an answer."""
+    | F_WARNINGS
+)  # fmt: skip
+"""What of the flags decides the bytes of an answer, and whether its warnings are asked for."""
 _NEVER_SHARED: Final = F_WRITE | F_BEGIN | F_RESERVE
 _HOPELESS: Final = frozenset({"too_large", "slow_client"})
 """Reasons to stop sharing that hold for the next leader too: its joiners would only wait one after the other."""

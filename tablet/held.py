@@ -96,9 +96,6 @@ class Handles:
         if len(self._tombstones) > MAX_TOMBSTONES:
             del self._tombstones[next(iter(self._tombstones))]
 
-    def of_connection(self, connection: Connection) -> Held | None:
-        return next((held for held in self._held.values() if held.connection is connection), None)
-
     def of_peer(self, peer: Any) -> list[Held]:
         return [held for held in self._held.values() if held.peer is peer]
 

@@ -41,9 +41,5 @@ class Prepared:
             return self._ids.pop(next(iter(self._ids)))
         return None
 
-    def drop(self, key: Key) -> int | None:
-        """Forgets `key`; returns the id to close on the server."""
-        return self._ids.pop(key, None)
-
     def clear(self) -> None:
         self._ids.clear()

@@ -91,7 +91,7 @@ class Statement(Infile):
         self.state = RUNNING
         flight = self.flight
         if flight is not None:
-            flight.clock = execution.epochs.clock
+            execution.consolidator.sent(flight)
         if flags & F_WRITE or self.held is not None:
             self._start_write()
         sql = self.sql

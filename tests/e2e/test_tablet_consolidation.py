@@ -59,6 +59,7 @@ async def test_equal_reads_run_once(asker: Asker) -> None:
         asker.run(READ, m.F_CONSOLIDATE, user="other", **SHARED),
         asker.run(READ, m.F_CONSOLIDATE, settings="time_zone='+01:00'", **SHARED),
         asker.run(READ, m.F_CONSOLIDATE | m.F_DEPRECATE_EOF, **SHARED),
+        asker.run(READ, m.F_CONSOLIDATE | m.F_WARNINGS, **SHARED),
         asker.run(READ, m.F_CONSOLIDATE),
     )
     assert not any(reply.info & m.I_SHARED for reply in others)

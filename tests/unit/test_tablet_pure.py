@@ -267,7 +267,7 @@ def test_prepared_is_least_recently_used_first() -> None:
     assert prepared.get((b"1", "", "")) is None
     assert prepared.get((b"0", "sql_mode=''", "")) is None
     assert prepared.add((b"0", "", ""), 2000) == 0  # prepared anew: the old one is to be closed
-    assert prepared.drop((b"0", "", "")) == 2000
+    assert prepared.get((b"0", "", "")) == 2000
     prepared.clear()
     assert len(prepared) == 0
 
