@@ -76,7 +76,7 @@ class Layout:
         """Whether it holds something, but not our marker."""
         try:
             return not self.is_ours() and any(self.data_dir.iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     def create(self) -> None:

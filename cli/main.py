@@ -181,12 +181,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"clusterctl: {error}", file=sys.stderr)
         return error.status
-    except KeyboardInterrupt:
-        print("clusterctl: interrupted", file=sys.stderr)
-        return FAILED
     except BrokenPipeError:
         # The reader of our output went away (`clusterctl status | head`): keep the interpreter from saying so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        # A full disk, a mount that went away, rights that changed: no fault of ours, so no traceback.
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"clusterctl: {where}{error.strerror or error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("clusterctl: interrupted", file=sys.stderr)
         return FAILED
     return status
 

@@ -21,6 +21,10 @@ DEFAULT_FILE: Final = "cluster.toml"
 DEMO_DATA_DIR: Final = ".sluice"
 DEMO_FILES: Final = ("cluster.toml", "commerce.sql", "commerce.vschema.json", "main.sql", "main.vschema.json")
 
+_NAME_MAX_BYTES: Final = 255
+_PATH_MAX_BYTES: Final = 3800
+"""PATH_MAX of Linux is 4096; what lies under data_dir needs the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -41,6 +45,11 @@ class Target:
         """What to type here for `clusterctl WORDS` of this cluster."""
         return f"{invocation.name()} {words}{self.file_option}"
 
+    def wrong(self, message: str) -> UsageError:
+        """A mistake in the cluster's file, which is named where `message` begins with one of its keys."""
+        named = not self.is_demo and message.startswith("[")
+        return UsageError(f"{os.path.relpath(self.config.path)}: {message}" if named else message)
+
 
 def find(file: str | None) -> Target:
     """The cluster of `-f FILE`, else of ./cluster.toml, else the demo. Raises UsageError; creates nothing."""
@@ -48,7 +57,20 @@ def find(file: str | None) -> Target:
     if file is None and not path.exists():
         return _demo()
     config = _load(path)
-    return Target(config, layout_of(config.data_dir), False)
+    layout = layout_of(config.data_dir)
+    if problem := path_problem(layout.data_dir):
+        raise UsageError(f"{os.path.relpath(path)}: [cluster] data_dir: {problem}")
+    return Target(config, layout, False)
+
+
+def path_problem(path: Path) -> str:
+    """Why no directory can have that name on Linux; empty where one can."""
+    longest = max(path.parts, key=lambda part: len(os.fsencode(part)))
+    if len(os.fsencode(longest)) > _NAME_MAX_BYTES:
+        return f"a name in it has {len(os.fsencode(longest))} bytes, {_NAME_MAX_BYTES} are possible"
+    if len(os.fsencode(path)) > _PATH_MAX_BYTES:
+        return f"it has {len(os.fsencode(path))} bytes, {_PATH_MAX_BYTES} are possible"
+    return ""
 
 
 def _demo() -> Target:
@@ -74,7 +96,8 @@ def _load(path: Path) -> Config:
     try:
         return configuration.load(path)
     except ConfigError as error:
-        raise UsageError(str(error)) from None
+        text = str(error)
+        raise UsageError(text if text.startswith(str(path)) else f"{os.path.relpath(path)}: {text}") from None
 
 
 def write_effective(target: Target, endpoints: tuple[str, ...]) -> Path:

@@ -243,6 +243,17 @@ def parse_address(text: str, key: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)
 
 
+_SECTIONS: Final = {
+    "cluster": "[cluster]",
+    "etcd": "[etcd]",
+    "router": "[router]",
+    "tablet": "[tablet]",
+    "mysql": "[mysql]",
+    "users": "[[users]]",
+    "keyspaces": "[[keyspaces]]",
+}
+
+
 def load(path: Path) -> Config:
     """Reads and checks `path`. Raises ConfigError; touches nothing else."""
     try:
@@ -258,7 +269,12 @@ def load(path: Path) -> Config:
 
 def from_dict(raw: Mapping[str, Any], path: Path) -> Config:
     """A Config from the parsed file. Raises ConfigError."""
-    _known(raw, {"cluster", "etcd", "router", "tablet", "mysql", "users", "keyspaces"}, "")
+    for name, value in raw.items():
+        if name not in _SECTIONS:
+            what = "section" if isinstance(value, dict | list) else "key"
+            raise ConfigError(
+                f"unknown {what} '{name}'; the file's sections are {', '.join(_SECTIONS.values())}"
+            )
     config = Config(
         path=path.absolute(),
         cluster=_section(Cluster, raw.get("cluster", {}), "[cluster]"),
@@ -283,9 +299,7 @@ def _tables(raw: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, An
 def _known(raw: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in raw:
         if key not in known:
-            raise ConfigError(
-                f"unknown key '{key}'{' in ' + where if where else ''}; known: {', '.join(sorted(known))}"
-            )
+            raise ConfigError(f"unknown key '{key}' in {where}; known: {', '.join(sorted(known))}")
 
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {

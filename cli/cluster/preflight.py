@@ -10,19 +10,25 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from cli import figures
 from cli.cluster import external, room
 from cli.errors import CommandError, UsageError
+from cli.layout import Layout
 from cli.local import LocalServerError, MysqldBinary, check_memory, find_etcd, find_mysqld
 from cli.target import Target
-from core.config import Config, parse_address
+from core.config import Config, Keyspace, parse_address
 from router import vschema
 from router.boot import workers_needed
 from router.vschema import Keyspace as VSchemaKeyspace
 from router.vschema import VSchema, VSchemaError
 
 _ETCD_TIMEOUT_S: Final = 3.0
+_GREETING_S: Final = 1.0
+
+_MYSQL_HOME_MAX_BYTES: Final = 360
+"""FN_REFLEN of MySQL and MariaDB is 512; the longest file under a home, a table's with a long name, takes 150."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,11 @@ def check_file(target: Target) -> Servers:
 def check_machine(target: Target) -> None:
     """Ports, etcd and the external MySQLs, as they are now. Raises UsageError or CommandError."""
     config = target.config
-    for warning in room.warnings(config.router.max_connections, workers_needed(config), room.read_kernel()):
+    kernel = room.read_kernel()
+    warnings = room.warnings(config.router.max_connections, workers_needed(config), kernel)
+    if over := check_budgets(config, kernel.memory_bytes):
+        warnings.insert(0, over)
+    for warning in warnings:
         print(f"note: {warning}", file=sys.stderr)
     for key, address in check_addresses(config):
         check_port(key, address)
@@ -65,8 +75,33 @@ def check_data_dir(target: Target) -> None:
     parent = layout.data_dir
     while not parent.exists():
         parent = parent.parent
+    if not parent.is_dir():
+        raise UsageError(f"[cluster] data_dir: {parent} is a file, so {layout.data_dir} cannot be in it")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise CommandError(f"[cluster] data_dir: {parent} is not writable for this user")
+        raise UsageError(f"[cluster] data_dir: {parent} is not writable for this user")
+    for keyspace in target.config.keyspaces:
+        local = [shard for shard in keyspace.shards if keyspace.external_dsn(shard) is None]
+        longest = max((len(os.fsencode(layout.mysql(keyspace.name, shard))) for shard in local), default=0)
+        if longest > _MYSQL_HOME_MAX_BYTES:
+            raise UsageError(
+                f"[cluster] data_dir: {longest - _MYSQL_HOME_MAX_BYTES} bytes too long: a MySQL takes paths"
+                " of at most 512 bytes, its own files included"
+            )
+        check_shards(layout, keyspace)
+
+
+def check_shards(layout: Layout, keyspace: Keyspace) -> None:
+    """Raises UsageError where data_dir holds rows of other shards than those that the file names."""
+    homes = [
+        home for home in (layout.data_dir / "mysql").glob(f"{keyspace.name}.*") if (home / "data").is_dir()
+    ]
+    there = {home.name.removeprefix(f"{keyspace.name}.") for home in homes}
+    if there - set(keyspace.shards):
+        raise UsageError(
+            f"[[keyspaces]] {keyspace.name}: the file has shards {', '.join(keyspace.shards)}, but {layout.data_dir}"
+            f" holds the rows of {', '.join(sorted(there))}; changing shards needs resharding. Put the old shards back"
+            " into the file, or start a new cluster in another [cluster] data_dir"
+        )
 
 
 def check_addresses(config: Config) -> list[tuple[str, tuple[str, int]]]:
@@ -98,12 +133,26 @@ def check_port(key: str, address: tuple[str, int]) -> None:
             probe.bind(where)
             probe.listen(1)
         except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                other = "another Sluice cluster" if _is_sluice(where) else "another program"
+                raise CommandError(
+                    f"{key} = {host}:{port}: the port is in use by {other}; stop it or choose another port"
+                ) from None
             why = {
-                errno.EADDRINUSE: "the port is in use by another program; stop it or choose another port",
                 errno.EADDRNOTAVAIL: "this machine does not have that address",
                 errno.EACCES: "this user may not listen on that port; choose one above 1023",
             }.get(error.errno or 0, error.strerror)
-            raise CommandError(f"{key} = {host}:{port}: {why}") from None
+            raise UsageError(f"{key} = {host}:{port}: {why}") from None
+
+
+def _is_sluice(where: Any) -> bool:
+    """Whether a router of some other cluster greets there."""
+    try:
+        with socket.create_connection(where[:2], _GREETING_S) as client:
+            client.settimeout(_GREETING_S)
+            return b"-Sluice" in client.recv(256)
+    except OSError:
+        return False
 
 
 def check_etcd(config: Config) -> None:
@@ -124,6 +173,12 @@ def find_servers(config: Config) -> Servers:
     local_mysql = any(k.external_dsn(shard) is None for k in config.keyspaces for shard in k.shards)
     try:
         mysqld = find_mysqld(_binary(config)) if local_mysql else None
+    except LocalServerError as error:
+        if config.mysql.binary:
+            text = str(error)
+            raise UsageError(text if text.startswith("[") else f"[mysql] binary: {text}") from None
+        raise CommandError(str(error)) from None
+    try:
         etcd = None if config.etcd.endpoints else find_etcd()
     except LocalServerError as error:
         raise CommandError(str(error)) from None
@@ -133,6 +188,26 @@ def find_servers(config: Config) -> Servers:
         except LocalServerError as error:
             raise UsageError(str(error)) from None
     return Servers(etcd, mysqld)
+
+
+def check_budgets(config: Config, machine_bytes: int) -> str:
+    """A warning where the local MySQLs' budgets go beyond the machine's memory, else empty.
+
+    Raises UsageError where not even one of them fits.
+    """
+    each = config.mysql.memory_bytes
+    count = sum(k.external_dsn(shard) is None for k in config.keyspaces for shard in k.shards)
+    if count and each > machine_bytes:
+        raise UsageError(
+            f"[mysql] memory {config.mysql.memory} is more than this machine has ({machine_bytes / 2**30:.1f} GiB);"
+            f" {count} local {'MySQL takes' if count == 1 else 'MySQLs take'} as much each: lower it"
+        )
+    if count * each > machine_bytes * figures.MEMORY_USE:
+        return (
+            f"[mysql] memory: {count} local {'MySQL' if count == 1 else 'MySQLs'} of {config.mysql.memory} may take"
+            f" {count * each / 2**30:.1f} GiB; this machine has {machine_bytes / 2**30:.1f} GiB: lower it"
+        )
+    return ""
 
 
 def _binary(config: Config) -> str:

@@ -21,7 +21,7 @@ from cli.cluster import ports, probes, shard, specs
 from cli.cluster.children import Children
 from cli.cluster.preflight import Servers
 from cli.cluster.specs import Shard
-from cli.errors import CommandError
+from cli.errors import CommandError, UsageError
 from cli.layout import Layout, write_whole
 from cli.state import ClusterState, Step
 from cli.target import Target, copy_demo, write_effective
@@ -40,8 +40,14 @@ class Interrupted(CommandError):
 
 
 def take_lock(layout: Layout) -> int | None:
-    """The descriptor that holds the data_dir's lock until it is closed; None where another process has it."""
-    descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    """The descriptor that holds the data_dir's lock until it is closed; None where another process has it.
+
+    Raises UsageError where this user cannot write there.
+    """
+    try:
+        descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise UsageError(f"[cluster] data_dir: {layout.lock} cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -12,7 +12,7 @@ import time
 from cli import state as states
 from cli.cluster import daemon, display, orphans, preflight
 from cli.cluster.runner import Runner, digest, take_lock
-from cli.errors import DONE, CommandError
+from cli.errors import DONE, CommandError, UsageError
 from cli.layout import Layout
 from cli.target import Target, find
 from core.rpc import messages
@@ -26,13 +26,15 @@ def run(args: argparse.Namespace) -> int:
     if is_running(target.layout):
         _already(target)
     else:
-        servers = preflight.check_file(target)
-        _clear(target.layout)
-        preflight.check_machine(target)
         try:
+            servers = preflight.check_file(target)
+            _clear(target.layout)
+            preflight.check_machine(target)
             target.layout.create()
+        except UsageError as error:
+            raise target.wrong(str(error)) from None
         except OSError as error:
-            raise CommandError(f"[cluster] data_dir: {error.filename}: {error.strerror}") from None
+            raise target.wrong(f"[cluster] data_dir: {error.filename}: {error.strerror}") from None
         if not args.detach and not args.dashboard:
             return _foreground(target, servers)
         with display.make() as shown:

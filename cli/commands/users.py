@@ -160,9 +160,12 @@ def _password(args: argparse.Namespace) -> tuple[str, str]:
         return _verifiers(_first_line(args.password_file))
     if not sys.stdin.isatty():
         raise UsageError("where is the password? give --password-file FILE (- for standard input)")
-    first = getpass.getpass(f"password of {args.user}: ")
-    if first != getpass.getpass("once more: "):
-        raise CommandError("the two passwords differ; nothing was changed")
+    try:
+        first = getpass.getpass(f"password of {args.user}: ")
+        if first != getpass.getpass("once more: "):
+            raise CommandError("the two passwords differ; nothing was changed")
+    except EOFError:
+        raise CommandError("no password was given; nothing was changed") from None
     return _verifiers(first)
 
 

@@ -50,6 +50,8 @@ class MemoryNeed:
     """The largest pool_size that the given memory bears; 0 where it bears none."""
     smallest_memory_bytes: int
     """The smallest memory that bears the given pool_size."""
+    smallest_pool_bytes: int
+    """The buffer pool's part of it."""
 
 
 def max_connections(pool_size: int) -> int:
@@ -82,13 +84,15 @@ def memory_need(pool_size: int, flavour: Flavour, memory_bytes: int) -> MemoryNe
     needed = base + pool + connections * each
     explanation = (
         f"{_mib(base)} for the server itself + {_mib(pool)} buffer pool"
-        f" + {connections} connections x {each / MIB:.2f} MiB = {_mib(needed)}"
+        f" + {connections} connections x {_exact_mib(each)} MiB = {_mib(needed)}"
     )
     largest = (memory_bytes - base - pool) // each - DIRECT_CONNECTIONS
-    # The buffer pool is at most a quarter, or its least; the rest is what a larger budget must hold.
-    rest = base + connections * each
-    smallest = max(rest + _POOL_MIN_BYTES, -(-rest * 4 // 3))
-    return MemoryNeed(needed, explanation, max(0, largest), -(-smallest // MIB) * MIB)
+    # The buffer pool grows with the budget, a step for four: the least step that leaves enough for the rest.
+    rest = -(-(base + connections * each) // MIB) * MIB
+    smallest_pool = _POOL_MIN_BYTES
+    while buffer_pool_bytes(rest + smallest_pool) > smallest_pool:
+        smallest_pool += _POOL_STEP_BYTES
+    return MemoryNeed(needed, explanation, max(0, largest), rest + smallest_pool, smallest_pool)
 
 
 def check_memory(pool_size: int, flavour: Flavour, memory_bytes: int) -> None:
@@ -99,8 +103,14 @@ def check_memory(pool_size: int, flavour: Flavour, memory_bytes: int) -> None:
     lower = f"lower [tablet] pool_size to {need.largest_pool_size} or " if need.largest_pool_size >= 3 else ""
     raise LocalServerError(
         f"[tablet] pool_size {pool_size} does not fit [mysql] memory {_mib(memory_bytes)}:"
-        f" {need.explanation}; {lower}raise [mysql] memory to {need.smallest_memory_bytes // MIB}MiB"
+        f" {need.explanation}; {lower}raise [mysql] memory to"
+        f" {need.smallest_memory_bytes // MIB}MiB, of which the buffer pool takes"
+        f" {need.smallest_pool_bytes // MIB} MiB"
     )
+
+
+def _exact_mib(size_bytes: int) -> str:
+    return f"{size_bytes / MIB:.3f}".rstrip("0").rstrip(".")
 
 
 def _mib(size_bytes: int) -> str:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 
@@ -103,7 +104,8 @@ def test_a_missing_file(argv: list[str], capsys: pytest.CaptureFixture[str]) -> 
 def test_a_broken_file_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "cluster.toml").write_text("[cluster]\nnam = 'x'\n")
     assert main(["up"]) == 2
-    assert "unknown key 'nam' in [cluster]" in capsys.readouterr().err.splitlines()[0]
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("clusterctl: cluster.toml: unknown key 'nam' in [cluster]")
     assert not (tmp_path / ".sluice").exists()
 
 
@@ -201,8 +203,23 @@ def test_an_occupied_port(target: Target) -> None:
     check_port("[router] mysql", ("127.0.0.1", port))
 
 
+def test_a_port_of_another_cluster() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+
+        def greet() -> None:
+            with holder.accept()[0] as client:
+                client.sendall(b"\x20\0\0\0\x0a10.11.6-MariaDB-Sluice\0")
+
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        with pytest.raises(CommandError, match="in use by another Sluice cluster; stop it or"):
+            check_port("[router] mysql", ("127.0.0.1", port))
+        greeter.join()
+
+
 def test_an_address_of_another_machine() -> None:
-    with pytest.raises(CommandError, match="does not have that address"):
+    with pytest.raises(UsageError, match="does not have that address"):
         check_port("[router] http", ("192.0.2.1", 4000))
 
 
@@ -229,11 +246,54 @@ def test_wrong_numbers(text: str, said: str, tmp_path: Path) -> None:
     assert not (tmp_path / ".sluice").exists()
 
 
+@pytest.mark.parametrize(
+    ("data_dir", "said"),
+    [
+        ("/etc/passwd/x", "/etc/passwd is a file"),
+        ("n" * 300, "a name in it has 300 bytes"),
+        ("/tmp/" + "/".join(["d" * 100] * 43), "it has 4347 bytes"),
+        ("/tmp/" + "/".join(["d" * 100] * 6), "too long: a MySQL takes paths of at most 512 bytes"),
+    ],
+)
+def test_a_data_dir_that_cannot_be(
+    data_dir: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "v.json").write_text("{}")
+    (tmp_path / "cluster.toml").write_text(FILE.replace('"shop"', f'"shop"\ndata_dir = "{data_dir}"'))
+    assert main(["up"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("clusterctl: cluster.toml: [cluster] data_dir: ")
+    assert said in line
+
+
+def test_rows_of_other_shards_start_nothing(target: Target) -> None:
+    target.layout.create()
+    (target.layout.mysql("commerce", "-40") / "data").mkdir(parents=True)
+    target.layout.mysql("commerce", "40-").mkdir()  # never initialised: no rows
+    with pytest.raises(UsageError, match=r"file has shards -, but .* holds the rows of -40; .* resharding"):
+        preflight.check_data_dir(target)
+    (target.layout.mysql("commerce", "-40") / "data").rename(target.layout.mysql("commerce", "40-") / "x")
+    preflight.check_data_dir(target)
+
+
+def test_budgets_beyond_the_machine(tmp_path: Path) -> None:
+    config = write(tmp_path, FILE + "[mysql]\nmemory = '20GiB'\n").config
+    assert preflight.check_budgets(config, 64 << 30) == ""
+    assert "1 local MySQL of 20GiB may take 20.0 GiB; this machine has 24.0 GiB" in preflight.check_budgets(
+        config, 24 << 30
+    )
+    with pytest.raises(UsageError, match=r"memory 20GiB is more than this machine has \(16\.0 GiB\)"):
+        preflight.check_budgets(config, 16 << 30)
+
+
 def test_no_mysql_binary(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cluster.toml").write_text(FILE + "[mysql]\nbinary = 'nosuchmysqld'\n")
     with pytest.raises(CommandError, match="'nosuchmysqld'") as caught:
         preflight.check_file(find(None))
-    assert caught.value.status == 1
+    assert caught.value.status == 2
+    (tmp_path / "cluster.toml").write_text(FILE + "[mysql]\nbinary = '/bin/ls'\n")
+    with pytest.raises(UsageError, match=r"^\[mysql\] binary: .*/ls is no MySQL server"):
+        preflight.check_file(find(None))
 
 
 @pytest.mark.parametrize(

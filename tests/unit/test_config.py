@@ -72,7 +72,11 @@ def test_an_external_shard(tmp_path: Path) -> None:
 
 CASES = {
     "toml": ("cluster = [", "is not valid TOML"),
-    "unknown section": (GOOD + "[routers]\nx = 1\n", "unknown key 'routers'"),
+    "unknown section": (
+        GOOD + "[routers]\nx = 1\n",
+        "unknown section 'routers'; the file's sections are [cluster], ",
+    ),
+    "key outside": ("x = 1\n" + GOOD, "unknown key 'x'; the file's sections are"),
     "unknown key": (GOOD + "[tablet]\npool = 3\n", "unknown key 'pool' in [tablet]; known: consolidator"),
     "unknown user key": (
         GOOD + '[[users]]\nname = "x"\npasword = "y"\n',

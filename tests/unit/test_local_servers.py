@@ -34,6 +34,8 @@ def fake_mysqld(path: Path, line: str, status: int = 0) -> Path:
 def test_named_numbers_really_fit(flavour: Flavour, pool_size: int) -> None:
     enough = memory_need(pool_size, flavour, 128 * MIB).smallest_memory_bytes
     check_memory(pool_size, flavour, enough)
+    with pytest.raises(LocalServerError, match=f"memory to {enough // MIB}MiB"):
+        check_memory(pool_size, flavour, enough - MIB)
     for budget in (128 * MIB, 512 * MIB, 4096 * MIB):
         largest = memory_need(pool_size, flavour, budget).largest_pool_size
         if largest:
