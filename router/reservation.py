@@ -3,41 +3,40 @@
 A session holds a connection beyond a transaction only for what lives in the connection and cannot be replayed: named
 locks, LOCK TABLES, temporary tables. Each such thing is a `Pin`; when the last pin of a connection is gone, so is the
 reservation. Everything else that a statement leaves behind (user variables, FOUND_ROWS, LAST_INSERT_ID(value)) is read
-back right after it (`execute/bracket.py`) and pins nothing.
+back right after it (`execute/reserve.py`) and pins nothing.
 
-Invariant: while a connection is reserved, every statement of the session for that shard runs on it.
+Invariants
+- While a connection is reserved, every statement of the session for that shard runs on it.
+- What a statement makes is found by its lexemes, so that comments, quotes and case hide nothing. A lock whose name is
+  not in the text is a pin all the same (`ANY_LOCK`); RELEASE_ALL_LOCKS() ends it.
+- Whether a lock with a name is held, the server says (`execute/reserve.py` asks after each statement about locks).
 """
 
-import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-TABLES: Final = "LOCK TABLES"
-_ANY_LOCK: Final = "a named lock"
+from core.errors import SluiceError
+from router.sql.dialect import Dialect
+from router.sql.lex import BIND, MARK, NAME, VARIABLE, WORD, Lexeme, lex, within
+from router.sql.literals import literal_value
+from router.sql.normalise import normalise
+from router.variables.literals import NULL, Value, parsed
 
-_LITERAL: Final = rb"\s*\(\s*('(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\")"
-_GET: Final = re.compile(rb"\bget_lock" + _LITERAL, re.IGNORECASE)
-_RELEASE: Final = re.compile(rb"\brelease_lock" + _LITERAL, re.IGNORECASE)
-_TEMPORARY: Final = re.compile(
-    rb"^\s*create\s+(?:or\s+replace\s+)?temporary\s+table\s+(?:if\s+not\s+exists\s+)?([`\w$.]+)",
-    re.IGNORECASE,
-)
-_DROP: Final = re.compile(
-    rb"^\s*drop\s+(?:temporary\s+)?tables?\s+(?:if\s+exists\s+)?([`\w$.,\s]+?)\s*(?:restrict|cascade)?\s*;?\s*$",
-    re.IGNORECASE,
-)
-_RELEASE_ALL: Final = re.compile(rb"\brelease_all_locks\s*\(", re.IGNORECASE)
-_LOCK_FUNCTION: Final = re.compile(rb"\bget_lock\s*\(", re.IGNORECASE)
+TABLES: Final = "LOCK TABLES"
+ANY_LOCK: Final = "a named lock"
+_TEMPORARY: Final = "temporary table"
+_NONE: Final[Mapping[str, bytes]] = {}
+_LOCK_WORDS: Final = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"))
 
 
 @dataclass(slots=True)
 class Pin:
-    """One reason: what, by which statement, since when (`time.time()`), how often."""
+    """One reason: what, by which statement, since when (`time.time()`)."""
 
     what: str
     statement: str
     since: float
-    count: int = 1
 
 
 @dataclass(slots=True)
@@ -47,66 +46,151 @@ class Reservation:
     handle: int
     incarnation: int
     pins: dict[str, Pin] = field(default_factory=dict)
+    locks: dict[str, str] = field(default_factory=dict)
+    """Pins of named locks -> the lock's name."""
 
-    def note(self, sql: bytes, now: float) -> None:
+    def note(self, effect: "Effect", sql: bytes, now: float) -> None:
         """Takes account of a statement that has succeeded on this connection."""
-        for what in pins_of(sql):
-            pin = self.pins.get(what)
-            if pin is None:
+        for what in effect.makes:
+            if what not in self.pins:
                 self.pins[what] = Pin(what, sql[:200].decode("utf-8", "replace"), now)
+        for name in effect.locks:
+            what = lock_pin(name)
+            self.locks[what] = name
+            if what not in self.pins:
+                self.pins[what] = Pin(what, sql[:200].decode("utf-8", "replace"), now)
+        for old, new in effect.renames:
+            pin = self.pins.pop(old, None)
+            if pin is not None:
+                self.pins[new] = Pin(new, pin.statement, pin.since)
+        for what in effect.ends:
+            if what == ANY_LOCK:
+                for lock in [lock for lock in self.pins if lock.startswith(ANY_LOCK)]:
+                    self.end(lock)
             else:
-                pin.count += 1
-        for what in ends_of(sql):
-            self._end(what)
+                self.end(what)
 
-    def _end(self, what: str) -> None:
-        if what == _ANY_LOCK:
-            for name in [name for name in self.pins if name.startswith(_ANY_LOCK)]:
-                del self.pins[name]
+    def end(self, what: str) -> None:
+        """This is no reason any more."""
+        self.pins.pop(what, None)
+        self.locks.pop(what, None)
+
+
+@dataclass(slots=True)
+class Effect:
+    """What a statement leaves in its connection, and what it takes away. `locks`: names of locks that it asks for."""
+
+    makes: list[str] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    renames: list[tuple[str, str]] = field(default_factory=list)
+    locks: list[str] = field(default_factory=list)
+    about_locks: bool = False
+
+
+def lock_pin(name: str) -> str:
+    """The pin of the lock `name`."""
+    return f"{ANY_LOCK} '{name}'"
+
+
+def effect_of(
+    sql: bytes, dialect: Dialect = Dialect.DEFAULT, variables: Mapping[str, bytes] = _NONE
+) -> Effect:
+    """What the statement does to its connection, if it succeeds; `variables`: the session's user variables. Raises
+    SluiceError SYNTAX.
+
+    >>> effect_of(b"CREATE /* x */ TEMPORARY TABLE `a b` (id INT)").makes
+    ['temporary table a b']
+    """
+    normalised = normalise(sql, dialect)
+    lexed = lex(normalised.key.decode("utf-8", "surrogateescape"), dialect)
+    lexemes = lexed.lexemes
+    if not lexemes and lexed.conditional:
+        return effect_of(within(lexed.conditional).encode("utf-8", "surrogateescape"), dialect, variables)
+    effect = Effect()
+    _locks(lexemes, normalised.literals, dialect, variables, effect)
+    words = [one.text if one.kind is WORD else "" for one in lexemes[:8]]
+    if words[:2] in (["LOCK", "TABLES"], ["LOCK", "TABLE"]):
+        effect.makes.append(TABLES)
+    elif words[:2] in (["UNLOCK", "TABLES"], ["UNLOCK", "TABLE"]):
+        effect.ends.append(TABLES)
+    elif words[:1] == ["CREATE"]:
+        at = 3 if words[1:3] == ["OR", "REPLACE"] else 1
+        if words[at : at + 1] == ["TEMPORARY"]:
+            effect.makes.extend(_tables(lexemes, at + 2)[:1])
+    elif words[:1] == ["DROP"]:
+        at = 2 if words[1:2] == ["TEMPORARY"] else 1
+        if words[at : at + 1] and words[at] in ("TABLE", "TABLES", "SEQUENCE"):
+            effect.ends.extend(_tables(lexemes, at + 1))
+    elif words[:2] == ["ALTER", "TABLE"]:
+        _rename(lexemes, effect)
+    return effect
+
+
+def _locks(
+    lexemes: list[Lexeme],
+    literals: Sequence[bytes],
+    dialect: Dialect,
+    variables: Mapping[str, bytes],
+    effect: Effect,
+) -> None:
+    for at, one in enumerate(lexemes[:-2]):
+        if one.kind is not WORD or one.text not in _LOCK_WORDS or lexemes[at + 1].text != "(":
+            continue
+        effect.about_locks = True
+        if one.text == "RELEASE_ALL_LOCKS":
+            effect.ends.append(ANY_LOCK)
+        elif one.text == "GET_LOCK":
+            name: Value = None
+            if lexemes[at + 3 : at + 4] and lexemes[at + 3].text == ",":
+                name = _value(lexemes[at + 2], literals, dialect, variables)
+            if isinstance(name, str):
+                effect.locks.append(name)
+            else:
+                effect.makes.append(ANY_LOCK)
+
+
+def _value(
+    argument: Lexeme, literals: Sequence[bytes], dialect: Dialect, variables: Mapping[str, bytes]
+) -> Value:
+    """A string in ASCII, or a user variable that is one; None for whatever else."""
+    if argument.kind is BIND and literals[argument.bind].isascii():
+        try:
+            return literal_value(literals[argument.bind], dialect=dialect)
+        except SluiceError:
+            return None
+    if argument.kind is VARIABLE:
+        return parsed(variables.get(argument.text[1:].strip("`").lower(), NULL))
+    return None
+
+
+def _tables(lexemes: list[Lexeme], at: int) -> list[str]:
+    """The pins of the tables that are listed from `at` on."""
+    while at < len(lexemes) and lexemes[at].kind is WORD and lexemes[at].text in ("IF", "NOT", "EXISTS"):
+        at += 1
+    return [f"{_TEMPORARY} {name}" for name in _names(lexemes[at:])]
+
+
+def _names(lexemes: list[Lexeme]) -> Iterator[str]:
+    """`a`, `b`.`c`, ...: the last part of each."""
+    at = 0
+    while at < len(lexemes) and lexemes[at].kind in (WORD, NAME):
+        if at + 2 < len(lexemes) and lexemes[at + 1].text == "." and lexemes[at + 1].kind is MARK:
+            at += 2
+        yield lexemes[at].raw
+        at += 1
+        if at == len(lexemes) or lexemes[at].text != ",":
             return
-        pin = self.pins.get(what)
-        if pin is not None:
-            pin.count -= 1
-            if pin.count <= 0 or not what.startswith(_ANY_LOCK):
-                del self.pins[what]
+        at += 1
 
 
-def pins_of(sql: bytes) -> list[str]:
-    """What the statement leaves in its connection.
-
-    >>> pins_of(b"SELECT GET_LOCK('a', 1)")
-    ["a named lock 'a'"]
-    """
-    found = [f"{_ANY_LOCK} {_shown(name)}" for name in _GET.findall(sql)]
-    found += [_ANY_LOCK] * (len(_LOCK_FUNCTION.findall(sql)) - len(found))  # a computed name
-    temporary = _TEMPORARY.match(sql)
-    if temporary:
-        found.append(f"temporary table {_table(temporary[1])}")
-    if sql.lstrip()[:11].lower().startswith((b"lock table", b"lock tables")):
-        found.append(TABLES)
-    return found
-
-
-def ends_of(sql: bytes) -> list[str]:
-    """What the statement takes away again.
-
-    >>> ends_of(b"drop temporary table if exists `a`, b")
-    ['temporary table a', 'temporary table b']
-    """
-    if _RELEASE_ALL.search(sql):
-        return [_ANY_LOCK]
-    found = [f"{_ANY_LOCK} {_shown(name)}" for name in _RELEASE.findall(sql)]
-    drop = _DROP.match(sql)
-    if drop:
-        found += [f"temporary table {_table(name)}" for name in drop[1].split(b",")]
-    if re.match(rb"\s*unlock\s+table", sql, re.IGNORECASE):
-        found.append(TABLES)
-    return found
-
-
-def _shown(literal: bytes) -> str:
-    return "'" + literal[1:-1].decode("utf-8", "replace").lower() + "'"
-
-
-def _table(name: bytes) -> str:
-    return name.strip().replace(b"`", b"").rpartition(b".")[2].decode("utf-8", "replace")
+def _rename(lexemes: list[Lexeme], effect: Effect) -> None:
+    """ALTER TABLE a RENAME [TO | AS | =] b."""
+    old = _tables(lexemes, 2)
+    for at, one in enumerate(lexemes[:-1]):
+        if one.kind is WORD and one.text == "RENAME" and one.depth == 0:
+            after = at + 1
+            if lexemes[after].text in ("COLUMN", "INDEX", "KEY", "CONSTRAINT"):
+                continue
+            if lexemes[after].text in ("TO", "AS", "="):
+                after += 1
+            effect.renames += [(old[0], new) for new in _tables(lexemes, after)[:1] if old]

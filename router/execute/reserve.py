@@ -18,13 +18,13 @@ from router.execute.route import Choose
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.prepared import bound_text
-from router.reservation import Reservation
+from router.reservation import Reservation, effect_of
 from router.session import Session
 from router.sql.lex import VARIABLE, lex
 from router.sql.normalise import normalise
 from router.statements.result import rows_of
 from router.tracking import with_temporary_tables
-from router.variables.literals import cell_literal
+from router.variables.literals import cell_literal, value_literal
 
 PINS: Final = frozenset(
     ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "a temporary table")
@@ -70,7 +70,10 @@ def run_reserved(
     if reason not in PINS:
         session.start(_bracketed(session, link, text, flags, tables, reason))
     elif reason in _ONLY_ASKS and not (session.reserved and link in session.reserved):
-        session.forward(link, flags, tables, text, None)
+        if variables_in(text, session):
+            session.start(_bracketed(session, link, text, flags, tables, reason))
+        else:
+            session.forward(link, flags, tables, text, None)
     else:
         session.start(run_pinned(session, link, text, flags, tables))
 
@@ -95,15 +98,10 @@ async def run_bracketed(
     """Runs the statement `text` by `run`, on a connection that is reserved for it alone and knows the user variables
     that it names; what they are afterwards is the session's. Raises SluiceError."""
     names = variables_in(text, session)
-    known = session.user_variables or {}
     await admit(session, link)
     await reserve(session, link)
     try:
-        if names:
-            setting = ", ".join(
-                f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
-            )
-            await _must(session, link, f"SET {setting}".encode())
+        await _bring(session, link, names)
         if reason == "LAST_INSERT_ID(value)":
             # where the function is not reached, the connection would tell what another session left
             await _must(session, link, b"SET last_insert_id = %d" % session.last_insert_id)
@@ -115,6 +113,16 @@ async def run_bracketed(
     finally:
         session.release_unpinned(link)
     return answer
+
+
+async def _bring(session: Session, link: Link, names: dict[str, str]) -> None:
+    """Gives the reserved connection the session's user variables of these names."""
+    if names:
+        known = session.user_variables or {}
+        setting = ", ".join(
+            f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
+        )
+        await _must(session, link, f"SET {setting}".encode())
 
 
 async def run_prepared(
@@ -173,22 +181,49 @@ async def _read_back(
 async def run_pinned(
     session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None
 ) -> None:
-    """Runs a statement on the connection reserved on `link` and answers; the connection stays reserved as long as
-    the statement, or one before, pins it. Raises SluiceError."""
-    await admit(session, link)
-    await reserve(session, link)
-    try:
-        answer = await session.worker.calls.in_session(
-            session, link, text, flags=flags | _flavour(session), tables=tables
-        )
-        reserved = session.reserved.get(link) if session.reserved else None
-        if reserved is not None and not answer.failed:
-            reserved.note(text, time())
-    finally:
-        session.release_unpinned(link)
+    """Runs a statement by `pinned`, and answers with what it says. Raises SluiceError."""
+    answer = await pinned(session, link, text, flags | _flavour(session), tables)
     if answer.info & m.I_OK and not answer.failed:
         answer = replace(answer, data=with_temporary_tables(session, text, answer.data))
     reply_whole(session, answer)
+
+
+async def pinned(
+    session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None
+) -> Answer:
+    """Runs a statement on the connection reserved on `link`, which stays reserved as long as this statement, or one
+    before, pins it. Raises SluiceError."""
+    effect = effect_of(text, session.dialect, session.user_variables or {})
+    names = variables_in(text, session)
+    await admit(session, link)
+    await reserve(session, link)
+    try:
+        await _bring(session, link, names)
+        answer = await session.worker.calls.in_session(session, link, text, flags=flags, tables=tables)
+        reserved = session.reserved.get(link) if session.reserved else None
+        if reserved is not None and not answer.failed:
+            reserved.note(effect, text, time())
+            if names:
+                warnings = session.warnings
+                await _read_back(session, link, names, answer, "")
+                session.warnings = warnings
+            if effect.about_locks:
+                await _ask_of_locks(session, link, reserved)
+    finally:
+        session.release_unpinned(link)
+    return answer
+
+
+async def _ask_of_locks(session: Session, link: Link, reserved: Reservation) -> None:
+    """Ends the pins of locks that the connection does not hold: given back, or never got. Raises SluiceError."""
+    held = list(reserved.locks.items())
+    if not held:
+        return
+    asked = ", ".join(f"IS_USED_LOCK({value_literal(name).decode()}) = CONNECTION_ID()" for _, name in held)
+    (row,) = rows_of(await _must(session, link, f"SELECT {asked}".encode())).rows
+    for (what, _), cell in zip(held, row, strict=True):
+        if cell != b"1":
+            reserved.end(what)
 
 
 async def admit(session: Session, link: Link) -> None:

@@ -18,6 +18,7 @@ from router.execute.whole import reply_distinct
 from router.gateway import Link
 from router.plan.plans import DdlPlan, DmlPlan
 from router.prepared import bound_text
+from router.reservation import effect_of
 from router.session import Session
 from router.view import ClusterView
 from router.warnings import note_error, note_warnings
@@ -148,7 +149,7 @@ async def _define(session: Session, link: Link, sql: bytes, tables: tuple[str, .
     if handle and not answer.handle:
         session.lose_reserved(link)
     elif handle and not answer.failed and session.reserved:
-        session.reserved[link].note(sql, time())
+        session.reserved[link].note(effect_of(sql, session.dialect), sql, time())
         session.release_unpinned(link)
     return answer
 

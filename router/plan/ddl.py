@@ -35,7 +35,7 @@ def plan(statement: Statement) -> Planned:
     keyspace = _keyspace(statement)
     if keyspace != statement.keyspace:
         _check_names(statement, what)
-    if "TEMPORARY" in words[1:3]:
+    if words[1:2] == ["TEMPORARY"] or words[1:4] == ["OR", "REPLACE", "TEMPORARY"]:
         sharded = statement.sharded(keyspace) and not statement.shard
         chooser = Chooser(Choice.SCATTER if sharded else Choice.UNSHARDED, keyspace)
         refusal = (

@@ -4,13 +4,14 @@ from typing import Final
 
 from core.errors import SluiceError, fail, not_supported
 from router.calls import TabletError
+from router.execute.reserve import PINS, pinned
 from router.plan.purity import reserve_reason
 from router.plan.substitute import FUNCTIONS
 from router.session import Session
 from router.sql.literals import literal_value
 from router.statements.assignments import constant_literal
 from router.statements.local import value_of_spot
-from router.statements.passing import keyspace_view
+from router.statements.passing import keyspace_view, one_shard
 from router.statements.result import rows_of
 from router.statements.words import BIND, VARIABLE, WORD, Words
 from router.variables.literals import cell_literal, text_literal
@@ -104,11 +105,12 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
     del system
     lexemes = words.lexemes[start:end]
     reason = reserve_reason(lexemes)
+    if reason and reason not in PINS:
+        raise not_supported(f"{reason} inside SET", "Run it in a SELECT.")
     if reason:
-        raise not_supported(
-            f"{reason} through a shared connection", "This version reserves no connections yet."
-        )
-    link = session.any_link()
+        link = one_shard(session, f"SET with {reason}", "Select one shard first: USE `keyspace:-80`.")
+    else:
+        link = session.any_link()
     if any(one.kind is WORD and one.text in _READS_TABLES for one in lexemes):
         keyspace = keyspace_view(session, "a subquery in SET")
         if len(keyspace.links) > 1 and not session.shard:
@@ -126,7 +128,9 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
     try:
         if results is not None:
             session.set_setting("character_set_results", None)
-        if reads or (session.tx is not None and link in session.tx.held):
+        if reason:
+            answer = await pinned(session, link, sql, 0, ())
+        elif reads or (session.tx is not None and link in session.tx.held):
             answer = await calls.in_session(session, link, sql, tables=())
         else:
             answer = await calls.execute(link, sql, user=session.user, settings=session.settings_text)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from core.errors import SluiceError, not_supported
 from core.rpc import messages as m
 from router.calls import TabletError
+from router.execute.reserve import pinned
 from router.plan.plans import Kind
+from router.reservation import TABLES
 from router.session import Session
 from router.statements.passing import keyspace_view
 from router.statements.words import Words
@@ -80,7 +82,7 @@ def begin(session: Session, kind: Kind, sql: bytes) -> None:
             "START TRANSACTION WITH CONSISTENT SNAPSHOT over several shards",
             "Select one shard first (USE keyspace:-80): snapshots of several are not taken at one moment.",
         )
-    if (tx is not None and tx.held) or snapshot:
+    if (tx is not None and tx.held) or snapshot or _locks_tables(session):
         session.start(_begin(session, text, snapshot))
         return
     _open(session, text)
@@ -92,8 +94,16 @@ def _open(session: Session, text: str) -> None:
     session.open_transaction(begin=[text])
 
 
+def _locks_tables(session: Session) -> bool:
+    return bool(session.reserved) and any(TABLES in one.pins for one in (session.reserved or {}).values())
+
+
 async def _begin(session: Session, text: str, snapshot: bool) -> None:
     await session.worker.calls.commit(session)
+    if _locks_tables(session):
+        for link, reserved in list((session.reserved or {}).items()):
+            if TABLES in reserved.pins:  # which a transaction's beginning gives back
+                await pinned(session, link, b"UNLOCK TABLES", m.F_WRITE, None)
     _open(session, text)
     tx = session.tx
     if snapshot and tx is not None:

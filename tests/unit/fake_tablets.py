@@ -6,6 +6,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from router.stats import WorkerStats
 from wire.answers import err_packet, ok_packet
 from wire.constants import SERVER_STATUS_AUTOCOMMIT, SERVER_STATUS_IN_TRANS
 from wire.packets import iterate_payloads
+from wire.results import text_result
 
 HANG = "hang"
 """A script's answer: none, until the test gives one."""
@@ -57,6 +59,8 @@ class FakeTablet:
         self.open: dict[int, bool] = {}
         """Handles that are held -> whether in a transaction."""
         self.freed: list[int] = []
+        self.locks: set[bytes] = set()
+        """Named locks that are held, whoever holds them."""
         self.hanging: dict[bytes, tuple[Any, ...]] = {}
         self.clock = clock or FakeClock()
         self.dealers: list[FakeDealer] = []
@@ -145,6 +149,13 @@ class FakeTablet:
             self.open[handle] = True
         elif handle and word in (b"COMMIT", b"ROLLBACK") and b"SAVEPOINT" not in sql:
             self.open[handle] = False
+        if info & m.I_OK:
+            asked = re.findall(rb"IS_USED_LOCK\('(\w+)'\)", sql)
+            if asked:
+                held = [b"1" if name in self.locks else None for name in asked]
+                info, data = m.I_LAST, text_result([name.decode() for name in asked], [held], 0)
+            self.locks.update(re.findall(rb"\bget_lock\('(\w+)'", sql))
+            self.locks.difference_update(re.findall(rb"\brelease_lock\('(\w+)'", sql))
         status = SERVER_STATUS_IN_TRANS if self.open.get(handle) else SERVER_STATUS_AUTOCOMMIT
         if flags & m.F_RELEASE and not (self.keeps and info & m.I_ERR):
             self.open.pop(handle, None)

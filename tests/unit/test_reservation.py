@@ -8,52 +8,58 @@ import pytest
 from core.errors import SluiceError
 from router import statements  # first: it and router.execute.reserve import each other
 from router.execute.reserve import reserve, run_pinned
-from router.reservation import Reservation, ends_of, pins_of
+from router.reservation import Reservation, effect_of
 from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
 from wire.answers import parse_err
 
 assert statements
 
 
+TEMPORARY = "temporary table "
+
+
 @pytest.mark.parametrize(
-    ("sql", "pins", "ends"),
+    ("sql", "made", "locks", "ended"),
     [
-        (b"SELECT GET_LOCK('A', 1)", ["a named lock 'a'"], []),
-        (b'select get_lock("a", 1), get_lock(@b, 2)', None, []),
-        (b"select release_lock( 'a' )", [], ["a named lock 'a'"]),
-        (b"do release_all_locks()", [], ["a named lock"]),
-        (b"create temporary table if not exists `x`.`T` (id int)", None, []),
-        (b"create temporary table t (id int)", ["temporary table t"], []),
-        (b"drop temporary table if exists `a`, b", [], ["temporary table a", "temporary table b"]),
-        (b"LOCK TABLES t READ", ["LOCK TABLES"], []),
-        (b" unlock tables", [], ["LOCK TABLES"]),
-        (b"select 1", [], []),
+        (b"SELECT GET_LOCK('A', 1)", [], ["A"], []),
+        (b'select get_lock("a", 1), get_lock(@b, 2)', ["a named lock"], ["a"], []),
+        (b"select get_lock(@name, 2), get_lock(concat('a', 'b'), 1)", ["a named lock"], ["mine"], []),
+        (b"select 'x' AS `GET_LOCK(?, 1)`", [], [], []),
+        (b"select release_lock( 'a' )", [], [], []),
+        (b"do release_all_locks()", [], [], ["a named lock"]),
+        (b"create temporary table if not exists `x`.`T` (id int)", [TEMPORARY + "T"], [], []),
+        (b"create /* x */ temporary table `a ``b` (id int)", [TEMPORARY + "a `b"], [], []),
+        (b"create or replace temporary sequence s", [TEMPORARY + "s"], [], []),
+        (b"/*!50000 create temporary table t (id int) */", [TEMPORARY + "t"], [], []),
+        (b"create table temporary (id int)", [], [], []),
+        (b"drop temporary table if exists `a`, x . b cascade", [], [], [TEMPORARY + "a", TEMPORARY + "b"]),
+        (b"drop table t -- gone", [], [], [TEMPORARY + "t"]),
+        (b"LOCK TABLES t READ", ["LOCK TABLES"], [], []),
+        (b" unlock tables", [], [], ["LOCK TABLES"]),
+        (b"select 1", [], [], []),
     ],
 )
-def test_pins_and_ends(sql: bytes, pins: list[str] | None, ends: list[str]) -> None:
-    if pins is None:
-        assert pins_of(sql)
-    else:
-        assert pins_of(sql) == pins
-    assert ends_of(sql) == ends
+def test_effects(sql: bytes, made: list[str], locks: list[str], ended: list[str]) -> None:
+    effect = effect_of(sql, variables={"name": b"'mine'"})
+    assert (effect.makes, effect.locks, effect.ends) == (made, locks, ended)
 
 
-def test_a_lock_taken_twice_is_given_back_twice() -> None:
+def test_a_table_that_is_renamed_is_the_same_pin() -> None:
     held = Reservation(1, 1)
-    for _ in range(2):
-        held.note(b"select get_lock('a', 1)", 0.0)
-    held.note(b"select release_lock('a')", 0.0)
-    assert held.pins
-    held.note(b"select release_lock('a')", 0.0)
+    for sql in (b"create temporary table t (i int)", b"alter table t rename column i to j, rename to u"):
+        held.note(effect_of(sql), sql, 0.0)
+    assert [pin.statement for pin in held.pins.values()] == ["create temporary table t (i int)"]
+    held.note(effect_of(b"drop table u"), b"", 0.0)
     assert not held.pins
 
 
 def test_all_locks_end_at_once_and_tables_stay() -> None:
     held = Reservation(1, 1)
     for sql in (b"select get_lock('a', 1)", b"select get_lock(@x, 1)", b"create temporary table t (i int)"):
-        held.note(sql, 0.0)
-    held.note(b"do release_all_locks()", 0.0)
+        held.note(effect_of(sql), sql, 0.0)
+    held.note(effect_of(b"do release_all_locks()"), b"", 0.0)
     assert list(held.pins) == ["temporary table t"]
+    assert not held.locks
 
 
 class One:
@@ -74,6 +80,13 @@ async def test_a_pinned_connection_is_kept_until_its_last_pin_ends() -> None:
     assert one.session.reserved
     assert list(one.tablet.open) == [1]
     await one.pinned(b"select release_lock('a')")
+    assert one.session.reserved is None
+    assert one.tablet.open == {}
+
+
+async def test_a_lock_that_is_not_got_pins_nothing() -> None:
+    one = One()
+    await one.pinned(b"select GET_LOCK('a', 0)")  # the tablet knows of no such lock afterwards
     assert one.session.reserved is None
     assert one.tablet.open == {}
 
