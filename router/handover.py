@@ -9,7 +9,8 @@ The successor listens, the worker that goes connects. Each message of the worker
 Invariants:
 - A client belongs to the worker that goes until OK has come, and to the successor afterwards: the successor answers in
   the same turn of its loop in which it takes over, so that it has read nothing of a client before.
-- Where the successor ends (end of file), what it has not answered for is taken back.
+- Where the successor ends (end of file), what it has not answered for is taken back. Where it does not answer within
+  ANSWER_S, it may take over yet: what was sent is its own, and nothing more is sent.
 - Both ends run the same code in the same interpreter (one fork server), so `marshal` is a safe and stable format;
   the socket lies in a directory of this user's alone.
 """
@@ -35,6 +36,7 @@ BATCH_BYTES: Final = 48 * 1024
 """A session with more state than that stays; a message must fit into the socket's buffer."""
 MESSAGE_BYTES: Final = 200_000
 ROUND_S: Final = 0.05
+ANSWER_S: Final = 30.0
 _OK: Final = b"OK"
 _FULL: Final = b"FULL"
 
@@ -83,16 +85,22 @@ class Receiver:
             sock.close()
             return
         answer = _FULL
-        if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):  # no descriptors left here, or not a whole message
+        if not flags & (
+            socket.MSG_CTRUNC | socket.MSG_TRUNC
+        ):  # no descriptors left here, or not a whole message
+            try:
+                self._take(marshal.loads(data), fds)
+                answer = _OK
+            except Exception:
+                self._worker.log.exception("what the last worker sent cannot be taken over")
+        if answer is _FULL:
             for fd in fds:
                 os.close(fd)
-        else:
-            self._take(marshal.loads(data), fds)
-            answer = _OK
         with contextlib.suppress(OSError):
             sock.send(answer)
 
     def _take(self, message: tuple[Any, ...], fds: list[int]) -> None:
+        """Raises where the message is not one; then nothing of it has been taken."""
         worker = self._worker
         kind = message[0]
         if kind == "ids":
@@ -104,12 +112,19 @@ class Receiver:
                     client.kill(query_only=False)
         else:
             profiles = [worker.parking.intern(ProfileValues(*values)) for values in message[1]]
-            for (index, *plain), fd in zip(message[2], fds, strict=True):
-                record = from_plain(profiles[index], plain, fd)
-                worker.admission.adopt(
-                    record, record.session.user, record.session.keyspace, record.session.shard
-                )
-                worker.parking.put_back(record, fd)
+            records = [
+                from_plain(profiles[index], plain, fd)
+                for (index, *plain), fd in zip(message[2], fds, strict=True)
+            ]
+            for record, fd in zip(records, fds, strict=True):
+                profile = record.session
+                worker.admission.adopt(record, profile.user, profile.keyspace, profile.shard)
+                try:
+                    worker.parking.put_back(record, fd)
+                except OSError:  # the kernel watches no more of them: this client alone is disconnected
+                    worker.admission.leave(record)
+                    os.close(fd)
+                    continue
                 self.received += 1
 
     def close(self) -> None:
@@ -195,6 +210,12 @@ class Sender:
         message = ("clients", [tuple(profile.values()) for profile in profiles], plain)
         try:
             answer = await self._exchange(message, [fd for _, fd in batch])
+        except TimeoutError:
+            for record, fd in batch:
+                os.close(fd)
+                if worker.connections.pop(record.id, None) is not None:
+                    worker.admission.leave(record)
+            raise
         except OSError:
             self._take_back(batch)
             raise
@@ -229,7 +250,7 @@ class Sender:
                 break
             except BlockingIOError:
                 await asyncio.sleep(0.001)
-        answer = await self._worker.loop.sock_recv(self._sock, 16)
+        answer = await asyncio.wait_for(self._worker.loop.sock_recv(self._sock, 16), ANSWER_S)
         if not answer:
             raise ConnectionError("the successor has ended")
         return answer

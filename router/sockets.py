@@ -25,6 +25,8 @@ HIGH_BYTES: Final = 64 * 1024
 """With more than that waiting to be sent, the protocol is told to pause."""
 LOW_BYTES: Final = 16 * 1024
 _SEND_BYTES: Final = 256 * 1024
+LINGER_S: Final = 30.0
+"""So long a closed connection's last bytes wait for a client that does not read."""
 
 _IN: Final = select.EPOLLIN | select.EPOLLRDHUP
 _OUT: Final = select.EPOLLOUT
@@ -68,18 +70,20 @@ class Loop(Protocol):
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> Any: ...
     def call_soon(self, callback: Callable[..., object], *args: Any) -> Any: ...
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Any: ...
 
 
 class Sockets:
     """See the module."""
 
-    __slots__ = ("_epoll", "_owners", "call_soon", "on_turn")
+    __slots__ = ("_epoll", "_owners", "call_later", "call_soon", "on_turn")
 
     def __init__(self, loop: Loop) -> None:
         self._epoll = select.epoll()
         self._owners: list[Owner | None] = []
         """By descriptor: descriptors are small numbers, and a list costs 8 bytes each."""
         self.call_soon = loop.call_soon
+        self.call_later = loop.call_later
         self.on_turn: Callable[[], object] | None = None
         """Called when a client says something."""
         loop.add_reader(self._epoll.fileno(), self._turn)
@@ -276,13 +280,14 @@ class SocketTransport:
             self._sockets.close(fd)
 
     def close(self) -> None:
-        """Closes when what was written has gone out."""
+        """Closes when what was written has gone out, or after LINGER_S."""
         if not self._closing:
             self._closing = True
             if self._out is None:
                 self._release()
             else:
                 self._watch()
+                self._sockets.call_later(LINGER_S, self._release)
 
     def abort(self, reason: str = "") -> None:
         """Closes at once. With a reason: called by `Sockets`, for the protocol to end."""

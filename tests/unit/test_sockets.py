@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.sockets import FIRST_READ_BYTES, Sockets, SocketTransport
+from router.sockets import FIRST_READ_BYTES, LINGER_S, Sockets, SocketTransport
 
 
 class HandLoop:
@@ -16,6 +16,7 @@ class HandLoop:
     def __init__(self) -> None:
         self.readers: list[Callable[[], object]] = []
         self.soon: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self.later: list[tuple[float, Callable[..., object]]] = []
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
         del fd, args
@@ -23,6 +24,10 @@ class HandLoop:
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         self.soon.append((callback, args))
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> None:
+        assert not args
+        self.later.append((delay, callback))
 
     def turn(self) -> None:
         for callback in self.readers:
@@ -112,6 +117,20 @@ def test_what_the_client_does_not_take_waits_in_order(loop: HandLoop, client: Cl
     assert got == piece + b"the end"
     assert client.events == ["pause", "resume"]
     assert client.transport.idle
+
+
+def test_a_closed_client_that_never_reads_is_let_go(loop: HandLoop, client: Client) -> None:
+    client.transport.write(bytes(4 << 20))
+    client.transport.close()
+    fd = client.transport.fd
+    assert fd >= 0
+    ((delay_s, release),) = loop.later
+    assert delay_s == LINGER_S
+    release()
+    assert client.transport.fd == -1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    assert client.events == ["pause"]
 
 
 def test_close_comes_after_what_was_written(loop: HandLoop, client: Client) -> None:
