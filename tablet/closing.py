@@ -68,6 +68,11 @@ class Closer:
         self._looking[(thread_id, incarnation)] = then
         self._schedule(FIRST_LOOK_S)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether `sweep` may have to move one on."""
+        return bool(self._open)
+
     def sweep(self, now_s: float) -> None:
         """Moves on those that do not go by themselves."""
         for connection, since_s in list(self._open.items()):

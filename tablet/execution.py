@@ -104,6 +104,8 @@ class Execution:
         self.joined: dict[Any, None] = {}
         self.base_collation = ""
         self.draining = False
+        self.on_work: Callable[[], object] | None = None
+        """Told when work comes, by whoever asks while the tablet is `at_rest`."""
         self.stall_s = max(_IDLE_STALL_S, config.query_timeout_s)
         self._config = config
         self._queue_timeout_s = config.queue_timeout_ms / 1000
@@ -114,6 +116,8 @@ class Execution:
 
     def execute(self, peer: Peer, record: Record) -> None:
         """EXECUTE; the answer follows by `peer.send`."""
+        if self.on_work is not None:
+            self.on_work()
         _, id_, deadline_ms, flags, handle, user, settings, tables, sql, extra = record
         found_rows = flags & F_FOUND_ROWS != 0
         if settings or extra is not None:
@@ -139,6 +143,8 @@ class Execution:
 
     def prepare(self, peer: Peer, record: Record) -> None:
         """PREPARE: PREPARED or FAIL follows."""
+        if self.on_work is not None:
+            self.on_work()
         _, id_, deadline_ms, user, settings, sql, database = record
         profile = (settings, database or self._database, False)
         statement = Statement(self, peer, id_, 0, user, profile, None, sql, None)
@@ -378,6 +384,14 @@ class Execution:
         for held in self.handles.all():
             if held.connection.is_lost and held.statement is None:
                 self.handles.remove(held, fail("TRANSACTION_LOST", reason="its connection to MySQL was lost"))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing has a limit that may pass: `sweep` finds nothing to do until work comes."""
+        pool = self.pool
+        return not (
+            pool.in_use > 1 or pool.queue.waiting or self.joined or self.handles.any or pool.closer.is_closing
+        )
 
     @property
     def busy(self) -> int:

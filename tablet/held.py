@@ -103,6 +103,10 @@ class Handles:
         return list(self._held.values())
 
     @property
+    def any(self) -> bool:
+        return bool(self._held)
+
+    @property
     def reserved(self) -> int:
         return sum(held.reserved for held in self._held.values())
 

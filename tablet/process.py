@@ -26,8 +26,8 @@ from tablet.serving import Service
 DRAIN_S: Final = 5.0
 CLOSE_S: Final = 3.0
 SWEEP_S: Final = 0.05
-SLOW_SWEEPS: Final = 20
-"""Every so many sweeps come those that need no hurry."""
+SLOW_SWEEP_S: Final = 1.0
+"""So often come those that need no hurry, and all while nothing runs, waits or is held."""
 
 ACCESS_DENIED: Final = frozenset({1044, 1045, 1049, 1698})
 """What no waiting cures: wrong account or no such database."""
@@ -186,14 +186,30 @@ class TabletProcess:
         await flushed(serving)
 
     async def _sweep(self) -> None:
-        count = 0
+        execution = self._execution
+        slow_s = execution.now()
         while True:
-            await asyncio.sleep(SWEEP_S)
-            count += 1
+            if execution.at_rest:
+                await self._rest(slow_s + SLOW_SWEEP_S - execution.now())
+            else:
+                await asyncio.sleep(SWEEP_S)
             try:
-                self._execution.sweep()
-                if count % SLOW_SWEEPS == 0:
+                execution.sweep()
+                if execution.now() >= slow_s + SLOW_SWEEP_S:
+                    slow_s = execution.now()
                     self._service.sweep()
-                    self._execution.pool.shrink(self._execution.now())
+                    execution.pool.shrink(slow_s)
             except Exception:
                 log.exception("sweep")
+
+    async def _rest(self, most_s: float) -> None:
+        """Until SWEEP_S after work has come, or `most_s` where none does."""
+        woken = asyncio.Event()
+        self._execution.on_work = woken.set
+        try:
+            await asyncio.wait_for(woken.wait(), max(most_s, SWEEP_S))
+            await asyncio.sleep(SWEEP_S)
+        except TimeoutError:
+            pass
+        finally:
+            self._execution.on_work = None

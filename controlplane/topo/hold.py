@@ -50,9 +50,10 @@ class Registration:
         await self._registered.wait()
 
     def update(self, value: Value) -> None:
-        """Writes `value` soon; of several updates meanwhile the last."""
-        self._value = value
-        self._wake.set()
+        """Writes `value` soon; of several updates meanwhile the last. The same as before costs nothing."""
+        if value != self._value:
+            self._value = value
+            self._wake.set()
 
     async def release(self) -> None:
         """Ends the keeping and removes the key (if etcd does not answer within 1 s, the lease's end does)."""

@@ -5,7 +5,8 @@ Invariants
   not agree with a check, it lists again: content is only ever that of one revision plus the events after it.
 - The check, every CHECK_S, reads how many keys there are and the newest mod revision among them. Both equal those
   of the content exactly if nothing changed since: a put raises the newest revision, a deletion lowers the count.
-  So a stream that fell silent is found out, at the price of one key a check.
+  So a stream that fell silent is found out, at the price of one key a check. While both stay what they were for all
+  keys of the cluster (a question for all watches of a store), no watch asks for its own.
 - While etcd is down the last known content stays.
 - `on_change` is never called with content it was called with before, and never twice at once.
 
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CHECK_S: Final = 2.0
+MARK_S: Final = 0.5
 _RETRY_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 _ETCD_PUT: Final = 0
 
+Mark = tuple[int, int, int]
+"""How many keys, the newest mod revision among them, the cluster's id."""
 OnChange = Callable[[dict[str, Value]], None]
 
 
@@ -43,6 +47,20 @@ class WatchHub:
         self._opening = asyncio.Lock()
         self._creating: deque[Watch | None] = deque()  # etcd answers creations in order
         self._by_id: dict[int, Watch] = {}
+        self._asking: asyncio.Task[Mark] | None = None
+        self._asked_s = 0.0
+
+    async def mark(self, store: "Store") -> Mark:
+        """Count and newest revision of all the cluster's keys, MARK_S ago at most. Raises TopoError."""
+        now_s = asyncio.get_running_loop().time()
+        asking = self._asking
+        if asking is None or now_s - self._asked_s > MARK_S:
+            self._asked_s = now_s
+            asking = self._asking = asyncio.create_task(store.newest("", timeout_s=CHECK_S))
+            asking.add_done_callback(
+                lambda done: done.cancelled() or done.exception()
+            )  # whoever asked may be gone
+        return await asyncio.shield(asking)
 
     async def add(self, watch: "Watch", key: bytes, range_end: bytes, start_revision: int) -> None:
         """Raises TopoError when no stream can be opened; `watch.broken()` follows if it ends later."""
@@ -170,6 +188,8 @@ class Watch:
                 failures += 1
 
     async def _until_trouble(self) -> None:
+        agreed: Mark | None = None
+        """What the cluster was like just before this watch last agreed with it."""
         while True:
             try:
                 await asyncio.wait_for(self._trouble.wait(), CHECK_S)
@@ -178,8 +198,12 @@ class Watch:
             else:
                 return
             try:
+                mark = await self._hub.mark(self._store)
+                if mark == agreed:
+                    continue
                 if not await self._agrees():
                     return
+                agreed = mark
             except TopoError:
                 continue  # down: the stream ends too, or a later check tells what was missed
 
