@@ -105,7 +105,9 @@ class Newcomers:
         try:
             if data and isinstance(client, Parked):
                 sockets.register(fd)
-            client.received(data)
+                client.asked_first(data)
+            else:
+                client.received(data)
         except Exception:
             self._worker.log.exception("a newcomer's data could not be handled; it is disconnected")
             client.abort("internal error")

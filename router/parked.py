@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from core.errors import SluiceError, fail
 from core.limits.table import Rules
+from core.rpc.messages import F_PATIENT
 from router.connection import READY, Connection
 from router.session import Session
 from router.sql.dialect import Dialect
@@ -123,6 +124,10 @@ class Parked:
     def received(self, data: bytes) -> None:
         """What its client has sent; empty: it is gone."""
         self.session.parking.on_data(self, data)
+
+    def asked_first(self, data: bytes) -> None:
+        """As `received`: the first statement of a newcomer in a storm of logins, whose answer may wait for others."""
+        self.session.parking.on_data(self, data, F_PATIENT)
 
     def abort(self, reason: str) -> None:
         del reason

@@ -173,8 +173,9 @@ class Parking:
             data = b""
         self.on_data(record, data)
 
-    def on_data(self, record: Parked, data: bytes) -> None:
-        """What the client of a session that is parked has sent, all of it so far; empty: it is gone."""
+    def on_data(self, record: Parked, data: bytes, flags: int = 0) -> None:
+        """What the client of a session that is parked has sent, all of it so far; empty: it is gone. `flags` go along
+        with what it asks now, and with nothing later."""
         if not data or data == _QUIT:
             self.close(record)
             return
@@ -183,4 +184,10 @@ class Parking:
         connection = revive(self.worker, record)
         connection.attach(record.fd)
         self.watch(connection)
-        connection.data_received(data)
+        session = connection.session
+        if flags and session is not None:
+            session.flags |= flags
+            connection.data_received(data)
+            session.flags &= ~flags
+        else:
+            connection.data_received(data)

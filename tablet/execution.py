@@ -67,6 +67,10 @@ class Peer(Protocol):
 
     def send(self, record: tuple[Any, ...]) -> None: ...
 
+    def send_patiently(self, record: tuple[Any, ...]) -> None:
+        """It may wait for others to the same asker."""
+        ...
+
 
 class Execution:
     """What a tablet does with EXECUTE, PREPARE, CREDIT, CANCEL and FREE."""

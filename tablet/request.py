@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from core.errors import CODES, SluiceError, fail
 from core.rpc.messages import (
     F_BEGIN,
+    F_PATIENT,
     F_RESERVE,
     F_STATUS,
     F_WARNINGS,
@@ -160,6 +161,8 @@ class Request:
         if self.with_handle:
             held = self.held
             peer.send((RESULT, self.id, info, out, held.handle if held is not None else 0, status))
+        elif self.flags & F_PATIENT:
+            peer.send_patiently((RESULT, self.id, info, out))
         else:
             peer.send((RESULT, self.id, info, out))
         if flight is not None:

@@ -47,11 +47,15 @@ MAX_PROMISE_S: Final = 60.0
 log = logging.getLogger("sluice.tablet")
 
 
+Send = Callable[[bytes, tuple[Any, ...]], None]
+
+
 class Peer:
     """One DEALER."""
 
     __slots__ = (
         "_send",
+        "_send_patiently",
         "gone",
         "heard",
         "identity",
@@ -62,9 +66,7 @@ class Peer:
         "welcomed",
     )
 
-    def __init__(
-        self, identity: bytes, name: str, send: Callable[[bytes, tuple[Any, ...]], None], now_s: float
-    ) -> None:
+    def __init__(self, identity: bytes, name: str, send: Send, send_patiently: Send, now_s: float) -> None:
         self.identity = identity
         self.name = name
         self.statements: dict[int, Statement] = {}
@@ -75,10 +77,15 @@ class Peer:
         self.gone = False
         self.welcomed = False
         self._send = send
+        self._send_patiently = send_patiently
 
     def send(self, record: tuple[Any, ...]) -> None:
         if not self.gone:
             self._send(self.identity, record)
+
+    def send_patiently(self, record: tuple[Any, ...]) -> None:
+        if not self.gone:
+            self._send_patiently(self.identity, record)
 
 
 class Service:
@@ -167,7 +174,9 @@ class Service:
             reason = f"this tablet speaks version {VERSION} of the protocol, not {record[1]}"
             self._serving.send(identity, (REFUSED, reason))
             return
-        peer = Peer(identity, record[2], self._serving.send, self._clock.now_s())
+        peer = Peer(
+            identity, record[2], self._serving.send, self._serving.send_patiently, self._clock.now_s()
+        )
         self._peers[identity] = peer
         log.info("peer %s is here", peer.name)
         if self._server_known:

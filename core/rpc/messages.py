@@ -70,6 +70,9 @@ F_ADMIN: Final = 2048  # for the tablet's own lane: never queued behind clients 
 F_OLAP: Final = 4096  # no query timeout, streams
 F_WARNINGS: Final = 16_384  # where there are warnings, send them (I_WARNINGS)
 F_FOUND_ROWS: Final = 8192  # the client has CLIENT_FOUND_ROWS: affected rows of UPDATE count matched rows
+F_PATIENT: Final = (
+    32_768  # the answer may wait up to PATIENCE_S for others to the same worker (a storm of logins)
+)
 F_INFILE: Final = 1 << 20  # a LOAD DATA LOCAL: the router sends the file when it is asked for it (I_INFILE)
 
 # EXECUTE extra: None, or a dict with any of

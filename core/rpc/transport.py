@@ -34,6 +34,10 @@ MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
 """A larger one costs the connection (64 MiB packets, with room for what goes with them)."""
 
 MAX_BACKLOG_FRAMES: Final = 10_000
+PATIENCE_S: Final = 0.01
+"""How long a record that may wait waits for others to the same peer."""
+PATIENT_RECORDS: Final = 32
+"""So many are worth a frame."""
 DRAIN_FRAMES: Final = 64
 """Frames handled in one go before other descriptors get their turn."""
 
@@ -71,6 +75,7 @@ class Loop(Protocol):
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None: ...
     def remove_reader(self, fd: int) -> Any: ...
     def call_soon(self, callback: Callable[..., object], *args: Any) -> Any: ...
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Any: ...
 
 
 def make_context(io_threads: int = 1, max_sockets: int = 4096) -> "zmq.Context[Any]":
@@ -284,6 +289,7 @@ class Serving:
         "_on_record",
         "_on_unreachable",
         "_out",
+        "_patient",
         "_socket",
         "closed",
         "endpoint",
@@ -302,6 +308,8 @@ class Serving:
         self._on_record = on_record
         self._on_unreachable = on_unreachable
         self._out: dict[bytes, list[tuple[Any, ...]]] = {}
+        self._patient: dict[bytes, list[tuple[Any, ...]]] = {}
+        """What may wait, of peers that nothing in `_out` is for."""
         self._flush_due = False
         self.closed = False
         socket = context.socket(zmq.ROUTER)
@@ -318,7 +326,11 @@ class Serving:
         """Queues `record` for the peer `identity`; it leaves at the end of this turn of the loop."""
         batch = self._out.get(identity)
         if batch is None:
-            self._out[identity] = [record]
+            if self._patient and (waiting := self._patient.pop(identity, None)) is not None:
+                waiting.append(record)
+                self._out[identity] = waiting
+            else:
+                self._out[identity] = [record]
             if not self._flush_due and not self.closed:
                 self._flush_due = True
                 self._loop.call_soon(self._flush)
@@ -328,6 +340,29 @@ class Serving:
                 del self._out[identity]
                 if not self._write(identity, batch):
                     self._loop.call_soon(self._on_unreachable, identity)
+
+    def send_patiently(self, identity: bytes, record: tuple[Any, ...]) -> None:
+        """As `send`, but it may wait PATIENCE_S for others to that peer. What is sent to one peer keeps its order."""
+        batch = self._patient.get(identity)
+        if identity in self._out or (batch is not None and len(batch) >= PATIENT_RECORDS):
+            self.send(identity, record)
+            return
+        if batch is not None:
+            batch.append(record)
+            return
+        if not self._patient and not self.closed:
+            self._loop.call_later(PATIENCE_S, self.hurry)
+        self._patient[identity] = [record]
+
+    def hurry(self) -> None:
+        """What may wait leaves at once."""
+        patient, self._patient = self._patient, {}
+        if self.closed:
+            return
+        for identity, batch in patient.items():
+            if not self._write(identity, batch):
+                self._on_unreachable(identity)
+        self._readable()
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -389,6 +424,7 @@ class Serving:
             return
         self.closed = True
         self._out.clear()
+        self._patient.clear()
         self._loop.remove_reader(self._socket.getsockopt(zmq.FD))
         self._socket.close(0)
 
@@ -397,4 +433,5 @@ async def flushed(transport: Dealer | Serving) -> None:
     """Returns after what was sent so far has been handed to ZeroMQ."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    del transport
+    if isinstance(transport, Serving):
+        transport.hurry()

@@ -78,7 +78,9 @@ class Client:
         self.got: list[bytes] = []
         self.rounds: Newcomers | None = world.rounds
         self.fail = False
-        profile = SimpleNamespace(parking=SimpleNamespace(on_data=lambda _, data: self.received(data)))
+        profile = SimpleNamespace(
+            parking=SimpleNamespace(on_data=lambda _, data, flags=0: self.received(data))
+        )
         self.owner: Any = Parked(1, "h", cast("Any", profile), None, b"", None) if parked else self
         world.sockets.note(self.fd, self.owner)
         world.rounds.join(self.fd, self.owner)

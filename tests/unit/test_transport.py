@@ -135,6 +135,43 @@ async def test_what_is_sent_in_one_turn_never_exceeds_a_frame(
         place.close()
 
 
+async def test_what_may_wait_leaves_with_what_may_not_and_in_order(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "PATIENCE_S", 3600.0)
+    peers = [place.dial(identity) for identity in (b"one", b"two")]
+    for peer in peers:
+        peer.dealer.send(("hello",))
+    await place.until(lambda: len(place.heard) == 2)
+    serving = place.serving
+    serving.send_patiently(b"one", (0,))
+    serving.send_patiently(b"one", (1,))
+    serving.send(b"one", (2,))
+    serving.send_patiently(b"one", (3,))
+    serving.send(b"one", (4,))
+    await place.until(lambda: len(peers[0].heard) == 5)
+    assert [record[0] for record in peers[0].heard] == [0, 1, 2, 3, 4]
+    for number in range(transport.PATIENT_RECORDS + 1):
+        serving.send_patiently(b"two", (number,))
+    await place.until(lambda: len(peers[1].heard) == transport.PATIENT_RECORDS + 1)
+    assert [record[0] for record in peers[1].heard] == list(range(transport.PATIENT_RECORDS + 1))
+    serving.send_patiently(b"two", ("last",))
+    serving.send_patiently(b"nobody", (0,))
+    await transport.flushed(serving)
+    await place.until(lambda: peers[1].heard[-1] == ["last"])
+    assert place.unreachable == [b"nobody"]
+
+
+async def test_what_may_wait_leaves_by_itself(place: Place) -> None:
+    peer = place.dial()
+    peer.dealer.send(("hello",))
+    await place.until(lambda: place.heard)
+    for number in range(5):
+        place.serving.send_patiently(b"one", (number,))
+    await place.until(lambda: len(peer.heard) == 5)
+    assert [record[0] for record in peer.heard] == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_no_wakeup_is_lost_whatever_is_sent_when(place: Place, seed: int) -> None:
     """Both sides send at random, in bursts and in answer to what they hear; nothing else ever wakes them."""
