@@ -338,6 +338,11 @@ class Session:
         runner, literals = self.worker.plan_of(self, sql, substitute=False)
         runner.run(self, sql, literals, None)
 
+    def run_rewritten(self, sql: bytes) -> None:
+        """Runs what a statement became, from inside its task. Raises SluiceError."""
+        runner, literals = self.worker.plan_of(self, sql)
+        runner.run(self, sql, literals, None)
+
     # ---- where statements go
 
     def use(self, database: str) -> None:
@@ -615,7 +620,8 @@ class Session:
             self.task = None
             self.failed(error)
         else:
-            self.task = None
+            if self.task is asyncio.current_task():  # not where it has started another
+                self.task = None
 
     def on_writable(self) -> None:
         """The client took what was buffered: lets the tablet go on."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from core.errors import ErrorCode, SluiceError
 from core.rpc import messages as m
 from router import statements
+from router.execute.columns import ColumnsRunner
 from router.execute.finish import Finisher
 from router.execute.insert import InsertRunner
 from router.execute.last_insert_id import last_insert_id_several
@@ -13,6 +14,7 @@ from router.execute.reserve import ReserveRunner
 from router.execute.route import RouteRunner, chooser_one
 from router.execute.several import SeveralShards
 from router.execute.substitute import SubstituteRunner
+from router.execute.view import ViewRunner
 from router.execute.write import DdlRunner, WriteSeveral
 from router.plan.plans import (
     Choice,
@@ -111,4 +113,7 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
     if isinstance(plan, SubstitutePlan):
         return SubstituteRunner(plan)
     assert isinstance(plan, PlanError)
-    return ErrorRunner(SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text))
+    if plan.columns is not None:
+        return ColumnsRunner(plan.columns, view)
+    error = SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text)
+    return ViewRunner(plan, error, view) if plan.views is not None else ErrorRunner(error)

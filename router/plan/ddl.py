@@ -71,12 +71,8 @@ def _makes_view(lexemes: list[Lexeme]) -> bool:
 
 
 def _check_view(statement: Statement, keyspace: str) -> None:
-    """A view is computed inside one MySQL: over several shards, or other keyspaces, its rows would be wrong.
-    Raises 1235."""
-    if statement.sharded(keyspace):
-        raise not_supported(
-            "views in a sharded keyspace", "Put the view's SELECT into the statements that would read it."
-        )
+    """A view is known to the servers of its keyspace alone: none may read another's tables. (Over several shards its
+    query stands where its name is read.) Raises 1235."""
     tree = statement.read()
     if tree is None:  # CREATE DEFINER = ... VIEW is one that sqlglot does not read: its names have to do
         others = names_other_keyspace(replace(statement, keyspace=keyspace))

@@ -88,7 +88,7 @@ def finish_of(statement: Statement, tree: exp.Expr) -> Finish | None:
         if database is None or database.name == keyspace:
             continue
         first, last = spots.get(id(database)), spots.get(id(column.args.get("table")))
-        if first is None or last is None or not _keeps_its_name(column):
+        if first is None or last is None or not keeps_its_name(column):
             return None
         edits.append((lexemes[first].start, lexemes[last].start, b""))
     kept = _kept_names(statement, tree, nodes, edits)
@@ -111,7 +111,7 @@ def _is_fetched(table: Table) -> bool:
     return not table.sharded or table.primary is not None or table.type is TableType.REFERENCE
 
 
-def _keeps_its_name(column: exp.Column) -> bool:
+def keeps_its_name(column: exp.Column) -> bool:
     """Whether the names of result columns stay when the column loses its keyspace."""
     if isinstance(column.parent, (exp.Select, exp.Alias)):
         return True

@@ -14,7 +14,16 @@ from router.plan import insert_select
 from router.plan.context import Statement, encoded, template
 from router.plan.insert_rows import ColumnCountError, RowReader
 from router.plan.names import find_table
-from router.plan.plans import Choice, Chooser, DmlPlan, InsertPlan, Planned, Template
+from router.plan.plans import (
+    Choice,
+    Chooser,
+    ColumnsRead,
+    DmlPlan,
+    InsertPlan,
+    PlanError,
+    Planned,
+    Template,
+)
 from router.plan.purity import is_shareable
 from router.sql.lex import MARK, NAME, ROW, WORD, Lexeme, syntax_error
 from router.vschema import Table, TableType
@@ -49,6 +58,13 @@ def plan(statement: Statement) -> Planned:
     if reason is not None:
         raise not_supported(*reason)
     word = lexemes[head.at].text if head.at < len(lexemes) else ""
+    if (
+        head.columns is None
+        and not table.authoritative
+        and word not in ("SET", "")
+        and not (table.sharded and table.type is TableType.REFERENCE)
+    ):
+        return _without_columns(statement, head)
     if word in ("SELECT", "WITH", "(", "TABLE"):
         return insert_select.plan(statement, table, _columns(head), head.at)
     if table.sharded and table.type is TableType.REFERENCE:
@@ -123,16 +139,33 @@ def _closing(lexemes: list[Lexeme], at: int) -> int:
 
 
 def _columns(head: Head) -> list[str]:
-    """The columns the values are for. Raises NOT_SUPPORTED when they are not known."""
+    """The columns the values are for."""
     if head.columns is not None:
         return head.columns
-    table = head.table
-    if not table.authoritative:
-        raise not_supported(
-            f"INSERT without a column list into {table.keyspace}.{table.name}, whose columns the VSchema does not list",
-            "Name the columns, or list them in the VSchema with column_list_authoritative.",
-        )
-    return [column.name.lower() for column in table.columns if not column.invisible]
+    return [column.name.lower() for column in head.table.columns if not column.invisible]
+
+
+def _without_columns(statement: Statement, head: Head) -> Planned:
+    """A server knows the columns: the statement is planned again with a list of them."""
+    table, text, lexemes = head.table, statement.text, statement.lexemes
+    error = not_supported(
+        f"INSERT without a column list into {table.keyspace}.{table.name}, whose columns the VSchema does not list",
+        "Name the columns, or list them in the VSchema with column_list_authoritative.",
+    )
+    at = lexemes[head.at].start
+    pieces: list[bytes | int] = [*template(text, lexemes, 0, at), -1]
+    for lexeme in lexemes[head.at :]:
+        if lexeme.kind is ROW:  # binds stand in its text
+            pieces += template(text, lexemes, at, lexeme.start)
+            before, *behind = lexeme.text.split("?")
+            pieces.append(encoded(before))
+            for number, piece in enumerate(behind):
+                pieces += (lexeme.bind + number, encoded(piece))
+            at = lexeme.end
+    pieces += template(text, lexemes, at, len(text))
+    read = ColumnsRead(table.keyspace, table.name, Template(tuple(pieces)))
+    made = PlanError(error.number, error.sqlstate, error.message, columns=read)
+    return Planned(made, "write", ("its columns are asked for first",))
 
 
 def _selects(lexemes: list[Lexeme]) -> bool:

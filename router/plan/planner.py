@@ -20,8 +20,19 @@ from router.plan.context import (
 )
 from router.plan.finish import finish_of
 from router.plan.names import SYSTEM_SCHEMAS, tables_in
-from router.plan.plans import Choice, Chooser, DmlPlan, FinishPlan, Kind, Planned, SelectPlan, SessionPlan
+from router.plan.plans import (
+    Choice,
+    Chooser,
+    DmlPlan,
+    FinishPlan,
+    Kind,
+    PlanError,
+    Planned,
+    SelectPlan,
+    SessionPlan,
+)
 from router.plan.purity import is_locking, is_shareable, may_write, reserve_reason
+from router.plan.views import views_of
 from router.sql.classify import Verb, classify
 from router.sql.dialect import Dialect
 from router.sql.lex import WORD, lex
@@ -29,6 +40,7 @@ from router.vschema import VSchema
 
 __all__ = ["plan"]
 
+_UNKNOWN_TABLE: Final = 1146
 # In a statement that sqlglot cannot read, these words mean that it may write.
 _WRITING: Final = frozenset(
     "INSERT REPLACE UPDATE DELETE INTO CALL CREATE DROP ALTER NEXTVAL SETVAL".split()  # noqa: SIM905
@@ -166,7 +178,17 @@ def _across_shards(statement: Statement, verb: Verb) -> Planned:
             "Write it more simply.",
             unread=True,
         )
-    tables = tables_of(statement, tree)
+    try:
+        tables = tables_of(statement, tree)
+    except SluiceError as error:
+        views = views_of(statement, tree) if verb is Verb.SELECT else None
+        if error.number != _UNKNOWN_TABLE or views is None:
+            raise
+        return Planned(
+            PlanError(error.number, error.sqlstate, error.message, views),
+            "refused",
+            ("views stand for their queries",),
+        )
     if not tables.tables:
         return _anywhere(statement, tables)
     if verb is Verb.SELECT and len(tables.keyspaces) > 1 and not tables.system:

@@ -309,12 +309,34 @@ class SubstitutePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewRead:
+    """A read of tables that the VSchema does not name: (keyspace, name, alias) of each, which may be views, and the
+    text with piece -1-k in the place of the k-th."""
+
+    views: tuple[tuple[str, str, str], ...]
+    sql: Template
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnsRead:
+    """An INSERT without a column list into a table whose columns the VSchema does not list: the text with piece -1 in
+    the place of the list."""
+
+    keyspace: str
+    table: str
+    sql: Template
+
+
+@dataclass(frozen=True, slots=True)
 class PlanError:
-    """The statement cannot be run: MySQL's number, SQLSTATE and text (an unknown table, a syntax error ...)."""
+    """The statement cannot be run: MySQL's number, SQLSTATE and text (an unknown table, a syntax error ...). `views`:
+    it can, if its unknown tables are views; `columns`: once a server has said what the columns are."""
 
     number: int
     sqlstate: str
     text: str
+    views: ViewRead | None = None
+    columns: ColumnsRead | None = None
 
 
 Plan = SelectPlan | FinishPlan | DmlPlan | InsertPlan | DdlPlan | SessionPlan | SubstitutePlan | PlanError

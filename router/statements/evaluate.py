@@ -104,6 +104,11 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
     """
     del system
     lexemes = words.lexemes[start:end]
+    if [one.text for one in lexemes[:2]] == ["LAST_INSERT_ID", "("] and len(lexemes) == 4:
+        literal = words.literals[lexemes[2].bind] if lexemes[2].kind is BIND else b""
+        if literal.isdigit() and int(literal) < 2**64:
+            session.last_insert_id = int(literal)
+            return literal
     reason = reserve_reason(lexemes)
     if reason and reason not in PINS:
         raise not_supported(f"{reason} inside SET", "Run it in a SELECT.")

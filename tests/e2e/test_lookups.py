@@ -1,17 +1,18 @@
 """Tables that own lookup vindexes: they take the writes that one MySQL takes, and their lookup tables follow."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 
-from tests.e2e.test_sharding import SCHEMA
 from tests.kit.cluster import SHARDS, Cluster
 from tests.kit.drivers import connect, error_of, fetch, run
 
 pytestmark = pytest.mark.e2e
 
+SCHEMA = Path(__file__).resolve().parents[1] / "kit" / "cluster_files" / "commerce.sql"
 READ = "SELECT id, email, team, note FROM account ORDER BY id"
 
 
@@ -75,6 +76,7 @@ def both(cluster: Cluster) -> Iterator[Both]:
 
 WRITES = (
     "INSERT INTO account (id, email, team) VALUES (1, 'a@x', 'red'), (2, 'b@x', 'red'), (3, NULL, NULL)",
+    "INSERT INTO account VALUES (11, 'l@x', 'red', NULL), (12, NULL, DEFAULT, 'x')",
     "INSERT INTO account (id, email) VALUES (4, 'd@x'), (-5, CONCAT('e', '@x'))",  # team by its default
     "INSERT INTO account SET id = 6, email = 'f@x', team = DEFAULT",
     "INSERT INTO account (id, email) VALUES (7, 'A@X')",  # equal to that of 1, which may lie elsewhere

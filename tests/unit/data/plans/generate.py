@@ -49,6 +49,8 @@ def describe(made: Planned) -> dict[str, Any]:
     value = made.plan
     if isinstance(value, PlanError):
         found["error"] = f"{value.number} {value.text}"
+        if value.columns is not None:
+            found["columns"] = template(value.columns.sql)
         return found
     found["kind"] = type(value).__name__.removesuffix("Plan").lower()
     if isinstance(value, FinishPlan):
