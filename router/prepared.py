@@ -154,7 +154,7 @@ def _pieces(key: bytes) -> list[bytes | int]:
     text = key.decode("utf-8", "surrogateescape")
     pieces: list[bytes | int] = []
     at = 0
-    for lexeme in lex(text).lexemes:
+    for lexeme in lex(text, whole_rows=False).lexemes:
         if lexeme.kind == BIND:
             pieces.append(text[at : lexeme.start].encode("utf-8", "surrogateescape"))
             pieces.append(lexeme.bind)

@@ -48,6 +48,7 @@ _I_OK: Final = m.I_OK
 _I_ERR: Final = m.I_ERR
 _ROWS_SHIFT: Final = m.ROWS_SHIFT
 _DRAINING: Final = CODES["DRAINING"].number
+_CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
 _LOST_NUMBERS: Final = frozenset((15008, 15009, 15010))
 
 
@@ -265,12 +266,29 @@ class Session:
         if self.warnings is not None and (tables != () or forgets_warnings(self)):
             self.warnings = None
         if self.autocommit and self.tx is None and self.reserved is None:
+            if self.next_transaction is not None:
+                self._forward_characterised(link, flags, tables, sql, extra)
+                return
             self.resend = (flags, tables, sql, extra)
             self.request = link.execute(
                 self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
             )
         else:
             self._forward_held(link, flags, tables, sql, extra)
+
+    def _forward_characterised(
+        self,
+        link: Link,
+        flags: int,
+        tables: tuple[str, ...] | None,
+        sql: bytes,
+        extra: dict[str, Any] | None,
+    ) -> None:
+        """The statement is the transaction that SET TRANSACTION was about: what that said is a setting of its own."""
+        settings = with_characteristics(self)
+        self.next_transaction = None
+        self.resend = None
+        self.request = link.execute(self, flags | self.flags, 0, self.user, settings, tables, sql, extra)
 
     def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
         """A piece of the answer of the statement that was forwarded."""
@@ -718,6 +736,19 @@ def dialect_status(session: Session) -> int:
     dialect = session.dialect
     status = 0 if dialect.backslash_escapes else SERVER_STATUS_NO_BACKSLASH_ESCAPES
     return status | MARIADB_STATUS_ANSI_QUOTES if dialect.ansi_quotes and is_mariadb(session) else status
+
+
+def with_characteristics(session: Session) -> str:
+    """The session's settings with what SET TRANSACTION wants of the next transaction."""
+    settings = dict(session.settings or {})
+    names = ("tx_read_only", "tx_isolation") if is_mariadb(session) else _CHARACTERISTICS
+    for one in session.next_transaction or ():
+        _, level, of_level = one.partition("ISOLATION LEVEL ")
+        if level:
+            settings[names[1]] = f"'{of_level.replace(' ', '-')}'"
+        else:
+            settings[names[0]] = "1" if one.endswith("READ ONLY") else "0"
+    return session.worker.intern(",".join(f"{k}={settings[k]}" for k in sorted(settings)))
 
 
 def begins_read_only(session: Session, statements: Sequence[str]) -> bool:

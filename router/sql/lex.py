@@ -70,9 +70,10 @@ _PLAIN_ROW: Final = re.compile(
 )
 
 
-def lex(text: str, dialect: Dialect = Dialect.DEFAULT) -> Lexed:
-    """The lexemes of one normalised statement; of a stored program those up to its first semicolon. Raises
-    SluiceError SYNTAX for what is no lexeme (an open quote, a parenthesis too many, a second statement)."""
+def lex(text: str, dialect: Dialect = Dialect.DEFAULT, *, whole_rows: bool = True) -> Lexed:
+    """The lexemes of one normalised statement; of a stored program those up to its first semicolon. `whole_rows`: a
+    plain row of VALUES is one lexeme, which hides its binds. Raises SluiceError SYNTAX for what is no lexeme (an open
+    quote, a parenthesis too many, a second statement)."""
     lexemes: list[Lexeme] = []
     conditional = ""
     at = depth = binds = 0
@@ -107,7 +108,11 @@ def lex(text: str, dialect: Dialect = Dialect.DEFAULT) -> Lexed:
                 word = raw.upper()
                 lexemes.append(Lexeme(WORD, word, start, at, depth, raw))
                 if depth == 0:
-                    rows = word in ("VALUES", "VALUE") and lexemes[0].text in ("INSERT", "REPLACE")
+                    rows = (
+                        whole_rows
+                        and word in ("VALUES", "VALUE")
+                        and lexemes[0].text in ("INSERT", "REPLACE")
+                    )
         elif kind == "mark":
             mark = found.group()
             if mark == ")":

@@ -62,6 +62,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
     what = first.text
     local = _LOCAL.get(what)
     if local is not None:
+        session.affected_rows = -1
         words.at += 1
         local(session, words, sql)
     elif what in _OF_ONE_CONNECTION:

@@ -54,7 +54,7 @@ class Words:
         normalised = normalise(unwrapped(sql) if unwrap else sql, dialect)
         self.text = normalised.key.decode("utf-8", "surrogateescape")
         self.literals = normalised.literals
-        self.lexemes = lex(self.text, dialect).lexemes
+        self.lexemes = lex(self.text, dialect, whole_rows=False).lexemes
         self.dialect = dialect
         self.at = 0
 

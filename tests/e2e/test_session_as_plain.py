@@ -1,0 +1,103 @@
+"""Sequences of statements in one session: through the router each says what it says on the plain server."""
+
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.kit.cluster import Cluster
+
+pytestmark = pytest.mark.e2e
+
+TABLE = "CREATE TABLE as_plain (id INT AUTO_INCREMENT PRIMARY KEY, a INT UNIQUE)"
+SEQUENCES: list[tuple[str, ...]] = [
+    # SET TRANSACTION is about the next statement where no transaction is opened
+    (
+        "SET TRANSACTION READ ONLY",
+        "INSERT INTO as_plain (a) VALUES (1)",
+        "SELECT * FROM as_plain",
+        "INSERT INTO as_plain (a) VALUES (2)",
+        "SELECT * FROM as_plain",
+    ),
+    (
+        "SET TRANSACTION READ ONLY",
+        "SELECT * FROM as_plain",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE",
+        "INSERT INTO as_plain (a) VALUES (2)",
+        "SELECT ROW_COUNT(), LAST_INSERT_ID()",
+        "SET TRANSACTION READ ONLY",
+        "START TRANSACTION",
+        "INSERT INTO as_plain (a) VALUES (3)",
+        "ROLLBACK",
+        "INSERT INTO as_plain (a) VALUES (3)",
+    ),
+    # text PREPARE
+    (
+        "PREPARE one FROM 'INSERT INTO as_plain (a) VALUES (?)'",
+        "SET @a = 5, @b = 6",
+        "EXECUTE one USING @a",
+        "EXECUTE one USING @b",
+        "EXECUTE one USING @a",
+        "PREPARE two FROM 'REPLACE INTO as_plain (a) VALUES (?), (7), (?)'",
+        "EXECUTE two USING @a, @b",
+        "SELECT a FROM as_plain ORDER BY a",
+    ),
+    # what is left behind for the next question
+    (
+        "INSERT INTO as_plain (a) VALUES (1), (2)",
+        "SELECT ROW_COUNT()",
+        "INSERT IGNORE INTO as_plain (a) VALUES (1), (3)",
+        "SHOW WARNINGS",
+        "SELECT ROW_COUNT()",
+        "UPDATE as_plain SET a = a + 10",
+        "SELECT ROW_COUNT()",
+        "SELECT a FROM nosuch",
+        "SELECT ROW_COUNT()",
+    ),
+    # ends of transactions that nobody wrote
+    (
+        "BEGIN",
+        "INSERT INTO as_plain (a) VALUES (1)",
+        "CREATE TABLE as_plain (id INT)",
+        "ROLLBACK",
+        "SET autocommit = 0",
+        "INSERT INTO as_plain (a) VALUES (2)",
+        "SET autocommit = 0",
+        "ROLLBACK",
+        "INSERT INTO as_plain (a) VALUES (3)",
+        "SET autocommit = 1",
+        "ROLLBACK",
+        "BEGIN",
+        "INSERT INTO as_plain (a) VALUES (4)",
+        "BEGIN",
+        "INSERT INTO as_plain (a) VALUES (5)",
+        "ROLLBACK AND CHAIN",
+        "INSERT INTO as_plain (a) VALUES (6)",
+        "ROLLBACK",
+        "SELECT a FROM as_plain ORDER BY a",
+    ),
+]
+
+
+def _said(cnx: "pymysql.Connection[Any]", sql: str) -> tuple[Any, ...]:
+    with cnx.cursor() as cursor:
+        try:
+            affected = cursor.execute(sql)
+            return sql, affected, cursor.lastrowid, sorted(cursor.fetchall())
+        except pymysql.err.MySQLError as error:
+            return sql, error.args[0]
+
+
+def test_sequences(cluster: Cluster) -> None:
+    wrong = []
+    for sequence in SEQUENCES:
+        told = []
+        for kwargs in (cluster.connect_kwargs(database="main"), cluster.direct_tcp("main/-")):
+            cluster.query(TABLE, database="main")
+            try:
+                with pymysql.connect(**kwargs, autocommit=True) as cnx:
+                    told.append([_said(cnx, sql) for sql in sequence])
+            finally:
+                cluster.query("DROP TABLE as_plain", database="main")
+        wrong += [pair for pair in zip(*told, strict=True) if pair[0] != pair[1]]
+    assert wrong == []
