@@ -71,7 +71,7 @@ def build_parser() -> Parser:
     made["down"].add_argument("--purge", action="store_true", help="delete the data too")
     made["status"].add_argument("--json", action="store_true", help="for programs")
 
-    made["restart"].add_argument("what", choices=["routers"], help="what to restart")
+    made["restart"].add_argument("what", choices=["routers"], metavar="routers", help="what to restart")
 
     made["drain"].add_argument(
         "--grace",

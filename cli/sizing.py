@@ -96,8 +96,9 @@ def size(demand: Demand) -> Sizing:
     """ValueError for what cannot be asked for."""
     if min(demand.clients, demand.shards, demand.cores, demand.memory_bytes) < 1:
         raise ValueError("clients, shards, cores and memory are 1 or more")
-    if demand.queries_per_s < 0 or demand.query_s <= 0:
-        raise ValueError("queries/s are 0 or more, and the time of a query is above 0")
+    # The negation also refuses NaN, which is neither below nor above anything.
+    if not (0 <= demand.queries_per_s < math.inf and 0 < demand.query_s < math.inf):
+        raise ValueError("queries/s are a number, 0 or more; the time of a query is a number above 0")
     room = demand.descriptors - figures.WORKER_DESCRIPTORS
     if room < 1:
         raise ValueError(

@@ -359,7 +359,7 @@ _ROWS: Final = (
         15005,
         "HY000",
         True,
-        "Limit {scope} concurrency = {limit} is reached: {used} queries run; {advice}",
+        "Limit {scope} concurrency = {limit} is reached: {used}; {advice}",
         "Raise or remove the limit: clusterctl limits set SCOPE concurrency=N.",
     ),
     ErrorCode(

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -91,7 +92,11 @@ class HttpServer:
             ("Content-Length", str(len(response.body))),
         ]
         for part in (
-            h11.Response(status_code=response.status, headers=headers),
+            h11.Response(
+                status_code=response.status,
+                headers=headers,
+                reason=HTTPStatus(response.status).phrase.encode(),
+            ),
             h11.Data(data=response.body if request.method != b"HEAD" else b""),
             h11.EndOfMessage(),
         ):

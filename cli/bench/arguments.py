@@ -13,7 +13,7 @@ def parse(rest: Sequence[str], file: str | None) -> argparse.Namespace:
     common.add_argument("-f", "--file", default=file, metavar="FILE", help="the cluster's file")
     common.add_argument("--keyspace", default="", help="default: the first one of one shard")
     common.add_argument("--user", default="", help="default: the first one with a plain password")
-    common.add_argument("--password", default=None, help="where the cluster's file has only a hash")
+    common.add_argument("--password", default=None, help="default: as in the cluster's file")
     common.add_argument("--json", default="", metavar="FILE", help="write the figures there (-: to stdout)")
     one_shard = Parser(add_help=False)
     one_shard.add_argument("--shard", default="", help="default: the keyspace's only one")

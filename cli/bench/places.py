@@ -80,7 +80,7 @@ def _user(config: Config, user: str, password: str | None) -> tuple[str, str]:
         return user, password
     for one in config.users:
         if one.password is not None:
-            return one.name, one.password
+            return one.name, one.password if password is None else password
     raise UsageError(
         "no user of the cluster's file has a plain password: name one with --user and --password"
     )

@@ -16,13 +16,15 @@ from cli.cluster import specs
 from cli.cluster.probes import Probe
 from cli.errors import CommandError
 from cli.layout import Layout
-from cli.local import log_tail
+from cli.local import abandon_initialising, log_cause
 from cli.state import ClusterState, ProcessState
 from core.supervise import Child, ProcessSpec
 
 _T = TypeVar("_T")
 
-_LOG_LINES: Final = 12
+_LOG_LINES: Final = 6
+_THREADS_S: Final = 10.0
+"""How long a stop waits for work in threads before it takes away the servers that this work waits for."""
 
 
 class Children:
@@ -54,7 +56,7 @@ class Children:
         log = spec.own_log or spec.log
         died = child.policy.deaths > 0
         what = f"ended while starting ({how(child)})" if died else f"did not serve within {timeout_s:.0f} s"
-        raise CommandError(f"{spec.name} {what}; its log {log} ends:\n{log_tail(log, _LOG_LINES)}")
+        raise CommandError(f"{spec.name} {what}; its log {log} says:\n{log_cause(log, _LOG_LINES)}")
 
     async def step(self, name: str, work: Awaitable[str]) -> None:
         """Awaits `work` as the announced step `name`; its result is the step's note."""
@@ -67,6 +69,11 @@ class Children:
         except CommandError as error:
             step.state, step.note = "failed", str(error).splitlines()[0]
             raise
+        except OSError as error:
+            step.state = "failed"
+            where = f"{error.filename}: " if error.filename is not None else ""
+            step.note = f"{step.text}: {where}{error.strerror or error}"
+            raise CommandError(step.note) from None
         else:
             step.state = "done"
         finally:
@@ -86,13 +93,17 @@ class Children:
 
     async def stop(self) -> None:
         """Stops all, the last started first; work in threads is waited for."""
+        abandon_initialising()
         if self._threads:
-            await asyncio.wait(self._threads)
+            await asyncio.wait(self._threads, timeout=_THREADS_S)
         for roles in reversed(specs.LAYERS):
             layer = [child for child, process in self._children if process.role in roles]
             for child in layer:
                 child.stop()
             await asyncio.gather(*(child.wait_stopped() for child in layer))
+        # What still waited for a server has lost its connection now.
+        if self._threads:
+            await asyncio.wait(self._threads)
 
     def hurry(self) -> None:
         """Asks all to end at once; those that are being stopped already are killed."""
@@ -116,12 +127,11 @@ class Children:
         process.restarts = child.policy.restarts
         process.deaths = child.policy.deaths
         looping = child.policy.looping
-        process.said = log_tail(child.spec.own_log or child.spec.log, 3) if looping else ""
+        process.said = log_cause(child.spec.own_log or child.spec.log) if looping else ""
         if self.state.phase == states.SERVING and child.policy.deaths:
-            print(
-                f"{process.name}: {process.state}; deaths in a row: {process.deaths}, last {how(child)}",
-                flush=True,
-            )
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            died = f"deaths in a row: {process.deaths}, last {how(child)}"
+            print(f"{now} {process.name}: {process.state}; {died}", flush=True)
         self.publish()
 
 

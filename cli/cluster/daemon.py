@@ -21,6 +21,14 @@ from cli.target import Target, find
 from core.supervise import rotate
 
 _POLL_S = 0.1
+LOCK_S = 0.5
+
+TAKEN = 75
+"""Exit status of a supervisor that found another one: EX_TEMPFAIL of sysexits.h."""
+
+
+class Taken(CommandError):
+    """Another supervisor was faster; nothing was started."""
 
 
 def start(file: str | None, target: Target, on_change: Callable[[ClusterState], None]) -> ClusterState:
@@ -63,6 +71,8 @@ def _watch(
                 error = CommandError(state.error or "the supervisor was stopped while it started")
                 error.status = state.error_status
                 raise error
+        elif ended and process.returncode == TAKEN:
+            raise Taken(f"another supervisor runs under {layout.data_dir}")
         elif ended:
             raise CommandError(f"the supervisor ended at once:\n{log_tail(layout.log('supervisor'))}")
         time.sleep(_POLL_S)
@@ -73,9 +83,9 @@ def main(argv: list[str]) -> int:
     os.umask(0o077)
     try:
         target = find(argv[0] if argv else None)
-        lock = take_lock(target.layout)
+        lock = take_lock(target.layout, LOCK_S)
         if lock is None:
-            raise CommandError(f"another supervisor runs under {target.layout.data_dir}")
+            return TAKEN
         servers = preflight.check_file(target)
         orphans.stop(states.read(target.layout), target.layout, lambda text: print(text, flush=True))
         preflight.check_machine(target)

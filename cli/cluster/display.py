@@ -52,48 +52,79 @@ class Lines:
 
 
 class Bars:
-    """A line a step, and one bar over all."""
+    """A line a step, and one bar over all. Columns stand still; what a line has no room for is told beneath, whole."""
 
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    def __init__(self, width: int | None = None) -> None:
+        from rich.console import Console
 
-        self._progress = Progress(
-            SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TimeElapsedColumn(),
-        )
+        self._console = Console(highlight=False, width=width)
+        self._progress: Any = None
         self._all: Any = None
+        self._room = 0
         self._tasks: dict[str, Any] = {}
         self._shown: dict[str, str] = {}
+        self._long: list[str] = []
+
+    def _begin(self, state: ClusterState) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
+
+        title = f"cluster {state.cluster}"
+        text = max(len(title), *(len(step.text) + 2 for step in state.steps))
+        # spinner, time, and a blank between columns
+        bar = min(24, max(6, self._console.width - text - 14))
+        self._room = self._console.width - text - bar - 14
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}", table_column=Column(min_width=text, no_wrap=True)),
+            BarColumn(bar_width=bar),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True)),
+            console=self._console,
+        )
+        self._progress.start()
+        self._all = self._progress.add_task(f"[bold]{escape(title)}", total=len(state.steps), note="")
 
     def update(self, state: ClusterState) -> None:
+        if self._progress is None and state.steps:
+            self._begin(state)
         progress = self._progress
-        if self._all is None and state.steps:
-            self._all = progress.add_task(f"[bold]cluster {state.cluster}", total=len(state.steps))
         for step in state.steps:
             if step.state == self._shown.get(step.name) or step.state == "waiting":
                 continue
             self._shown[step.name] = step.state
+            text = escape(step.text)
             if step.name not in self._tasks:
-                self._tasks[step.name] = progress.add_task(step.text, total=None)
+                self._tasks[step.name] = progress.add_task(text, total=None, note="")
             task = self._tasks[step.name]
             if step.state == "done":
-                progress.update(task, description=step.text + f"[dim]{_note(step)}", total=1, completed=1)
+                note = step.note if step.note not in step.text else ""
+                if len(note) > self._room:
+                    self._long.append(f"{step.text}: {note}")
+                    note = ""
+                progress.update(task, total=1, completed=1, note=escape(note))
             elif step.state == "failed":
-                progress.update(task, description=f"[red]✗ {step.text}", total=1, completed=0)
+                progress.update(task, description=f"[red]✗ {text}", total=1, completed=0)
                 progress.stop_task(task)
         if self._all is not None:
             progress.update(self._all, completed=sum(s.state == "done" for s in state.steps))
 
     def __enter__(self) -> "Bars":
-        self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._progress is not None:
+            self._progress.stop()
+        for note in self._long:
+            self._console.print(note, style="dim", markup=False)
+        self._long.clear()
+
+
+def escape(text: str) -> str:
+    """`[` begins markup in rich."""
+    return text.replace("[", "\\[")
 
 
 def _note(step: Step) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -39,21 +40,45 @@ class Interrupted(CommandError):
     """Somebody asked to stop before everything served."""
 
 
-def take_lock(layout: Layout) -> int | None:
+def is_locked(layout: Layout) -> bool:
+    """Whether a supervisor (or a clean-up after one) holds the data_dir's lock. Asking keeps nobody from it."""
+    try:
+        descriptor = os.open(layout.lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise UsageError(f"[cluster] data_dir: {layout.lock} cannot be read: {error.strerror}") from None
+    try:
+        # Shared: two that ask at once do not take each other for a supervisor.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def take_lock(layout: Layout, patience_s: float = 0.0) -> int | None:
     """The descriptor that holds the data_dir's lock until it is closed; None where another process has it.
 
-    Raises UsageError where this user cannot write there.
+    `patience_s`: somebody may just be asking `is_locked`, which takes microseconds. Raises UsageError where this user
+    cannot write there.
     """
     try:
         descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise UsageError(f"[cluster] data_dir: {layout.lock} cannot be written: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                os.close(descriptor)
+                return None
+            time.sleep(0.01)
+        else:
+            return descriptor
 
 
 def digest(path: Path) -> str:
@@ -114,6 +139,10 @@ class Runner:
             self._children.set_phase(states.STOPPING)
         except CommandError as error:
             self.state.error, self.state.error_status = str(error), error.status
+            raise
+        except Exception as error:
+            # Ours, not the user's: the traceback goes to the log, the words to whoever waits for the start.
+            self.state.error = f"the start failed: {type(error).__name__}: {error}"
             raise
         finally:
             starting.cancel()

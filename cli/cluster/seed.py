@@ -26,7 +26,10 @@ async def _run(config: Config) -> None:
             if record is not None and record.value != json.loads(
                 config.resolve(keyspace.vschema).read_bytes()
             ):
-                print(f"VSchema of {keyspace.name} differs from {keyspace.vschema}: what is live is kept")
+                print(
+                    f"VSchema of {keyspace.name} differs from {keyspace.vschema}: what is live is kept"
+                    f" (clusterctl vschema apply {keyspace.name} {keyspace.vschema} replaces it)"
+                )
     finally:
         await store.close()
 

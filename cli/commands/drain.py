@@ -56,11 +56,12 @@ def _follow(target: Target, deadline_s: float) -> None:
         clients = int(view["router"]["clients"])
         if not clients:
             return
+        who = "1 client is" if clients == 1 else f"{clients} clients are"
         if clients != told:
             told = clients
-            print(f"{clients} clients are left", flush=True)
+            print(f"{who} left", flush=True)
         if time.monotonic() > deadline_s:
-            raise CommandError(f"{clients} clients are still connected; see the router's log")
+            raise CommandError(f"{who} still connected; see the router's log")
         time.sleep(0.2)
 
 

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.errors import DONE, UsageError
+from cli.cluster.room import Kernel, read_kernel
+from cli.errors import DONE, FAILED, UsageError
 from cli.sizing import Demand, Sizing, size
 from core.config import ConfigError, parse_size
 
@@ -17,7 +18,7 @@ _FLAVOURS = ("mysql", "mariadb")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Status 0 also where it does not fit: that is an answer. Raises UsageError."""
+    """Status 1 where it does not fit, after what was computed is shown. Raises UsageError."""
     try:
         demand = Demand(
             clients=args.clients,
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found.to_json(), indent=1))
     else:
         show(Console(), demand, found)
-    return DONE
+    return DONE if found.fits else FAILED
 
 
 def _memory(text: str | None) -> int:
@@ -74,8 +75,14 @@ def show(console: Console, demand: Demand, found: Sizing) -> None:
     memory.add_row("of", f"{demand.memory_bytes / 2**20:,.0f}")
     for table in (settings, memory):
         console.print(table)
-    console.print("Kernel of the router's machine, and what sets it so", style="bold")
-    for why, command in commands(found):
+    raised = commands(found, demand.clients, read_kernel())
+    what = (
+        "to be raised here, if this is the router's machine"
+        if raised
+        else "what this machine allows is enough"
+    )
+    console.print(f"Kernel: {what}", style="bold")
+    for why, command in raised:
         console.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)
         console.print(f"      {why}", style="dim", markup=False, highlight=False)
     for problem in found.problems:
@@ -88,24 +95,43 @@ def show(console: Console, demand: Demand, found: Sizing) -> None:
         )
 
 
-def commands(found: Sizing) -> list[tuple[str, str]]:
-    """What the kernel must allow, each with the command that sets it."""
+def commands(found: Sizing, clients: int, now: Kernel) -> list[tuple[str, str]]:
+    """What the kernel must allow beyond what it allows `now`, each with the command that raises it."""
     need = found.kernel
     pages = need.tcp_mem_pages
-    return [
-        (f"{need.descriptors:,} descriptors a process", f"ulimit -Hn {max(need.descriptors, 20_000)}"),
-        (f"{need.file_max:,} open files", f"sysctl -w fs.file-max={2 * need.file_max}"),
-        (f"a backlog of {need.somaxconn:,}", f"sysctl -w net.core.somaxconn={need.somaxconn}"),
+    wanted = [
         (
-            f"{pages:,} pages for TCP",
+            now.descriptors < need.descriptors,
+            f"{need.descriptors:,} descriptors a process; {now.descriptors:,} now",
+            f"ulimit -Hn {max(need.descriptors, 20_000)}",
+        ),
+        (
+            now.file_max < need.file_max,
+            f"{need.file_max:,} open files; {now.file_max:,} now",
+            f"sysctl -w fs.file-max={2 * need.file_max}",
+        ),
+        (
+            now.somaxconn < need.somaxconn,
+            f"a backlog of {need.somaxconn:,}; {now.somaxconn:,} now",
+            f"sysctl -w net.core.somaxconn={need.somaxconn}",
+        ),
+        (
+            now.tcp_mem_pages < pages,
+            f"{pages:,} pages for TCP; {now.tcp_mem_pages:,} now",
             f'sysctl -w net.ipv4.tcp_mem="{pages // 2} {pages * 3 // 4} {pages}"',
         ),
         (
-            f"{need.conntrack:,} tracked connections, where a firewall tracks them",
+            now.conntrack < need.conntrack,
+            f"{need.conntrack:,} tracked connections, where a firewall tracks them; {now.conntrack:,} now",
             f"sysctl -w net.netfilter.nf_conntrack_max={2 * need.conntrack}",
         ),
-        ("all ports, on client machines", 'sysctl -w net.ipv4.ip_local_port_range="1024 65535"'),
+        (
+            now.ports < min(clients, 60_000),
+            f"all ports, where clients are on this machine; {now.ports:,} now",
+            'sysctl -w net.ipv4.ip_local_port_range="1024 65535"',
+        ),
     ]
+    return [(why, command) for low, why, command in wanted if low]
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -49,7 +49,7 @@ def _follow(target: Target) -> None:
         if now != told:
             told = now
             deadline_s = time.monotonic() + SILENT_S
-            rest = f", {busy} clients still with old ones" if busy else ""
+            rest = f", {busy} client{'s' * (busy > 1)} still with old ones" if busy else ""
             print(f"{progress['done']} of {progress['of']} workers replaced{rest}", flush=True)
         if time.monotonic() > deadline_s:
             raise CommandError(

@@ -120,7 +120,7 @@ def show(found: dict[str, Any]) -> None:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for process in found["processes"]:
         if process.get("said"):
-            print(f"{process['name']} keeps dying; its log ends:\n{process['said']}")
+            print(f"{process['name']} keeps dying; its log says:\n{process['said']}")
 
 
 _COLOURS = {

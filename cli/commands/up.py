@@ -11,10 +11,11 @@ import time
 
 from cli import state as states
 from cli.cluster import daemon, display, orphans, preflight
-from cli.cluster.runner import Runner, digest, take_lock
+from cli.cluster.runner import Runner, digest, is_locked, take_lock
 from cli.errors import DONE, CommandError, UsageError
 from cli.layout import Layout
 from cli.target import Target, find
+from core.process import Identity
 from core.rpc import messages
 
 WAIT_RUNNING_S = 300.0
@@ -22,39 +23,44 @@ WAIT_RUNNING_S = 300.0
 
 def run(args: argparse.Namespace) -> int:
     """Raises CommandError; nothing is left running then that this call started."""
-    target = find(args.file)
-    if is_running(target.layout):
-        _already(target)
-    else:
+    while True:
+        target = find(args.file)
+        if is_running(target.layout):
+            if _already(target):
+                return _dashboard(target) if args.dashboard else DONE
+            continue  # it ended while we looked: ours is the next turn
+        servers = _check(target)
         try:
-            servers = preflight.check_file(target)
-            _clear(target.layout)
-            preflight.check_machine(target)
-            target.layout.create()
-        except UsageError as error:
-            raise target.wrong(str(error)) from None
-        except OSError as error:
-            raise target.wrong(f"[cluster] data_dir: {error.filename}: {error.strerror}") from None
-        if not args.detach and not args.dashboard:
-            return _foreground(target, servers)
-        with display.make() as shown:
-            daemon.start(args.file, target, shown.update)
+            if not args.detach and not args.dashboard:
+                return _foreground(target, servers)
+            with display.make() as shown:
+                daemon.start(args.file, target, shown.update)
+        except daemon.Taken:
+            continue  # somebody else's `up` was faster: it is waited for
         target = find(args.file)
         display.show_ready(target, foreground=False)
         if args.dashboard and not args.detach:
             return _dashboard_then_stop(target)
-    return _dashboard(target) if args.dashboard else DONE
+        return _dashboard(target) if args.dashboard else DONE
+
+
+def _check(target: Target) -> preflight.Servers:
+    """All that must be true before the start; makes the data_dir."""
+    try:
+        servers = preflight.check_file(target)
+        _clear(target.layout)
+        preflight.check_machine(target)
+        target.layout.create()
+    except UsageError as error:
+        raise target.wrong(str(error)) from None
+    except OSError as error:
+        raise target.wrong(f"[cluster] data_dir: {error.filename}: {error.strerror}") from None
+    return servers
 
 
 def is_running(layout: Layout) -> bool:
     """Whether a supervisor holds this data_dir."""
-    if not layout.is_ours() or not layout.lock.exists():
-        return False
-    lock = take_lock(layout)
-    if lock is None:
-        return True
-    os.close(lock)
-    return False
+    return layout.is_ours() and is_locked(layout)
 
 
 def _clear(layout: Layout) -> None:
@@ -70,9 +76,9 @@ def _clear(layout: Layout) -> None:
 
 
 def _foreground(target: Target, servers: preflight.Servers) -> int:
-    lock = take_lock(target.layout)
+    lock = take_lock(target.layout, daemon.LOCK_S)
     if lock is None:
-        raise CommandError(f"another `clusterctl up` has just begun under {target.layout.data_dir}")
+        raise daemon.Taken(f"another supervisor runs under {target.layout.data_dir}")
     os.umask(0o077)
     shown = display.make()
     runner = Runner(target, servers, shown.update)
@@ -87,29 +93,40 @@ def _foreground(target: Target, servers: preflight.Servers) -> int:
     return DONE
 
 
-def _already(target: Target) -> None:
-    """Waits until what runs serves, and says so."""
+def _already(target: Target) -> bool:
+    """Waits until what runs serves, and says so; False where its supervisor ended before.
+
+    Raises CommandError where it will not serve: it is stopping, its start failed, a process keeps dying.
+    """
     deadline_s = time.monotonic() + WAIT_RUNNING_S
     not_serving: list[str] = []
+    seen: Identity | None = None
     with display.make() as shown:
         while True:
             state = states.read(target.layout)
             if state is not None and state.supervisor_runs():
+                seen = state.supervisor
                 if state.phase == states.STARTING:
                     shown.update(state)
                 not_serving = [p.name for p in state.processes if p.state != messages.SERVING]
                 if state.phase == states.SERVING and not not_serving:
                     break
+                if dying := next((p for p in state.processes if p.said), None):
+                    raise CommandError(
+                        f"{dying.name} keeps dying, so the cluster that runs does not serve; its log says:\n"
+                        f"{dying.said}\n{target.command('status')} tells more; all of it is in {target.layout.logs}"
+                    )
                 if state.phase in (states.STOPPING, states.STOPPED, states.FAILED):
                     raise CommandError(
                         f"the cluster under {target.layout.data_dir} is stopping;"
                         f" run {target.command('up')} again when it has"
                     )
             elif not is_running(target.layout):
-                error = state.error if state is not None else ""
-                raise CommandError(
-                    error or f"the supervisor ended meanwhile; run {target.command('up')} again"
-                )
+                if state is not None and state.error and seen is not None and state.supervisor == seen:
+                    error = CommandError(state.error)
+                    error.status = state.error_status
+                    raise error
+                return False
             if time.monotonic() > deadline_s:
                 raise CommandError(
                     f"the cluster runs, but does not serve: {', '.join(not_serving) or 'it is starting'};"
@@ -123,6 +140,7 @@ def _already(target: Target) -> None:
             file=sys.stderr,
         )
     display.show_ready(target, foreground=False, already=True)
+    return True
 
 
 def _dashboard(target: Target) -> int:

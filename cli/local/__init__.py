@@ -28,10 +28,10 @@ from cli.local.accounts import (
 from cli.local.binaries import Flavour, MysqldBinary, find_etcd, find_mysqld
 from cli.local.errors import LocalServerError
 from cli.local.etcd import EtcdServer, etcd_argv, wait_etcd_ready
-from cli.local.initialise import initialise, is_initialised
+from cli.local.initialise import abandon_initialising, initialise, is_initialised
 from cli.local.memory import MemoryNeed, check_memory, max_connections, memory_need
 from cli.local.mysql import MysqlServer, start_argv, wait_ready
-from cli.local.paths import log_tail, socket_path
+from cli.local.paths import log_cause, log_tail, socket_path
 
 __all__ = [
     "Account",
@@ -43,6 +43,7 @@ __all__ = [
     "MysqlServer",
     "MysqldBinary",
     "SchemaRun",
+    "abandon_initialising",
     "check_memory",
     "connect",
     "create_database",
@@ -53,6 +54,7 @@ __all__ = [
     "find_mysqld",
     "initialise",
     "is_initialised",
+    "log_cause",
     "log_tail",
     "max_connections",
     "memory_need",

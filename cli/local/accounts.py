@@ -25,7 +25,8 @@ from cli.local.errors import LocalServerError
 from cli.local.mysql import MysqlServer
 
 ACCOUNT: Final = "sluice"
-_CONNECT_TIMEOUT_S: Final = 10
+_CONNECT_TIMEOUT_S: Final = 60
+"""A loaded machine may take long to let us in; a server that died refuses at once."""
 
 _COLLATIONS: Final[dict[Flavour, str]] = {"mysql": "utf8mb4_0900_ai_ci", "mariadb": "utf8mb4_general_ci"}
 """Each server's own default of utf8mb4; the connector would ask MariaDB for one that it does not have."""

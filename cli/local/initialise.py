@@ -15,6 +15,7 @@ from typing import Final
 
 from cli.local.errors import LocalServerError
 from cli.local.mysql import MysqlServer, common_argv
+from cli.local.paths import cause
 
 _TIMEOUT_S: Final = 300
 
@@ -98,13 +99,32 @@ def _mariadb_share(server: MysqlServer) -> Path:
 
 
 def _run(argv: list[str], script: bytes, server: MysqlServer) -> None:
+    what = f"{server.binary.path} could not initialise {server.data}"
     try:
-        ran = subprocess.run(argv, input=script, capture_output=True, timeout=_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LocalServerError(f"{server.binary.path} could not initialise {server.data}: {error}") from None
-    if ran.returncode != 0:
-        said = (ran.stderr or ran.stdout).decode("utf-8", "replace").strip().splitlines()[-6:]
-        raise LocalServerError(
-            f"{server.binary.path} could not initialise {server.data} (status {ran.returncode}):\n"
-            + "\n".join(said)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+    except OSError as error:
+        raise LocalServerError(f"{what}: {error}") from None
+    with process:
+        _running.add(process)
+        try:
+            out, said = process.communicate(script, timeout=_TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise LocalServerError(f"{what}: {error}") from None
+        finally:
+            _running.discard(process)
+            process.kill()
+    if process.returncode != 0:
+        text = (said or out).decode("utf-8", "replace").strip()
+        raise LocalServerError(f"{what} (status {process.returncode}):\n{cause(text, 6)}")
+
+
+_running: Final[set["subprocess.Popen[bytes]"]] = set()
+"""The servers that initialise a data directory now."""
+
+
+def abandon_initialising() -> None:
+    """Ends those that run: their directories are made anew next time, and nobody waits for them in vain."""
+    for process in tuple(_running):
+        process.kill()

@@ -23,7 +23,7 @@ from cli.local.memory import (
     buffer_pool_bytes,
     temptable_bytes,
 )
-from cli.local.paths import log_tail, socket_path
+from cli.local.paths import log_cause, socket_path
 
 _KERNEL: Final = Path("/proc/sys/fs")
 _AIO_EVENTS: Final = 12_000
@@ -174,10 +174,12 @@ async def wait_ready(server: MysqlServer, *, timeout_s: float, alive: Callable[[
         if await _greets(server.socket):
             return
         if not alive():
-            raise LocalServerError(f"{server.binary.path.name} ended while starting:\n{log_tail(server.log)}")
+            raise LocalServerError(
+                f"{server.binary.path.name} ended while starting:\n{log_cause(server.log)}"
+            )
         if loop.time() > deadline:
             raise LocalServerError(
-                f"{server.binary.path.name} was not ready after {timeout_s:.0f} s:\n{log_tail(server.log)}"
+                f"{server.binary.path.name} was not ready after {timeout_s:.0f} s:\n{log_cause(server.log)}"
             )
         await asyncio.sleep(0.05)
 

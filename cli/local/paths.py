@@ -5,6 +5,7 @@ A unix socket's path holds at most 107 bytes on Linux; data directories may be d
 
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,26 @@ def socket_path(data_dir: Path, name: str) -> Path:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise LocalServerError(f"{short} is not a private directory of this user: remove it and start again")
     return short / name
+
+
+_STARTS: Final = re.compile(r"\bstarting\b.* as process \d+", re.IGNORECASE)
+"""How a MySQL's and a MariaDB's log begin a run."""
+
+
+def cause(log: str, lines: int) -> str:
+    """Why the last run in `log` ended: its first errors where a MySQL names any, else its last lines.
+
+    The last words of a MySQL are `[ERROR] Aborting` among notes; what led to it stands above.
+    """
+    said = log.splitlines()
+    began = max((i for i, line in enumerate(said) if _STARTS.search(line)), default=0)
+    errors = [e for e in said[began:] if "[ERROR]" in e and not e.rstrip().endswith("Aborting")]
+    return "\n".join(errors[:lines] or said[began:][-lines:])
+
+
+def log_cause(path: Path, lines: int = 3) -> str:
+    """`cause` of a log file; empty where there is none."""
+    return cause(log_tail(path, 1000), lines)
 
 
 def log_tail(path: Path, lines: int = 10) -> str:

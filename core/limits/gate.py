@@ -214,10 +214,11 @@ class Gate:
                 return fail("USER_LIMIT", user=rule.scope.user, resource="max_user_connections", limit=limit)
             return fail("LIMIT_CONNECTIONS", scope=rule.scope, limit=limit, used=used)
         advice = self._advice(rule, waited_s)
+        running = "1 query runs" if used == 1 else f"{used} queries run"
         if rule.scope.kind == "user":
-            limit = f"{limit}; {used} queries run; {advice}"
+            limit = f"{limit}; {running}; {advice}"
             return fail("USER_LIMIT", user=rule.scope.user, resource="concurrency", limit=limit)
-        return fail("LIMIT_CONCURRENCY", scope=rule.scope, limit=limit, used=used, advice=advice)
+        return fail("LIMIT_CONCURRENCY", scope=rule.scope, limit=limit, used=running, advice=advice)
 
     def _advice(self, rule: Rule, waited_s: float) -> str:
         if not rule.queue:

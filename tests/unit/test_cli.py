@@ -1,5 +1,6 @@
 """clusterctl without a cluster: arguments, which cluster is meant, checks before the start, files it writes."""
 
+import fcntl
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from cli import state as states
 from cli.cluster import display, orphans, ports, preflight, specs
 from cli.cluster.preflight import check_port
-from cli.cluster.runner import take_lock
+from cli.cluster.runner import is_locked, take_lock
 from cli.commands import down, status
 from cli.errors import CommandError, UsageError
 from cli.invocation import name_for
@@ -361,6 +362,37 @@ def test_ports_of_a_broken_file(tmp_path: Path) -> None:
     assert ports.assign(tmp_path / "ports.json", ["a"])["a"] > 0
 
 
+def test_asking_for_the_lock_takes_it_from_nobody(target: Target) -> None:
+    assert not is_locked(target.layout)
+    target.layout.create()
+    assert not is_locked(target.layout)
+    lock = take_lock(target.layout)
+    assert lock is not None
+    assert is_locked(target.layout)
+    os.close(lock)
+    with target.layout.lock.open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert not is_locked(target.layout)
+        assert take_lock(target.layout) is None
+
+
+def test_up_says_at_once_what_keeps_dying(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    target.layout.create()
+    state = state_of(target)
+    state.phase, state.supervisor = states.SERVING, identify(os.getpid())
+    state.processes = [ProcessState("mysqld-commerce--", "mysqld", "", "commerce", "-", said="[ERROR] full")]
+    state.write(target.layout)
+    lock = take_lock(target.layout)
+    assert lock is not None
+    try:
+        assert main(["up"]) == 1
+    finally:
+        os.close(lock)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("clusterctl: mysqld-commerce-- keeps dying")
+    assert said[1] == "[ERROR] full"
+
+
 def test_one_lock_a_data_dir(target: Target) -> None:
     target.layout.create()
     lock = take_lock(target.layout)
@@ -519,6 +551,29 @@ def test_plain_progress_is_a_line_a_change(target: Target, capsys: pytest.Captur
         "ready     etcd at x:1 (0.5 s)",
         "failed    router",
     ]
+
+
+def test_bars_stand_still_and_long_notes_come_beneath(
+    target: Target, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = state_of(target)
+    long = "VSchema of commerce differs from /tmp/x/commerce.vschema.json: what is live is kept [sic]"
+    state.steps = [
+        Step("etcd", "etcd at 127.0.0.1:1"),
+        Step("topology", "topology"),
+        Step("router", "router at 127.0.0.1:15306, HTTP at 127.0.0.1:15380"),
+    ]
+    with display.Bars(width=120) as bars:
+        for step, note in zip(state.steps, ("127.0.0.1:1", long, "x"), strict=True):
+            step.state = "running"
+            bars.update(state)
+            step.state, step.note = "done", note
+            bars.update(state)
+    lines = capsys.readouterr().out.splitlines()
+    shown = [line for line in lines if "0:00:0" in line][-4:]
+    assert len({line.index("0:00:0") for line in shown}) == 1
+    assert all(len(line) <= 120 for line in shown)
+    assert " ".join(lines).endswith(f"topology: {long}")
 
 
 def test_command_lines(target: Target) -> None:

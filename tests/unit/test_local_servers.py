@@ -18,6 +18,7 @@ from cli.local import (
     socket_path,
     start_argv,
 )
+from cli.local.paths import cause
 
 MIB = 1024 * 1024
 
@@ -77,6 +78,23 @@ def test_wrong_binary_is_named(tmp_path: Path) -> None:
         find_mysqld(str(tmp_path / "none"))
     with pytest.raises(LocalServerError, match="no MySQL server that runs here: library missing"):
         find_mysqld(str(fake_mysqld(tmp_path / "broken", "library missing", 127)))
+
+
+def test_the_cause_stands_before_the_last_words() -> None:
+    log = """2026-11-21T08:00:00Z 0 [ERROR] [MY-1] [InnoDB] of an earlier run
+2026-11-21T08:01:00Z 0 [System] [MY-010116] [Server] /usr/sbin/mysqld (mysqld 9.7.4) starting as process 4711
+2026-11-21T08:01:00Z 1 [System] [MY-013576] [InnoDB] InnoDB initialization has started.
+2026-11-21T08:01:01Z 1 [ERROR] [MY-012574] [InnoDB] Unable to lock ./ibdata1 error: 11
+2026-11-21T08:01:02Z 1 [ERROR] [MY-010334] [Server] Failed to initialize DD Storage Engine
+2026-11-21T08:01:02Z 0 [ERROR] [MY-010119] [Server] Aborting
+2026-11-21T08:01:03Z 0 [System] [MY-010910] [Server] /usr/sbin/mysqld: Shutdown complete"""
+    assert [line.rpartition("] ")[2] for line in cause(log, 6).splitlines()] == [
+        "Unable to lock ./ibdata1 error: 11",
+        "Failed to initialize DD Storage Engine",
+    ]
+    assert cause(log, 1).endswith("error: 11")
+    assert cause("Starting MariaDB 10.11.6 source revision as process 7\na\nb\nc", 2) == "b\nc"
+    assert cause("", 3) == ""
 
 
 def test_short_socket_stays_in_place(tmp_path: Path) -> None:

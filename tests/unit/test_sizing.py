@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cli import figures, main
 from cli.cluster.room import Kernel, warnings
+from cli.commands.plan import commands
 from cli.local.memory import check_memory
 from cli.sizing import Demand, kernel_for, pool_for, size
 from core.config import Router, Tablet
@@ -95,6 +96,17 @@ def test_a_kernel_as_planned_is_not_spoken_of() -> None:
     assert [text for text in said if "router workers are needed" not in text] == []
 
 
+def test_no_command_lowers_what_the_kernel_allows() -> None:
+    found, need = size(MILLION), size(MILLION).kernel
+    low = Kernel(1024, 1000, 128, 24 * GIB, 1000, 28_232, 1000)
+    said = [command for _, command in commands(found, MILLION.clients, low)]
+    assert len(said) == 6
+    assert f"sysctl -w fs.file-max={2 * need.file_max}" in said
+    high = Kernel(need.descriptors, need.file_max, 4096, 24 * GIB, need.tcp_mem_pages, 64_512, need.conntrack)
+    assert commands(found, MILLION.clients, high) == []
+    assert commands(size(replace(MILLION, clients=10)), 10, replace(high, ports=28_232)) == []
+
+
 def test_defaults_are_those_of_the_configuration() -> None:
     assert Demand(1, 1, 1, 1).park_after_s == Router().park_after_s
     assert size(Demand(1, 1, 0.001, GIB)).queue_size == Tablet().queue_size
@@ -119,10 +131,16 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["workers"], found["fits"]) == (57, True)
     assert main.main(asked) == 0
     said = capsys.readouterr().out
-    for word in ("[router] max_connections", "[tablet] pool_size", "fs.file-max", "It fits"):
+    for word in ("[router] max_connections", "[tablet] pool_size", "Kernel", "It fits"):
         assert word in said
-    assert main.main([*asked[:-4], "--memory", "1", "--cores", "2"]) == 0
+    assert main.main([*asked[:-4], "--memory", "1", "--cores", "2"]) == 1
     assert "does not fit" in capsys.readouterr().out
-    for wrong in (["--memory", "much"], ["--clients", "0"], ["--query-ms", "0"], ["--descriptors", "100"]):
+    for wrong in (
+        ["--memory", "much"],
+        ["--query-ms", "nan"],
+        ["--clients", "0"],
+        ["--query-ms", "0"],
+        ["--descriptors", "100"],
+    ):
         assert main.main([*asked, *wrong]) == 2
         assert capsys.readouterr().err.startswith("clusterctl: ")
