@@ -152,7 +152,7 @@ def test_no_mysql_starts_nothing(here: Here) -> None:
     text = (here.path / "cluster.toml").read_text()
     (here.path / "cluster.toml").write_text(text.replace("[mysql]", '[mysql]\nbinary = "nosuchmysqld"'))
     ran = here.run("up")
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert "nosuchmysqld" in ran.stderr.splitlines()[0]
     assert not (here.path / ".sluice").exists()
 
