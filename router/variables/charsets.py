@@ -135,6 +135,19 @@ def charset_of(collation: str) -> str:
     return name if name in DEFAULT_COLLATIONS else ""
 
 
+_Collations = tuple[dict[int, str], frozenset[str]]
+_last: tuple[Mapping[Any, Any], _Collations] = ({}, ({}, frozenset()))
+
+
+def _collations(told: Mapping[Any, Any]) -> _Collations:
+    """By id, and all names. Many drivers SET NAMES at each login, and what the server told stays the same object."""
+    global _last
+    if told is not _last[0]:
+        by_id = {int(number): str(pair[0]) for number, pair in told.items()}
+        _last = (told, (by_id, frozenset(by_id.values())))
+    return _last[1]
+
+
 class ServerCharsets:
     """What the server behind (`worker.server`) says of collations; falls back on the tables above."""
 
@@ -148,9 +161,7 @@ class ServerCharsets:
         )
         """The collation of a fresh connection after SET NAMES utf8mb4."""
         self.database_collation: str = variables.get("collation_database") or self.base_collation
-        collations: Mapping[Any, Any] = server.get("collations") or {}
-        self._by_id = {int(number): str(pair[0]) for number, pair in collations.items()}
-        self._names = frozenset(self._by_id.values())
+        self._by_id, self._names = _collations(server.get("collations") or {})
 
     def default_collation(self, charset: str) -> str:
         """Raises UNKNOWN_CHARSET."""
