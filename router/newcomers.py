@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from router.worker import Worker
 
 NEWCOMERS_A_TURN: Final = 32
-TRIES: Final = 3
+TRIES: Final = 8
 
 
 class Newcomers:
