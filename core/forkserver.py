@@ -4,8 +4,9 @@ The router starts it first of all, before any thread, gRPC channel, event loop o
 holds every module a worker needs, frozen out of the garbage collector's sight, so a worker costs only what it
 writes to. It owns the listening sockets of the worker slots: a worker that dies leaves its backlog to the next.
 
-Invariants: nothing here starts a thread or a loop; when the parent goes away (end of file on the control socket, or
-its death signal), the fork server ends its workers and itself; workers die with the fork server.
+Invariants: a worker runs only after its start was told on the control socket; nothing here starts a thread or a loop;
+when the parent goes away (end of file on the control socket, or its death signal), the fork server ends its workers and
+itself; workers die with the fork server.
 """
 
 import contextlib
@@ -128,7 +129,7 @@ def _serve(control: socket.socket, worker_main: WorkerMain, address: tuple[str, 
             if slot not in listeners:
                 listeners[slot] = listen(*address, backlog)
             try:
-                pid = _fork_worker(slot, tag, listeners, worker_main, (control, wake_read, wake_write))
+                pid, gate = _fork_worker(slot, tag, listeners, worker_main, (control, wake_read, wake_write))
             except OSError as error:  # no process or memory to be had: the parent asks again, with a pause
                 print(f"worker of slot {slot} cannot be forked: {error}", file=sys.stderr, flush=True)
                 with contextlib.suppress(OSError):
@@ -137,6 +138,7 @@ def _serve(control: socket.socket, worker_main: WorkerMain, address: tuple[str, 
             workers[pid] = slot
             with contextlib.suppress(OSError):
                 control.send(_MESSAGE.pack(_STARTED, slot, pid, 0))
+            os.close(gate)
     return _stop_workers(workers)
 
 
@@ -160,14 +162,25 @@ def _fork_worker(
     listeners: dict[int, socket.socket],
     worker_main: WorkerMain,
     close: tuple[socket.socket, int, int],
-) -> int:
+) -> tuple[int, int]:
+    """The worker's pid, and the gate that it waits behind until that is closed: nobody hears of the worker from itself
+    before the parent was told of it."""
     parent = os.getpid()
+    closed, gate = os.pipe()
     # a SIGTERM that came before the child has its own handling would end in ours, and be forgotten
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(closed)
+        os.close(gate)
+        raise
+    finally:
+        if os.getpid() == parent:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
     if pid:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
-        return pid
+        os.close(closed)
+        return pid, gate
     status = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -177,6 +190,9 @@ def _fork_worker(
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+        os.close(gate)
+        os.read(closed, 1)
+        os.close(closed)
         close[0].close()
         os.close(close[1])
         os.close(close[2])

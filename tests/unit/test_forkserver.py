@@ -183,3 +183,14 @@ def test_a_fork_server_that_is_killed_takes_its_workers_along_and_is_missed(
     readable, _, _ = select.select([handle], [], [], WAIT_S)
     os.close(handle)
     assert readable, "the worker lives on"
+
+
+def test_a_start_is_told_before_the_worker_can_speak(start: Callable[..., Started]) -> None:
+    def main(slot: int, sock: socket.socket, write: int) -> None:
+        os.write(write, b"here")
+
+    server = start(main)
+    for slot in range(20):
+        server.forks.spawn(slot)
+        assert server.said(4) == b"here"
+        assert ("started", slot) in [(kind, of) for kind, of, _, _ in server.forks.events()]
