@@ -4,21 +4,12 @@ Buckets are quarters of a power of two in microseconds, so that a percentile is 
 average). Counts are a plain list of ints: they travel in msgpack, and lists of several processes add up.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
 BUCKETS: Final = 128
 """Up to 2^32 microseconds, more than an hour; what is longer falls into the last one."""
-
-
-def bucket_of(seconds: float) -> int:
-    """The index of the bucket that holds `seconds` (0 and less: the first)."""
-    us = int(seconds * 1_000_000)
-    if us < 4:
-        return us if us > 0 else 0
-    bits = us.bit_length()
-    index = bits * 4 - 8 + (us >> bits - 3 & 3)
-    return index if index < BUCKETS else BUCKETS - 1
 
 
 def upper_bound_s(index: int) -> float:
@@ -27,6 +18,14 @@ def upper_bound_s(index: int) -> float:
         return (index + 1) / 1_000_000
     exponent, quarter = divmod(index - 4, 4)
     return float((5 + quarter) << exponent) / 1_000_000
+
+
+_UPPER_S: Final = [upper_bound_s(index) for index in range(BUCKETS - 1)]
+
+
+def bucket_of(seconds: float) -> int:
+    """The index of the bucket that holds `seconds` (0 and less: the first)."""
+    return bisect_right(_UPPER_S, seconds)
 
 
 class Histogram:
@@ -41,15 +40,7 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Counts one duration (seconds)."""
-        us = int(seconds * 1_000_000)
-        if us < 4:
-            index = us if us > 0 else 0
-        else:
-            bits = us.bit_length()
-            index = bits * 4 - 8 + (us >> bits - 3 & 3)
-            if index >= BUCKETS:
-                index = BUCKETS - 1
-        self.counts[index] += 1
+        self.counts[bisect_right(_UPPER_S, seconds)] += 1
         self.count += 1
         self.total_s += seconds
 

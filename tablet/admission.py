@@ -19,6 +19,7 @@ served now do not block those who can.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -83,6 +84,11 @@ class _User:
 
 def _first(user: _User, lanes: Sequence[int], now_s: float) -> Waiter | None:
     """Who waits longest in `lanes`, of those whose deadline has not passed."""
+    if len(lanes) == 1:
+        for waiter in user.lanes[lanes[0]]:
+            if waiter.deadline_s > now_s:
+                return waiter
+        return None
     best: Waiter | None = None
     for lane in lanes:
         for waiter in user.lanes[lane]:
@@ -102,7 +108,10 @@ class Queue:
         self._running: dict[str, int] = {}
         self._levels: dict[int, dict[str, None]] = {}
         """Waiting users by what they have running; empty while no more than one user waits."""
+        self._in_order: deque[Waiter] = deque()
+        """Those whose deadlines come in the order in which they came: nearly all, and a heap costs more."""
         self._deadlines: list[tuple[float, int, Waiter]] = []
+        """A heap of the others."""
         self._sequence = 0
         self._above_since_s: float | None = None
         self.waiting = 0
@@ -127,6 +136,11 @@ class Queue:
             self._running[user] = count - 1
         if self._levels and user in self._users:
             self._move(user, count, count - 1)
+
+    @property
+    def contended(self) -> bool:
+        """Whether several users wait: then it matters how many connections each has."""
+        return bool(self._levels)
 
     def running(self, user: str) -> int:
         return self._running.get(user, 0)
@@ -164,8 +178,12 @@ class Queue:
         self.waiting += 1
         self.by_lane[waiter.lane] += 1
         waiter.queued = True
-        self._sequence += 1
-        heapq.heappush(self._deadlines, (waiter.deadline_s, self._sequence, waiter))
+        in_order = self._in_order
+        if not in_order or waiter.deadline_s >= in_order[-1].deadline_s:
+            in_order.append(waiter)
+        else:
+            self._sequence += 1
+            heapq.heappush(self._deadlines, (waiter.deadline_s, self._sequence, waiter))
 
     def crowded_out(self) -> Waiter | None:
         """Takes out who has to go for the one that was added to a full queue, if it was full."""
@@ -197,6 +215,7 @@ class Queue:
         if not self.waiting:
             self._above_since_s = None
             self._deadlines.clear()
+            self._in_order.clear()
 
     def take(
         self, lanes: Sequence[int], now_s: float, fit: Callable[[Waiter], int] | None = None
@@ -252,6 +271,14 @@ class Queue:
     def expired(self, now_s: float) -> list[Waiter]:
         """Those whose deadline has passed, taken out."""
         gone: list[Waiter] = []
+        in_order = self._in_order
+        while in_order and (not in_order[0].queued or in_order[0].deadline_s <= now_s):
+            waiter = in_order.popleft()
+            if waiter.queued:
+                self.remove(waiter)
+                gone.append(waiter)
+        if len(in_order) > 64 and len(in_order) > 4 * self.waiting:
+            self._in_order = deque(waiter for waiter in in_order if waiter.queued)
         heap = self._deadlines
         while heap and (not heap[0][2].queued or heap[0][0] <= now_s):
             waiter = heapq.heappop(heap)[2]

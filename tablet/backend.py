@@ -42,6 +42,7 @@ from wire.constants import (
 )
 from wire.errors import ServerProtocolError
 from wire.packets import frame, packet_count
+from wire.repeated import RepeatedScanner
 from wire.scan import ERR, QUERY, ResultScanner
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -147,7 +148,7 @@ class Connection(asyncio.Protocol):
         adopted: Any = login
         self.transport: Any = adopted._socket._writer.transport
         self.thread_id: int = adopted._handshake["server_threadid"]
-        self.scanner = ResultScanner(session_track=bool(login._client_flags & CLIENT_SESSION_TRACK))
+        self.scanner = RepeatedScanner(session_track=bool(login._client_flags & CLIENT_SESSION_TRACK))
         self.task: Task | None = None
         self.found_rows: bool = login.found_rows
         self.settings = ""

@@ -8,6 +8,7 @@ The first is the leader and runs as if it were alone; the others join it and get
 - a leader that ends without an answer of MySQL (cancelled, timed out, refused, lost) fails nobody but itself.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from tablet.epochs import Epochs
@@ -34,8 +35,10 @@ class Flight:
         self.leader = leader
         self.clock = -1
         """The epochs' clock when it was sent to MySQL; -1 before."""
-        self.joiners: dict[Any, None] = {}
-        self.chunks: list[bytes] = []
+        self.joiners: dict[Any, None] | None = None
+        """None while there was none: most have none."""
+        self.chunks: list[bytes] | None = None
+        """What was sent of the answer before its last part."""
         self.size_bytes = 0
         self.warnings = b""
         """What SHOW WARNINGS says of the answer."""
@@ -59,21 +62,22 @@ class Consolidator:
             return "tables_unknown"
         flight = self._flights.get(key)
         if flight is None:
-            self._lead(key, statement)
+            flight = Flight(key, statement)
+            self._flights[key] = flight
+            statement.flight = flight
             return "first"
         if flight.clock >= 0 and not self._epochs.quiet_since(tables, flight.clock):
-            self._lead(key, statement)  # later ones join this one; the old flight ends for those in it
+            flight = Flight(key, statement)  # later ones join this one; the old one ends for those in it
+            self._flights[key] = flight
+            statement.flight = flight
             return "written"
-        if len(flight.joiners) >= MAX_JOINERS:
+        if flight.joiners is None:
+            flight.joiners = {}
+        elif len(flight.joiners) >= MAX_JOINERS:
             return "joiners_full"
         flight.joiners[statement] = None
         statement.flight = flight
         return ""
-
-    def _lead(self, key: tuple[Any, ...], statement: Any) -> None:
-        flight = Flight(key, statement)
-        self._flights[key] = flight
-        statement.flight = flight
 
     def sent(self, flight: Flight) -> None:
         """The leader's text goes to MySQL now."""
@@ -84,14 +88,18 @@ class Consolidator:
         flight.size_bytes += len(chunk)
         if flight.size_bytes > MAX_SHARED_BYTES:
             return False
+        if flight.chunks is None:
+            flight.chunks = []
         flight.chunks.append(chunk)
         return True
 
-    def end(self, flight: Flight) -> list[Any]:
+    def end(self, flight: Flight) -> Sequence[Any]:
         """The flight is over, answered or not: returns its joiners, for whom the caller cares now."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
         flight.leader.flight = None
+        if flight.joiners is None:
+            return ()
         joiners = list(flight.joiners)
         for joiner in joiners:
             joiner.flight = None
@@ -100,7 +108,8 @@ class Consolidator:
 
     def leave(self, flight: Flight, joiner: Any) -> None:
         """`joiner` does not wait any longer."""
-        flight.joiners.pop(joiner, None)
+        if flight.joiners is not None:
+            flight.joiners.pop(joiner, None)
         joiner.flight = None
 
     def __len__(self) -> int:

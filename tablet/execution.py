@@ -33,7 +33,7 @@ from core.rpc.messages import (
 )
 from tablet.admin import AdminLane, Answer
 from tablet.admission import FOUND_ROWS, HOLD
-from tablet.backend import Command
+from tablet.backend import Command, Profile
 from tablet.consolidator import Consolidator, Flight
 from tablet.epochs import Epochs
 from tablet.held import Expired, Handles, Held
@@ -54,6 +54,7 @@ _FLAVOUR: Final = (
 _NEVER_SHARED: Final = F_WRITE | F_BEGIN | F_RESERVE
 _HOPELESS: Final = frozenset({"too_large", "slow_client"})
 """Reasons to stop sharing that hold for the next leader too: its joiners would only wait one after the other."""
+_PROFILES: Final = 4096
 _FOREVER_S: Final = 1e12
 
 _IDLE_STALL_S: Final = 60.0
@@ -114,7 +115,9 @@ class Execution:
         self._config = config
         self._queue_timeout_s = config.queue_timeout_ms / 1000
         self._database = database
-        self._base_profiles = (("", database, False), ("", database, True))
+        self._base_profile = ("", database, False)
+        self._profiles: dict[str, tuple[Profile, Profile]] = {}
+        """By settings that are known to be such: the profiles in the usual database, without and with FOUND_ROWS."""
 
     # -- records
 
@@ -124,18 +127,18 @@ class Execution:
             self.on_work()
         _, id_, deadline_ms, flags, handle, user, settings, tables, sql, extra = record
         found_rows = flags & F_FOUND_ROWS != 0
-        if settings or extra is not None:
-            database = (extra or {}).get("database") or self._database
-            profile = (settings, database, found_rows)
+        profiles = self._profiles.get(settings) if extra is None or "database" not in extra else None
+        if profiles is not None:
+            profile = profiles[found_rows]
         else:
-            profile = self._base_profiles[found_rows]
+            profile = (settings, (extra or {}).get("database") or self._database, found_rows)
         statement = Statement(self, peer, id_, flags, user, profile, tables, sql, extra)
         peer.statements[id_] = statement
         statement.limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
         self.stats.queries += 1
         try:
-            if settings:
-                parse(settings)  # refused before it takes a connection
+            if profiles is None:
+                self._check(settings)
             if handle:
                 self._on_handle(statement, handle)
             elif flags & F_ADMIN:
@@ -144,6 +147,13 @@ class Execution:
                 self._start(statement)
         except SluiceError as error:
             statement.fail(error)
+
+    def _check(self, settings: str) -> None:
+        """Refuses what is no settings text before it takes a connection, and remembers what is one."""
+        parse(settings)
+        if len(self._profiles) >= _PROFILES:
+            self._profiles.clear()
+        self._profiles[settings] = ((settings, self._database, False), (settings, self._database, True))
 
     def prepare(self, peer: Peer, record: Record) -> None:
         """PREPARE: PREPARED or FAIL follows."""
@@ -255,9 +265,7 @@ class Execution:
             raise
 
     def _on_admin(self, statement: Statement) -> None:
-        if statement.profile != self._base_profiles[0] or statement.flags & (
-            F_PREPARED | F_BEGIN | F_RESERVE
-        ):
+        if statement.profile != self._base_profile or statement.flags & (F_PREPARED | F_BEGIN | F_RESERVE):
             raise fail(
                 "NOT_SUPPORTED",
                 construct="settings, handles or prepared statements on the tablet's own lane",
@@ -295,14 +303,14 @@ class Execution:
         if not joiners:
             return
         self.stats.consolidated += len(joiners)
-        chunks = [*flight.chunks, last]
+        chunks = [*(flight.chunks or ()), last]
         for joiner in joiners:
             joiner.deliver(chunks, info, status, flight.warnings)
 
     def unshare(self, flight: Flight, reason: str) -> None:
         """The leader goes on alone; its joiners run on their own."""
         joiners = self.consolidator.end(flight)
-        flight.chunks.clear()
+        flight.chunks = None
         if joiners:
             self.stats.not_consolidated[reason] += len(joiners)
         alone = reason in _HOPELESS

@@ -65,7 +65,8 @@ class Opening(Ending):
             return
         if self.flags & F_PREPARED:
             key = (self.sql, self.profile[0], self.profile[1])
-            if connection.prepared.get(key) is None:
+            self._number = connection.prepared.get(key)
+            if self._number is None:
                 connection.command(_prepare(self.sql), self._prepared, PREPARE, 1 << 24)
                 return
         self._send()
@@ -83,7 +84,8 @@ class Opening(Ending):
     def _remember(self, command: Command) -> None:
         connection: Connection = self.connection
         key = (self.sql, self.profile[0], self.profile[1])
-        extra = connection.prepared.add(key, command.scanner.statement_id)
+        self._number = command.scanner.statement_id
+        extra = connection.prepared.add(key, self._number)
         if extra is not None:  # COM_STMT_CLOSE has no answer
             connection.transport.write(frame(bytes((COM_STMT_CLOSE,)) + extra.to_bytes(4, "little")))
 

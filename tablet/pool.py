@@ -120,7 +120,8 @@ class Pool:
         if not self.serving:
             raise self.unavailable()
         now_s = self._now()
-        if not self.idle and self.used >= self.capacity:
+        idle = self._idle_by_flavour
+        if self.used >= self.capacity and not idle[0] and not idle[1]:
             act = Act.WAIT
         elif not borrower.lane & HOLD or self.held < self.hold_limit:
             act = pool_plan.choose(self._view(borrower, now_s))
@@ -172,12 +173,13 @@ class Pool:
         if connection.dirty or connection.verify or connection.closing:
             self._release_unsure(connection)
             return
-        self._end_use(connection)
         now_s = connection.used_s = self._now()
-        if now_s >= connection.retire_s or self.stopping:
-            self.closer.close(connection)
+        ends = now_s >= connection.retire_s or self.stopping
+        if self.queue.waiting and not ends and self._hand_on(connection, now_s):
             return
-        if self.queue.waiting and self._hand_on(connection, now_s):
+        self._end_use(connection)
+        if ends:
+            self.closer.close(connection)
             return
         profile = connection.profile
         bucket = self._idle.get(profile)
@@ -193,17 +195,30 @@ class Pool:
         profile, and nobody waits for the other flavour."""
         queue = self.queue
         by_lane = queue.by_lane
-        flavour = int(connection.found_rows)
+        flavour = FOUND_ROWS if connection.found_rows else PLAIN
         if by_lane[1 - flavour] or by_lane[(1 - flavour) | HOLD]:
             return False
-        waiter: Any = queue.next(self._lanes(flavour), now_s)
+        if queue.contended or connection.held:
+            self._end_use(connection)
+        lanes = self._lanes(flavour) if by_lane[flavour | HOLD] else _LANES_FULL[flavour]
+        waiter: Any = queue.next(lanes, now_s)
         if waiter is None or waiter.profile != connection.profile:
             return False
         queue.serve(waiter, now_s)
-        self._stats.queue_wait.add(now_s - waiter.queued_s)
-        self._stats.settings_hits += 1
-        self._idle_by_flavour[flavour] += 1
-        waiter.granted(self._lend(connection, waiter))
+        stats = self._stats
+        stats.queue_wait.add(now_s - waiter.queued_s)
+        stats.settings_hits += 1
+        user = waiter.user
+        if connection.user != user:
+            if connection.user is not None:
+                queue.ended(connection.user)
+            connection.user = user
+            queue.started(user)
+        connection.statement = waiter
+        if waiter.lane & HOLD:
+            connection.held = True
+            self.held += 1
+        waiter.granted(connection)
         if queue.waiting and self.used < self.capacity:
             self._open_missing()
         return True

@@ -9,6 +9,8 @@ from typing import Final
 MAX_STATEMENTS: Final = 64
 """Statements kept on one connection."""
 
+_FEW: Final = MAX_STATEMENTS // 2
+
 Key = tuple[bytes, str, str]
 """Text, settings, database."""
 
@@ -25,10 +27,13 @@ class Prepared:
         return len(self._ids)
 
     def get(self, key: Key) -> int | None:
-        """The server's statement id, now the most recently used one."""
-        number = self._ids.pop(key, None)
+        """The server's statement id, now the most recently used one. Of few statements no order is kept."""
+        ids = self._ids
+        if len(ids) <= _FEW:
+            return ids.get(key)
+        number = ids.pop(key, None)
         if number is not None:
-            self._ids[key] = number
+            ids[key] = number
         return number
 
     def add(self, key: Key, number: int) -> int | None:

@@ -70,6 +70,7 @@ class Request:
         "_file",
         "_info",
         "_kill",
+        "_number",
         "_out",
         "_over",
         "_paused_s",
@@ -103,6 +104,13 @@ class Request:
         "with_handle",
     )
 
+    # set when they are needed
+    lane: int
+    queued_s: float
+    deadline_s: float
+    _number: int | None
+    _backlog: deque[bytes]
+
     def __init__(
         self,
         execution: "Execution",
@@ -131,9 +139,8 @@ class Request:
         self.with_handle = flags & WITH_HANDLE != 0
         self.new_handle = flags & (F_BEGIN | F_RESERVE) != 0
         self.is_prepare = False
-        self.lane = 0
         self.queued = False
-        self.queued_s = self.deadline_s = self.started_s = self.expires_s = self.limit_s = 0.0
+        self.started_s = self.expires_s = self.limit_s = 0.0
         self.stopped: str | None = None
         self.credit_bytes = WINDOW_BYTES
         self._sent_bytes = 0
@@ -141,7 +148,6 @@ class Request:
         self._kill: Kill | None = None
         self._over: SluiceError | None = None
         self._token: Any = False  # False: none, since None is one
-        self._backlog: deque[bytes] | None = None
         self._file: File | None = None
 
     def _finish(self) -> None:
@@ -221,7 +227,6 @@ class Request:
 
     def _drain_backlog(self) -> None:
         backlog = self._backlog
-        assert backlog is not None
         with_handle = self.with_handle
         while backlog and self._sent_bytes <= self.credit_bytes:
             chunk = backlog.popleft()

@@ -4,6 +4,7 @@ Streaming: what MySQL sends is passed on as it comes; when the client is more th
 read any more until CREDITs come. Time limits do not count while the client is what takes the time.
 """
 
+from struct import Struct
 from typing import Final
 
 from core.errors import SluiceError, fail
@@ -38,6 +39,7 @@ from wire.errors import ServerProtocolError
 from wire.packets import frame, packet_count
 from wire.scan import ERR, LOCAL_INFILE, OK, QUERY
 
+_execute_header: Final = Struct("<BI").pack
 _UNUSUAL: Final = (ERR, LOCAL_INFILE)
 _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS | SERVER_SESSION_STATE_CHANGED
 
@@ -68,7 +70,8 @@ class Statement(Infile):
 
     def _is_prepared(self, connection: Connection) -> bool:
         settings, database, _ = self.profile
-        return connection.prepared.get((self.sql, settings, database)) is not None
+        self._number = number = connection.prepared.get((self.sql, settings, database))
+        return number is not None
 
     def refused(self, error: SluiceError) -> None:
         """From the pool: there will be none."""
@@ -96,9 +99,9 @@ class Statement(Infile):
             self._start_write()
         sql = self.sql
         if flags & F_PREPARED:
-            number = connection.prepared.get((sql, self.profile[0], self.profile[1])) or 0
+            assert self._number is not None
             params = (self.extra or {}).get("params", b"\0\1\0\0\0")
-            payload = bytes((COM_STMT_EXECUTE,)) + number.to_bytes(4, "little") + params
+            payload = _execute_header(COM_STMT_EXECUTE, self._number) + params
             packets = packet_count(len(payload))
         elif sql:
             payload = b""

@@ -107,7 +107,7 @@ class ResultScanner:
     # fmt: off
     __slots__ = (
         "_base", "_continued", "_deprecate_eof", "_edit", "_left", "_left_definitions", "_out_params", "_phase",
-        "_shift", "_skip", "_status_clear", "_status_set", "_strip_track", "_tail",
+        "_rows_at", "_shift", "_skip", "_status_clear", "_status_set", "_strip_track", "_tail",
         "affected_rows", "column_count", "error_number", "error_text", "filename", "info", "kind",
         "last_insert_id", "parameter_count", "result_count", "row_count", "session_changes",
         "session_track", "sqlstate", "statement_id", "status_flags", "warnings",
@@ -120,6 +120,7 @@ class ResultScanner:
         self._phase = _DONE
         self._tail = b""
         self._skip = 0
+        self._rows_at = 0
         self.kind = PENDING
         self.status_flags = self.statement_id = self.column_count = self.parameter_count = 0
         self.sqlstate = self.error_text = ""
@@ -293,6 +294,7 @@ class ResultScanner:
                         out = _eof(5 | base - (shift << 24) & 0xFF000000, 0xFE, warnings, status)
                     if phase == _COLUMNS_END:
                         phase = _ROWS
+                        self._rows_at = end
                         if status & SERVER_PS_OUT_PARAMS:
                             self._out_params = _OUT_PARAMS
                         left = -1
