@@ -25,12 +25,15 @@ WAIT_FOR_TABLET_S: Final = 5.0
 """How long a request waits for a tablet that is away (a restart, a fail-over)."""
 MAX_WAITING: Final = 10_000
 """Requests that may wait for one absent tablet in one worker."""
+MAX_FORM_SETTINGS: Final = 1024
+"""Characters of settings; longer ones are said with each statement rather than kept by both sides."""
 SILENCE_S: Final = 3.0
 """A tablet that has not answered a PING for that long counts as lost."""
 
 log = logging.getLogger("router.gateway")
 
 _RESULT: Final = m.RESULT
+_RUN: Final = m.RUN
 _I_LAST: Final = m.I_LAST
 _DRAINING: Final = CODES["DRAINING"].number
 
@@ -45,6 +48,15 @@ class Receiver(Protocol):
     def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
         """The tablet (or the way to it) refused or lost the request. `handle` 0: what was held is gone."""
         ...
+
+
+def _execute(request: int, *fields: Any) -> tuple[Any, ...]:
+    """`fields`: from the flags on."""
+    return (m.EXECUTE, request, 0, *fields)
+
+
+def _size(sql: bytes, extra: dict[str, Any] | None) -> int:
+    return len(sql) + 128 + (len(extra.get("params", b"")) if extra is not None else 0)
 
 
 class _Nobody:
@@ -74,6 +86,7 @@ class Link:
         "_connect",
         "_dealer",
         "_due_s",
+        "_forms",
         "_next_id",
         "_nobody",
         "_now_s",
@@ -127,6 +140,8 @@ class Link:
         self._next_id = 0
         self._waiting: dict[int, tuple[float, tuple[Any, ...], int]] = {}
         """By request, the oldest first: since when, the record, its size."""
+        self._forms: dict[tuple[int, str, str, tuple[str, ...] | None], int] = {}
+        """What the tablet was told by FORM."""
         self._nobody = _Nobody(self)
         self._up = False
         """Whether the transport below is connected."""
@@ -149,21 +164,38 @@ class Link:
         sql: bytes,
         extra: dict[str, Any] | None,
     ) -> int:
-        """Sends EXECUTE; returns the request's id for `cancel` and `credit`. Raises TABLET_UNAVAILABLE, or
+        """Sends RUN or EXECUTE; returns the request's id for `cancel` and `credit`. Raises TABLET_UNAVAILABLE, or
         TRANSACTION_LOST for a handle, where it cannot even wait: then `receiver` hears nothing."""
         self._next_id = request = self._next_id + 1
-        record = (m.EXECUTE, request, 0, flags, handle, user, settings, tables, sql, extra)
-        size = len(sql) + 128
-        if extra is not None:
-            size += len(extra.get("params", b""))
         if self.open or (handle and self.ready):
             self.pending[request] = receiver
-            self._dealer.send(record, size)
+            params: bytes | None = None
+            if extra is None or (len(extra) == 1 and (params := extra.get("params")) is not None):
+                form = self._forms.get((flags, user, settings, tables))
+                if form is None and len(settings) <= MAX_FORM_SETTINGS:
+                    form = self._tell_form(flags, user, settings, tables)
+                if form is not None:
+                    size = len(sql) + 128 if params is None else len(sql) + len(params) + 128
+                    self._dealer.send((_RUN, request, form, handle, sql, params), size)
+                    return request
+            record = _execute(request, flags, handle, user, settings, tables, sql, extra)
+            self._dealer.send(record, _size(sql, extra))
         elif handle:
             raise fail("TRANSACTION_LOST", reason=f"tablet {self.keyspace}/{self.shard}: {self.reason}")
         else:
-            self._wait(receiver, request, record, size)
+            record = _execute(request, flags, handle, user, settings, tables, sql, extra)
+            self._wait(receiver, request, record, _size(sql, extra))
         return request
+
+    def _tell_form(self, flags: int, user: str, settings: str, tables: tuple[str, ...] | None) -> int:
+        """Gives a number to what many statements have alike. When all are in use, it begins anew."""
+        forms = self._forms
+        if len(forms) >= m.MAX_FORMS:
+            forms.clear()
+        number = len(forms)
+        forms[flags, user, settings, tables] = number
+        self._dealer.send((m.FORM, number, flags, user, settings, tables), len(settings) + 128)
+        return number
 
     def prepare(
         self, receiver: "PreparedReceiver", user: str, settings: str, sql: bytes, database: str
@@ -309,6 +341,7 @@ class Link:
     def on_up(self) -> None:
         self._up = True
         self._asked_s = 0.0
+        self._forms.clear()
         self._dealer.send((m.HELLO, m.VERSION, self.name))
 
     def on_down(self, reason: str) -> None:
@@ -317,6 +350,7 @@ class Link:
         self.reason = reason
         self._up = False
         self._asked_s = 0.0
+        self._forms.clear()
         lost = {
             request: receiver for request, receiver in self.pending.items() if request not in self._waiting
         }

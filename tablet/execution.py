@@ -18,43 +18,31 @@ from core.rpc.messages import (
     F_BEGIN,
     F_CONSOLIDATE,
     F_DEPRECATE_EOF,
-    F_FOUND_ROWS,
-    F_MORE_RESULTS,
-    F_NO_AUTOCOMMIT,
     F_OLAP,
     F_PREPARED,
     F_RESERVE,
-    F_SESSION_TRACK,
-    F_WARNINGS,
     F_WRITE,
     I_ERR,
     I_LAST,
+    MAX_FORMS,
     Record,
 )
 from tablet.admin import AdminLane, Answer
-from tablet.admission import FOUND_ROWS, HOLD
-from tablet.backend import Command, Profile
-from tablet.consolidator import Consolidator, Flight
-from tablet.epochs import Epochs
+from tablet.admission import PLAIN
+from tablet.backend import Command
+from tablet.form import Form, make_form
 from tablet.held import Expired, Handles, Held
 from tablet.killer import HARD_AFTER_S
 from tablet.pool import Pool
 from tablet.programs import Programs
 from tablet.refusals import Refusals
-from tablet.request import CANCELLED, DONE, JOINED, NEW, QUEUED, TIMED_OUT, Request, deadline_passed
+from tablet.request import CANCELLED, QUEUED, TIMED_OUT, deadline_passed
 from tablet.settings import parse
+from tablet.sharing import Sharing
 from tablet.statement import Statement
 from tablet.stats import Stats
 
-_FLAVOUR: Final = (
-    F_PREPARED | F_DEPRECATE_EOF | F_SESSION_TRACK | F_NO_AUTOCOMMIT | F_MORE_RESULTS | F_FOUND_ROWS
-    | F_WARNINGS
-)  # fmt: skip
-"""What of the flags decides the bytes of an answer, and whether its warnings are asked for."""
 _NEVER_SHARED: Final = F_WRITE | F_BEGIN | F_RESERVE
-_HOPELESS: Final = frozenset({"too_large", "slow_client"})
-"""Reasons to stop sharing that hold for the next leader too: its joiners would only wait one after the other."""
-_PROFILES: Final = 4096
 _FOREVER_S: Final = 1e12
 
 _IDLE_STALL_S: Final = 60.0
@@ -65,6 +53,7 @@ class Peer(Protocol):
     """Whoever asks: a router worker."""
 
     statements: dict[int, Statement]
+    forms: dict[int, Form]
 
     def send(self, record: tuple[Any, ...]) -> None: ...
 
@@ -73,7 +62,7 @@ class Peer(Protocol):
         ...
 
 
-class Execution:
+class Execution(Sharing):
     """What a tablet does with EXECUTE, PREPARE, CREDIT, CANCEL and FREE."""
 
     def __init__(
@@ -88,8 +77,7 @@ class Execution:
     ) -> None:
         self.now: Callable[[], float] = clock.now_s
         self.where = {"keyspace": keyspace, "shard": shard}
-        self.stats = Stats(clock.now_s())
-        self.epochs = Epochs()
+        super().__init__(config, Stats(clock.now_s()))
         self.admin = admin
         database = dsn.database or keyspace
         self.pool = Pool(
@@ -105,8 +93,6 @@ class Execution:
         )
         self.programs = Programs(admin.run)
         self.handles = Handles(config, first=time.time_ns() >> 12 << 10)
-        self.consolidator = Consolidator(self.epochs, enabled=config.consolidator == "on")
-        self.joined: dict[Any, None] = {}
         self.base_collation = ""
         self.draining = False
         self.on_work: Callable[[], object] | None = None
@@ -116,8 +102,6 @@ class Execution:
         self._queue_timeout_s = config.queue_timeout_ms / 1000
         self._database = database
         self._base_profile = ("", database, False)
-        self._profiles: dict[str, tuple[Profile, Profile]] = {}
-        """By settings that are known to be such: the profiles in the usual database, without and with FOUND_ROWS."""
 
     # -- records
 
@@ -126,19 +110,45 @@ class Execution:
         if self.on_work is not None:
             self.on_work()
         _, id_, deadline_ms, flags, handle, user, settings, tables, sql, extra = record
-        found_rows = flags & F_FOUND_ROWS != 0
-        profiles = self._profiles.get(settings) if extra is None or "database" not in extra else None
-        if profiles is not None:
-            profile = profiles[found_rows]
-        else:
-            profile = (settings, (extra or {}).get("database") or self._database, found_rows)
-        statement = Statement(self, peer, id_, flags, user, profile, tables, sql, extra)
+        asked: dict[str, Any] = extra or {}
+        form = make_form(flags, user, settings, tables, asked.get("database") or self._database)
+        limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
+        self._begin(peer, id_, form, handle, sql, asked.get("params"), asked.get("begin", ""), limit_s)
+
+    def form(self, peer: Peer, record: Record) -> None:
+        """FORM: RUNs that name its number follow."""
+        _, number, flags, user, settings, tables = record
+        if not 0 <= number < MAX_FORMS:
+            raise ValueError(f"FORM {number}")
+        peer.forms[number] = make_form(flags, user, settings, tables, self._database)
+
+    def run(self, peer: Peer, record: Record) -> None:
+        """RUN; the answer follows by `peer.send`."""
+        _, id_, number, handle, sql, params = record
+        self._begin(peer, id_, peer.forms[number], handle, sql, params, "", _FOREVER_S)
+
+    def _begin(
+        self,
+        peer: Peer,
+        id_: int,
+        form: Form,
+        handle: int,
+        sql: bytes,
+        params: bytes | None,
+        begin: str,
+        limit_s: float,
+    ) -> None:
+        flags = form.flags
+        statement = Statement(self, peer, id_, flags, form.user, form.profile, form.tables, sql, params)
+        statement.lane = form.lane
+        statement.begin = begin
+        statement.limit_s = limit_s
         peer.statements[id_] = statement
-        statement.limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
         self.stats.queries += 1
+        if form.refused is not None:
+            statement.fail(form.refused)
+            return
         try:
-            if profiles is None:
-                self._check(settings)
             if handle:
                 self._on_handle(statement, handle)
             elif flags & F_ADMIN:
@@ -148,13 +158,6 @@ class Execution:
         except SluiceError as error:
             statement.fail(error)
 
-    def _check(self, settings: str) -> None:
-        """Refuses what is no settings text before it takes a connection, and remembers what is one."""
-        parse(settings)
-        if len(self._profiles) >= _PROFILES:
-            self._profiles.clear()
-        self._profiles[settings] = ((settings, self._database, False), (settings, self._database, True))
-
     def prepare(self, peer: Peer, record: Record) -> None:
         """PREPARE: PREPARED or FAIL follows."""
         if self.on_work is not None:
@@ -162,6 +165,7 @@ class Execution:
         _, id_, deadline_ms, user, settings, sql, database = record
         profile = (settings, database or self._database, False)
         statement = Statement(self, peer, id_, 0, user, profile, None, sql, None)
+        statement.lane = PLAIN
         statement.is_prepare = True
         peer.statements[id_] = statement
         statement.limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
@@ -211,11 +215,7 @@ class Execution:
         self._take(statement)
 
     def _take(self, statement: Statement) -> None:
-        flags = statement.flags
         now_s = self.now()
-        statement.lane = (HOLD if flags & (F_BEGIN | F_RESERVE) else 0) | (
-            FOUND_ROWS if flags & F_FOUND_ROWS else 0
-        )
         deadline_s = now_s + self._queue_timeout_s
         if statement.limit_s < deadline_s:
             deadline_s = statement.limit_s
@@ -280,63 +280,6 @@ class Execution:
             statement.answer(info, answer.data)
 
         self.admin.run(statement.sql, answered, bool(statement.flags & F_DEPRECATE_EOF))
-
-    # -- consolidation
-
-    def _joins(self, statement: Statement) -> bool:
-        """Whether the statement now waits for another's answer."""
-        extra = statement.extra
-        params = extra.get("params") if extra is not None and statement.flags & F_PREPARED else None
-        key = (statement.sql, statement.profile, statement.user, statement.flags & _FLAVOUR, params)
-        reason = self.consolidator.join(key, statement)
-        if not reason:
-            statement.state = JOINED
-            self.joined[statement] = None
-            return True
-        if reason != "first":
-            self.stats.not_consolidated[reason] += 1
-        return False
-
-    def land(self, flight: Flight, last: bytes, info: int, status: int) -> None:
-        """The leader has its whole answer: its joiners get it too."""
-        joiners = self.consolidator.end(flight)
-        if not joiners:
-            return
-        self.stats.consolidated += len(joiners)
-        chunks = [*(flight.chunks or ()), last]
-        for joiner in joiners:
-            joiner.deliver(chunks, info, status, flight.warnings)
-
-    def unshare(self, flight: Flight, reason: str) -> None:
-        """The leader goes on alone; its joiners run on their own."""
-        joiners = self.consolidator.end(flight)
-        flight.chunks = None
-        if joiners:
-            self.stats.not_consolidated[reason] += len(joiners)
-        alone = reason in _HOPELESS
-        for joiner in joiners:
-            if alone:
-                joiner.flags &= ~F_CONSOLIDATE
-            self._rerun(joiner)
-
-    def fly_without(self, statement: Request) -> None:
-        """`statement` failed by itself: as a joiner it leaves, as the leader it leaves the others to themselves."""
-        flight = statement.flight
-        assert flight is not None
-        if flight.leader is statement:
-            self.unshare(flight, "leader_failed")
-        else:
-            self.consolidator.leave(flight, statement)
-
-    def _rerun(self, statement: Statement) -> None:
-        self.joined.pop(statement, None)
-        if statement.state == DONE:
-            return
-        statement.state = NEW
-        try:
-            self._start(statement)
-        except SluiceError as error:
-            statement.fail(error)
 
     # -- handles
 

@@ -31,9 +31,9 @@ class Opening(Ending):
         connection: Connection = self.connection
         steps = profile_steps(connection, self.profile, self.execution.base_collation)
         changes = len(steps)
-        if self.flags & F_BEGIN and self.extra and self.extra.get("begin"):
+        if self.flags & F_BEGIN and self.begin:
             query = bytes((COM_QUERY,))
-            begin = [part.strip() for part in self.extra["begin"].split(";") if part.strip()]
+            begin = [part.strip() for part in self.begin.split(";") if part.strip()]
             if not self.sql and begin:
                 self.sql = begin.pop().encode()
             steps += [query + part.encode() for part in begin]

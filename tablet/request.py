@@ -77,12 +77,12 @@ class Request:
         "_sent_bytes",
         "_status",
         "_token",
+        "begin",
         "connection",
         "credit_bytes",
         "deadline_s",
         "execution",
         "expires_s",
-        "extra",
         "flags",
         "flight",
         "held",
@@ -91,6 +91,7 @@ class Request:
         "lane",
         "limit_s",
         "new_handle",
+        "params",
         "peer",
         "profile",
         "queued",
@@ -121,8 +122,9 @@ class Request:
         profile: Profile,
         tables: list[str] | None,
         sql: bytes,
-        extra: dict[str, Any] | None,
+        params: bytes | None,
     ) -> None:
+        """`params`: of a prepared execution."""
         self.execution = execution
         self.peer = peer
         self.id = id
@@ -131,7 +133,8 @@ class Request:
         self.profile = profile
         self.tables = tables
         self.sql = sql
-        self.extra = extra
+        self.params = params
+        self.begin = ""
         self.state = NEW
         self.connection: Any = None
         self.held: Held | None = None

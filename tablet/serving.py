@@ -20,6 +20,7 @@ from core.rpc.messages import (
     EXECUTE,
     FAIL,
     FILE,
+    FORM,
     FREE,
     HELLO,
     PEER_GONE,
@@ -27,6 +28,7 @@ from core.rpc.messages import (
     PONG,
     PREPARE,
     REFUSED,
+    RUN,
     STATE,
     STATS,
     STATS_REPLY,
@@ -36,6 +38,7 @@ from core.rpc.messages import (
 )
 from core.rpc.transport import Serving
 from tablet.execution import Execution
+from tablet.form import Form
 from tablet.statement import Statement
 from tablet.stats import rss_bytes
 
@@ -56,6 +59,7 @@ class Peer:
     __slots__ = (
         "_send",
         "_send_patiently",
+        "forms",
         "gone",
         "heard",
         "identity",
@@ -70,6 +74,8 @@ class Peer:
         self.identity = identity
         self.name = name
         self.statements: dict[int, Statement] = {}
+        self.forms: dict[int, Form] = {}
+        """What its FORMs said; the numbers are bounded."""
         self.heard = True
         self.promise_s = PROMISE_S
         """Within that it speaks again: a router without anything to do does so seldom."""
@@ -131,7 +137,9 @@ class Service:
                 self._on_stranger(identity, kind, record)
                 return
             peer.heard = True
-            if kind == EXECUTE:
+            if kind == RUN:
+                self._execution.run(peer, record)
+            elif kind == EXECUTE:
                 self._execution.execute(peer, record)
             elif kind == CREDIT:
                 self._execution.credit(peer, record[1], record[2])
@@ -147,6 +155,8 @@ class Service:
         execution = self._execution
         if kind == CANCEL:
             execution.cancel(peer, record[1])
+        elif kind == FORM:
+            execution.form(peer, record)
         elif kind == FILE:
             execution.file_data(peer, record[1], record[2])
         elif kind == FREE:
@@ -214,7 +224,7 @@ class Service:
         peer.send((PONG, record[1], self._clock_ms(), self.state, pool.in_use, pool.queue.waiting))
 
     def _answer_broken(self, peer: Peer | None, record: Record) -> None:
-        if peer is None or len(record) < 2 or record[0] not in (EXECUTE, PREPARE, STATS):
+        if peer is None or len(record) < 2 or record[0] not in (RUN, EXECUTE, PREPARE, STATS):
             return
         error = fail("UNKNOWN_ERROR", message="the tablet could not handle this request; see its log")
         statement = peer.statements.get(record[1])

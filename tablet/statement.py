@@ -40,6 +40,7 @@ from wire.packets import frame, packet_count
 from wire.scan import ERR, LOCAL_INFILE, OK, QUERY
 
 _execute_header: Final = Struct("<BI").pack
+_NO_PARAMS: Final = b"\0\1\0\0\0"
 _UNUSUAL: Final = (ERR, LOCAL_INFILE)
 _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS | SERVER_SESSION_STATE_CHANGED
 
@@ -100,8 +101,7 @@ class Statement(Infile):
         sql = self.sql
         if flags & F_PREPARED:
             assert self._number is not None
-            params = (self.extra or {}).get("params", b"\0\1\0\0\0")
-            payload = _execute_header(COM_STMT_EXECUTE, self._number) + params
+            payload = _execute_header(COM_STMT_EXECUTE, self._number) + (self.params or _NO_PARAMS)
             packets = packet_count(len(payload))
         elif sql:
             payload = b""

@@ -10,7 +10,7 @@ Times are milliseconds on the *tablet's* monotonic clock: WELCOME and PONG carry
 
 from typing import Any, Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Both sides must have the same; HELLO with another version is answered with REFUSED."""
 
 # ---- router (or another asker) to tablet
@@ -26,6 +26,12 @@ STATS: Final = 9  # [STATS, id]           -> STATS_REPLY
 FILE: Final = (
     10  # [FILE, id, data]      a piece of the file that I_INFILE asked for; the empty one is its end
 )
+FORM: Final = 11  # [FORM, number, flags, user, settings, tables]  what RUNs of this peer have alike
+RUN: Final = (
+    12  # [RUN, id, form's number, handle, sql, params]  EXECUTE in short: with no deadline and no other extra
+)
+MAX_FORMS: Final = 1024
+"""Numbers are below; a FORM with a number that was in use takes its place."""
 
 # ---- tablet to router
 WELCOME: Final = 20  # [WELCOME, version, alias, keyspace, shard, tablet_type, clock_ms, server dict, state]

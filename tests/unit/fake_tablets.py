@@ -52,6 +52,8 @@ class FakeTablet:
 
     def __init__(self, keyspace: str = "ks", shard: str = "-", clock: FakeClock | None = None) -> None:
         self.sent: list[tuple[Any, ...]] = []
+        self.forms: dict[int, tuple[Any, ...]] = {}
+        """What the incarnation under way was told."""
         self.script: Callable[[bytes], Any] = lambda sql: None
         self.auto = True
         self.keeps = False
@@ -77,6 +79,7 @@ class FakeTablet:
 
     def welcome(self) -> "FakeTablet":
         link = self.link
+        self.forms.clear()
         link.on_up()
         link.on_record([m.WELCOME, m.VERSION, "a", link.keyspace, link.shard, "PRIMARY", 0, {}, m.SERVING])
         return self
@@ -99,6 +102,15 @@ class FakeTablet:
         return found
 
     def receive(self, record: tuple[Any, ...]) -> None:
+        """A RUN is kept as the EXECUTE that it stands for."""
+        if record[0] == m.FORM:
+            self.forms[record[1]] = record[2:]
+            return
+        if record[0] == m.RUN:
+            _, request, number, handle, sql, params = record
+            flags, *about = self.forms[number]
+            extra = None if params is None else {"params": params}
+            record = (m.EXECUTE, request, 0, flags, handle, *about, sql, extra)
         self.sent.append(record)
         if record[0] == m.FREE:
             self.freed.append(record[1])

@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import SluiceError
 from core.rpc import messages as m
-from router.gateway import MAX_WAITING, SILENCE_S, WAIT_FOR_TABLET_S, Link
+from router.gateway import MAX_FORM_SETTINGS, MAX_WAITING, SILENCE_S, WAIT_FOR_TABLET_S, Link
 from tests.unit.fake_tablets import FakeTablet
 
 
@@ -283,3 +283,39 @@ def test_a_refusal_for_draining_tells_the_link_before_its_state_does() -> None:
     tablet.clock.now += WAIT_FOR_TABLET_S + 0.1
     tablet.link.tick()
     assert ends.ends == [1053, 15001]
+
+
+def test_forms_are_said_once_an_incarnation() -> None:
+    tablet, ends = manual(), Ends()
+    said: list[tuple[Any, ...]] = []
+    receive = tablet.receive
+
+    def listen(record: tuple[Any, ...]) -> None:
+        said.append(record)
+        receive(record)
+
+    tablet.receive = listen  # type: ignore[method-assign]
+    link = tablet.link
+    for params in (b"1", b"2"):
+        link.execute(ends, m.F_PREPARED, 0, "app", "a=1", ("t",), b"select ?", {"params": params})
+    link.execute(ends, m.F_PREPARED, 0, "app", "a=2", ("t",), b"select ?", {"params": b"3"})
+    link.execute(ends, m.F_BEGIN, 0, "app", "", (), b"select 1", {"begin": "BEGIN"})
+    link.execute(ends, 0, 0, "app", "x='" + "y" * MAX_FORM_SETTINGS + "'", (), b"select 1", None)
+    kinds_said = [record[0] for record in said]
+    assert kinds_said == [m.FORM, m.RUN, m.RUN, m.FORM, m.RUN, m.EXECUTE, m.EXECUTE]
+    assert said[2][2:] == (0, 0, b"select ?", b"2")
+    tablet.lose()
+    said.clear()
+    tablet.welcome()
+    ask(link, ends)
+    assert [record[0] for record in said] == [m.HELLO, m.FORM, m.RUN]
+
+
+def test_forms_are_bounded() -> None:
+    tablet, ends = manual(), Ends()
+    for number in range(m.MAX_FORMS + 3):
+        tablet.link.execute(ends, 0, 0, "app", f"a={number}", (), b"select 1", None)
+        assert tablet.sent[-1][6] == f"a={number}"
+    assert set(tablet.forms) == set(range(m.MAX_FORMS))
+    tablet.link.execute(ends, 0, 0, "app", "a=5", (), b"select 1", None)
+    assert tablet.sent[-1][6] == "a=5"

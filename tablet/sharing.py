@@ -1,0 +1,100 @@
+"""How a tablet's statements share answers: the consolidator's verdicts carried out.
+
+Invariant: a statement that has joined another is in `joined` until it has its answer, runs by itself, or fails.
+"""
+
+from typing import Any, Final
+
+from core.config import Tablet as TabletConfig
+from core.errors import SluiceError
+from core.rpc.messages import (
+    F_CONSOLIDATE,
+    F_DEPRECATE_EOF,
+    F_FOUND_ROWS,
+    F_MORE_RESULTS,
+    F_NO_AUTOCOMMIT,
+    F_PREPARED,
+    F_SESSION_TRACK,
+    F_WARNINGS,
+)
+from tablet.consolidator import Consolidator, Flight
+from tablet.epochs import Epochs
+from tablet.request import DONE, JOINED, NEW, Request
+from tablet.statement import Statement
+from tablet.stats import Stats
+
+_FLAVOUR: Final = (
+    F_PREPARED | F_DEPRECATE_EOF | F_SESSION_TRACK | F_NO_AUTOCOMMIT | F_MORE_RESULTS | F_FOUND_ROWS
+    | F_WARNINGS
+)  # fmt: skip
+"""What of the flags decides the bytes of an answer, and whether its warnings are asked for."""
+_HOPELESS: Final = frozenset({"too_large", "slow_client"})
+"""Reasons to stop sharing that hold for the next leader too: its joiners would only wait one after the other."""
+
+
+class Sharing:
+    """The part of `Execution` that knows of flights."""
+
+    def __init__(self, config: TabletConfig, stats: Stats) -> None:
+        self.stats = stats
+        self.epochs = Epochs()
+        self.consolidator = Consolidator(self.epochs, enabled=config.consolidator == "on")
+        self.joined: dict[Any, None] = {}
+
+    def _start(self, statement: Statement) -> None:
+        raise NotImplementedError
+
+    def _joins(self, statement: Statement) -> bool:
+        """Whether the statement now waits for another's answer."""
+        flags = statement.flags
+        params = statement.params if flags & F_PREPARED else None
+        key = (statement.sql, statement.profile, statement.user, flags & _FLAVOUR, params)
+        reason = self.consolidator.join(key, statement)
+        if not reason:
+            statement.state = JOINED
+            self.joined[statement] = None
+            return True
+        if reason != "first":
+            self.stats.not_consolidated[reason] += 1
+        return False
+
+    def land(self, flight: Flight, last: bytes, info: int, status: int) -> None:
+        """The leader has its whole answer: its joiners get it too."""
+        joiners = self.consolidator.end(flight)
+        if not joiners:
+            return
+        self.stats.consolidated += len(joiners)
+        chunks = [*(flight.chunks or ()), last]
+        for joiner in joiners:
+            joiner.deliver(chunks, info, status, flight.warnings)
+
+    def unshare(self, flight: Flight, reason: str) -> None:
+        """The leader goes on alone; its joiners run on their own."""
+        joiners = self.consolidator.end(flight)
+        flight.chunks = None
+        if joiners:
+            self.stats.not_consolidated[reason] += len(joiners)
+        alone = reason in _HOPELESS
+        for joiner in joiners:
+            if alone:
+                joiner.flags &= ~F_CONSOLIDATE
+            self._rerun(joiner)
+
+    def fly_without(self, statement: Request) -> None:
+        """`statement` failed by itself: as a joiner it leaves, as the leader it leaves the others to themselves."""
+        flight = statement.flight
+        assert flight is not None
+        if flight.leader is statement:
+            self.unshare(flight, "leader_failed")
+        else:
+            self.consolidator.leave(flight, statement)
+
+    def _rerun(self, statement: Statement) -> None:
+        self.joined.pop(statement, None)
+        if statement.state == DONE:
+            return
+        statement.state = NEW
+        try:
+            self._start(statement)
+        except SluiceError as error:
+            statement.fail(error)
