@@ -247,7 +247,7 @@ class TabletServer:
             raise
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 10.0, what: str = "") -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> None:
     """Polls `condition` until it is true; AssertionError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
