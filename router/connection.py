@@ -13,6 +13,7 @@ Invariants:
 """
 
 import ssl
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SluiceError, fail
@@ -42,6 +43,7 @@ MAX_AHEAD_BYTES: Final = 1 << 20
 """What a client may send ahead of the answer before it is not read from any more."""
 
 _COM_QUERY: Final = 3
+_header: Final = Struct("<I").unpack_from
 
 
 class Connection:
@@ -112,7 +114,7 @@ class Connection:
     def data_received(self, data: bytes) -> None:
         if self.state == READY and self._reader is None and self.tls is None and self._compression is None:
             size = len(data) - 4
-            if size > 0 and size < 0xFFFFFF and int.from_bytes(data[:4], "little") == size:
+            if 0 < size < 0xFFFFFF and _header(data)[0] == size:
                 self.state = BUSY
                 self.worker.active += 1
                 if data[4] == _COM_QUERY and not self.caps & commands.QUERY_ATTRIBUTES:

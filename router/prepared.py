@@ -44,6 +44,8 @@ MAX_STATEMENTS: Final = 16_382
 """Prepared statements of one session, as MySQL's max_prepared_stmt_count."""
 MAX_LONG_DATA_BYTES: Final = 64 * 1024 * 1024
 _PLACEHOLDER: Final = b"?"
+_HEAD: Final = b"\x17\0\0\0\0"
+"""Command and statement id of an execution."""
 _TEXT_TYPES: Final = frozenset((TYPE_VARCHAR, TYPE_VAR_STRING, TYPE_STRING))
 
 
@@ -103,7 +105,7 @@ class BoundLiterals(Sequence[bytes]):
     __slots__ = ("_execute", "_statement", "_values")
 
     def __init__(self, statement: PreparedStatement, execute: Execute | bytes) -> None:
-        """`execute`: the execution, or its payload with types and without long data."""
+        """`execute`: the execution, or what follows the statement's id in one with types and without long data."""
         self._statement = statement
         self._execute = execute
         self._values: list[bytes] | None = None
@@ -125,7 +127,7 @@ class BoundLiterals(Sequence[bytes]):
     def _make(self) -> list[bytes]:
         execute = self._execute
         if isinstance(execute, bytes):
-            execute = parse_execute(execute, self._statement.parameter_count)
+            execute = parse_execute(_HEAD + execute, self._statement.parameter_count)
         bound = iter(zip(execute.values(), execute.types, strict=False))
         found: list[bytes] = []
         for token in self._statement.literals:
@@ -241,19 +243,19 @@ def execute(session: Session, payload: bytes) -> None:
         and statement.long_data is None
         and session.codec is None
         and session.scope == statement.home[2]
-        and not session.caps & CLIENT_QUERY_ATTRIBUTES
+        and not session.connection.caps & CLIENT_QUERY_ATTRIBUTES
     ):
         # the common case: nothing to read but what routing asks for
         types_raw = statement.types_raw
         if payload[types_at - 1] != 1:
             if types_raw is not None and len(types_raw) == 2 * count:
                 # the connection that runs it may have seen other types: they go along each time
-                payload = b"".join((payload[: types_at - 1], b"\x01", types_raw, payload[types_at:]))
-                _run_bound(session, statement, payload)
+                params = b"".join((payload[5 : types_at - 1], b"\x01", types_raw, payload[types_at:]))
+                _run_bound(session, statement, params)
                 return
         elif len(payload) >= types_at + 2 * count:
             statement.types_raw = payload[types_at : types_at + 2 * count]
-            _run_bound(session, statement, payload)
+            _run_bound(session, statement, payload[5:])
             return
     asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
     own_types = asked.types[:count]  # behind them come those of query attributes
@@ -280,11 +282,14 @@ def execute(session: Session, payload: bytes) -> None:
     runner.run(session, statement.text, BoundLiterals(statement, asked), params)
 
 
-def _run_bound(session: Session, statement: PreparedStatement, payload: bytes) -> None:
+def _run_bound(session: Session, statement: PreparedStatement, params: bytes) -> None:
     """Runs an execution that brings its types."""
     session.binary = True
-    literals = BoundLiterals(statement, payload)
-    statement.runner_for(session).run(session, statement.text, literals, payload[5:])
+    literals = BoundLiterals(statement, params)
+    runner = statement.runner
+    if runner is None or statement.view is not session.worker.view or statement.scope != session.scope:
+        runner = statement.runner_for(session)
+    runner.run(session, statement.text, literals, params)
 
 
 class Execution:

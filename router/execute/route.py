@@ -198,5 +198,7 @@ class RouteRunner:
         elif params is None:
             session.forward(link, self._flags, self._tables, sql, self._extra)
         else:
-            extra: dict[str, Any] = {"params": params, **(self._extra or {})}
+            extra: dict[str, Any] = {"params": params}
+            if self._extra is not None:
+                extra |= self._extra
             session.forward(link, self._flags | m.F_PREPARED, self._tables, sql, extra)
