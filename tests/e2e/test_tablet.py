@@ -104,8 +104,8 @@ async def test_results_stream_no_faster_than_the_client(
 ) -> None:
     mysql_server.query("CREATE TABLE big (id INT, v TEXT)", database)
     mysql_server.query("INSERT INTO big VALUES (1, REPEAT('y', 1024))", database)
-    for _ in range(15):
-        mysql_server.query("INSERT INTO big SELECT id, v FROM big", database)
+    for _ in range(15):  # in a thread: a peer that is silent for 5 s is forgotten
+        await asyncio.to_thread(mysql_server.query, "INSERT INTO big SELECT id, v FROM big", database)
     before = tablet.rss_bytes()
     id_, done = asker.start("SELECT * FROM big", hold_credit=True)
     reply = asker.replies[id_]
