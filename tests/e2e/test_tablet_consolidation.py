@@ -133,7 +133,10 @@ async def test_a_leader_that_fails_fails_nobody_else(asker: Asker) -> None:
         assert (await impatient).error[0] == 3024
         replies = await asyncio.gather(*joined)
         assert {reply.rows[0][0] for reply in replies} == {"0"}
-    assert (await asker.stats())["not_consolidated"]["stopped"] >= 10
+    alone = (await asker.stats())[
+        "not_consolidated"
+    ]  # a leader whose connection is still being opened has not run
+    assert alone.get("stopped", 0) + alone.get("leader_failed", 0) >= 10
 
 
 async def test_large_answers_are_not_shared_but_right(
