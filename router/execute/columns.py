@@ -33,6 +33,8 @@ class ColumnsRunner:
 
     async def _columns(self, session: Session) -> bytes:
         """The list in parentheses. Raises SluiceError."""
+        if self._read.empty:
+            return b"() "
         link = self._view.any_link(self._read.keyspace)
         text = b"SHOW COLUMNS FROM `%b`" % self._read.table.encode().replace(b"`", b"``")
         answer = checked(await session.worker.calls.execute(link, text, user=session.user))

@@ -220,6 +220,7 @@ class OwnedInsertRunner:
         finally:
             atomic.end()
         total = combine_oks(oks, status=session.status)
+        first = first if total.affected_rows else 0
         session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, total.info)
 
     async def _read(

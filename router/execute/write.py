@@ -76,6 +76,8 @@ async def write_on(
             session.transaction_over()
         session.implicit = False
     total = combine_oks(oks[:1] if copies else oks, status=session.status)
+    if not total.affected_rows:
+        insert_id = 0  # every row was ignored: no id was given
     session.ok(total.affected_rows, insert_id or total.last_insert_id, total.warnings, total.info)
 
 

@@ -60,7 +60,7 @@ def plan(statement: Statement) -> Planned:
     word = lexemes[head.at].text if head.at < len(lexemes) else ""
     if (
         head.columns is None
-        and not table.authoritative
+        and (not table.authoritative or _is_empty_row(lexemes[head.at + 1 : head.at + 3]))
         and word not in ("SET", "")
         and not (table.sharded and table.type is TableType.REFERENCE)
     ):
@@ -145,6 +145,11 @@ def _columns(head: Head) -> list[str]:
     return [column.name.lower() for column in head.table.columns if not column.invisible]
 
 
+def _is_empty_row(lexemes: list[Lexeme]) -> bool:
+    """`VALUES ()`: all columns by their defaults."""
+    return "".join(one.text for one in lexemes).replace(" ", "")[:2] == "()"
+
+
 def _without_columns(statement: Statement, head: Head) -> Planned:
     """A server knows the columns: the statement is planned again with a list of them."""
     table, text, lexemes = head.table, statement.text, statement.lexemes
@@ -163,7 +168,8 @@ def _without_columns(statement: Statement, head: Head) -> Planned:
                 pieces += (lexeme.bind + number, encoded(piece))
             at = lexeme.end
     pieces += template(text, lexemes, at, len(text))
-    read = ColumnsRead(table.keyspace, table.name, Template(tuple(pieces)))
+    empty = _is_empty_row(lexemes[head.at + 1 : head.at + 3])
+    read = ColumnsRead(table.keyspace, table.name, Template(tuple(pieces)), empty)
     made = PlanError(error.number, error.sqlstate, error.message, columns=read)
     return Planned(made, "write", ("its columns are asked for first",))
 

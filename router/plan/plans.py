@@ -320,11 +320,12 @@ class ViewRead:
 @dataclass(frozen=True, slots=True)
 class ColumnsRead:
     """An INSERT without a column list into a table whose columns the VSchema does not list: the text with piece -1 in
-    the place of the list."""
+    the place of the list. `empty`: its rows are too, so the list is."""
 
     keyspace: str
     table: str
     sql: Template
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ FUNCTIONS: Final = {
 }
 """Functions of session state, by the name a spot has for them."""
 Spot = tuple[str, str]
+_BEFORE_NAME: Final = frozenset((".", "AS", "INTO", "INSERT", "REPLACE", "IGNORE", "TABLE"))
+"""Behind these, `user` is a table's or a column's name: INSERT INTO user () VALUES ()."""
 
 
 def plan(statement: Statement) -> Planned | None:
@@ -84,7 +86,7 @@ def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
             elif len(lexeme.text) > 1 and not _is_account(lexemes, at):
                 found.append((lexeme.start, lexeme.end, ("user_variable", _user_variable(lexeme.text))))
         elif lexeme.kind is WORD and lexeme.text in FUNCTIONS:
-            if at and lexemes[at - 1].text in (".", "AS") and lexemes[at - 1].kind in (MARK, WORD):
+            if at and lexemes[at - 1].text in _BEFORE_NAME and lexemes[at - 1].kind in (MARK, WORD):
                 continue
             if [one.text for one in lexemes[at + 1 : at + 3]] == ["(", ")"]:
                 found.append((lexeme.start, lexemes[at + 2].end, ("function", FUNCTIONS[lexeme.text])))

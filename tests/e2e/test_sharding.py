@@ -341,6 +341,20 @@ def test_a_write_that_fails_on_one_shard_changes_none(both: Both) -> None:
     run(both.sharded, f"DELETE FROM customer WHERE customer_id IN ({keys[0]}, {other})")
 
 
+def test_a_row_that_is_ignored_takes_no_id(both: Both) -> None:
+    cluster = both.cluster
+    keys = {cluster.shard_of(k): k for k in range(240, 280)}  # one a shard: the new row's is not known
+    for shard, key in keys.items():
+        cluster.query_direct(
+            f"commerce/{shard}",
+            "INSERT INTO customer (customer_id, name, email, country) "
+            f"VALUES ({key}, 'holds it', 'taken@x', 'GB')",
+        )
+    insert = "INSERT IGNORE INTO customer (name, email, country) VALUES ('new', 'taken@x', 'GB')"
+    assert run(both.sharded, insert) == (0, 0)
+    both.sharded.cursor().execute(f"DELETE FROM customer WHERE customer_id IN ({keys['-80']}, {keys['80-']})")
+
+
 def test_random_point_reads_and_writes_agree(both: Both) -> None:
     rnd = random.Random(11)
     for _ in range(150):

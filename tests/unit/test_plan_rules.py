@@ -261,3 +261,16 @@ def test_inserts_know_whether_rows_that_are_there_can_change() -> None:
         assert (made.owned, made.plain) == (True, plain)
         assert dict(made.rows[0].items)["user_id"].pieces == (b"", 0) or "set" in query
         assert "uuid" not in query or dict(made.rows[0].items)["md5"].pieces == ()
+
+
+@pytest.mark.parametrize("query", ["insert into user values ()", "insert into authoritative values (), ()"])
+def test_an_empty_row_has_no_columns(query: str) -> None:
+    made = planned(query).plan
+    assert isinstance(made, PlanError)
+    assert made.columns is not None
+    assert made.columns.empty
+    text = b"".join(b"<>" if isinstance(one, int) else one for one in made.columns.sql.pieces)
+    assert text == query.replace("values", "<>values").encode()
+    again = planned(query.replace("values", "() values")).plan
+    assert isinstance(again, (InsertPlan, PlanError))
+    assert isinstance(again, InsertPlan) == ("into user " in query)  # its sharding column has no value
