@@ -131,8 +131,8 @@ _ROWS: Final = (
         1146,
         "42S02",
         False,
-        "Table '{table}' doesn't exist",
-        "Add the table to the keyspace's VSchema, or name its keyspace.",
+        "Table '{table}' doesn't exist in the VSchema: add it (clusterctl vschema apply), or name its keyspace",
+        "Add the table to the keyspace's VSchema (docs/vschema.md), or name its keyspace.",
     ),
     ErrorCode(
         "PACKET_TOO_LARGE",
@@ -251,7 +251,7 @@ _ROWS: Final = (
         3024,
         "HY000",
         False,
-        "Query execution was interrupted, maximum statement execution time exceeded ({limit_s} s)",
+        "Query execution was interrupted, maximum statement execution time exceeded ({limit_s} s, {setting})",
         "Make the query faster, or raise [tablet] query_timeout_s.",
     ),
     ErrorCode(
@@ -459,6 +459,15 @@ _ROWS: Final = (
         False,
         "The shards answer with different columns: {what}",
         "Bring the tables of all shards to the same definition.",
+    ),
+    ErrorCode(
+        "NOT_IN_VSCHEMA",
+        15018,
+        "01000",
+        False,
+        "Table '{table}' is not in the VSchema of its sharded keyspace: it can be used when clusterctl vschema apply "
+        "has added it",
+        "A warning of CREATE TABLE. Add the table to the VSchema (docs/vschema.md).",
     ),
     ErrorCode(
         "ACCOUNT_REMOVED",

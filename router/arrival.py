@@ -112,7 +112,7 @@ class Arrival:
             pass
         self.close()
 
-    def drain(self) -> None:
+    def drain(self, error: SluiceError) -> None:
         """A login may go on until the grace is over."""
 
     def kill(self, query_only: bool) -> None:

@@ -16,7 +16,7 @@ import ssl
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
-from core.errors import SluiceError, fail
+from core.errors import SluiceError
 from core.limits.table import Rules
 from router import commands
 from router.client_file import ClientFile
@@ -347,11 +347,11 @@ class Connection:
         self.write(err_packet(sequence, error.number, error.sqlstate, error.message))
         self.close()
 
-    def drain(self) -> None:
-        """Disconnects if nothing runs and no transaction is open."""
+    def drain(self, error: SluiceError) -> None:
+        """Disconnects with `error` if nothing runs and no transaction is open."""
         session = self.session
         if self.state == READY and (session is None or session.tx is None):
-            self.refuse(fail("DRAINING", what="this router worker is stopping"))
+            self.refuse(error)
 
     def kill(self, query_only: bool) -> None:
         """KILL: ends the query, or the whole connection."""

@@ -7,7 +7,7 @@ cannot reach its successor stays, and is asked again.
 import asyncio
 from typing import TYPE_CHECKING
 
-from core.errors import fail
+from core.errors import SluiceError, fail
 from router.handover import Sender
 
 if TYPE_CHECKING:
@@ -58,9 +58,13 @@ class Departure:
         deadline = worker.clock.now_s() + grace_s
         while worker.connections and worker.clock.now_s() < deadline:
             for connection in list(worker.connections.values()):
-                connection.drain()
+                connection.drain(_stopping())
             await asyncio.sleep(0.05)
         for connection in list(worker.connections.values()):
-            connection.refuse(fail("DRAINING", what="this router worker is stopping"))
+            connection.refuse(_stopping())
         await asyncio.sleep(0.05)
         self._worker.stop()
+
+
+def _stopping() -> SluiceError:
+    return fail("DRAINING", what="this router worker is stopping")

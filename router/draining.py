@@ -53,7 +53,7 @@ class Draining:
         busy_until_s = worker.clock.now_s() + limit_s
         while worker.connections and worker.clock.now_s() < busy_until_s:
             for client in list(worker.connections.values()):
-                client.drain()
+                client.drain(refusal())
             await asyncio.sleep(ROUND_S)
         for client in list(worker.connections.values()):
             client.refuse(refusal())

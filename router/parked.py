@@ -9,7 +9,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from core.errors import SluiceError, fail
+from core.errors import SluiceError
 from core.limits.table import Rules
 from core.rpc.messages import F_PATIENT
 from router.connection import READY, Connection
@@ -137,9 +137,9 @@ class Parked:
         """Tells the client why it is disconnected, and disconnects it."""
         self.session.parking.close(self, err_packet(0, error.number, error.sqlstate, error.message))
 
-    def drain(self) -> None:
-        """Disconnects it: a parked session holds nothing."""
-        self.refuse(fail("DRAINING", what="this router worker is stopping"))
+    def drain(self, error: SluiceError) -> None:
+        """Disconnects it with `error`: a parked session holds nothing."""
+        self.refuse(error)
 
     def kill(self, query_only: bool) -> None:
         """KILL: there is no query."""

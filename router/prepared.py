@@ -202,7 +202,7 @@ async def _metadata(
     plan = planned.plan
     if isinstance(plan, SubstitutePlan) and plan.local is not None:
         return _generic(statement), [text_column(column.name) for column in plan.local]
-    if isinstance(plan, SessionPlan) and plan.kind.value not in ("show", "explain", "call", "do"):
+    if isinstance(plan, SessionPlan) and plan.kind.value not in ("show", "explain", "call", "do", "other"):
         return _generic(statement), []
     if isinstance(plan, FinishPlan):
         raise not_supported(

@@ -9,7 +9,7 @@ Invariants
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.errors import fail
+from core.errors import CODES, SluiceError, fail
 from core.users import ADMIN, NOTHING, Grants
 from router.accounts import Accounts
 from router.plan.names import SYSTEM_SCHEMAS
@@ -53,11 +53,16 @@ class Rights:
         return grants
 
     def needs(self, session: "Session", key: bytes, vschema: VSchema) -> Needs:
-        """What normalised text needs beyond the rights that all users have. Raises SYNTAX."""
+        """What normalised text needs beyond the rights that all users have; nothing where it is no statement."""
         if self._floor.is_complete:
             return ()
         text = key.decode("utf-8", "surrogateescape")
-        return beyond(text, session.keyspace, vschema, session.dialect, self._floor)
+        try:
+            return beyond(text, session.keyspace, vschema, session.dialect, self._floor)
+        except SluiceError as error:
+            if error.number != CODES["SYNTAX"].number:
+                raise
+            return ()  # the planner reads the same lexemes: its plan is this error
 
     def check(self, session: "Session", needs: Needs) -> None:
         """Raises 1142, 1370, 1227 or 1044 for the first right that the session's user has not."""

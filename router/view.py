@@ -7,7 +7,7 @@ and go with it.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from core.errors import fail
+from core.errors import fail, not_supported
 from core.keyrange import ShardMap
 from core.limits import LimitTable
 from router.gateway import Link
@@ -77,8 +77,13 @@ class ClusterView:
         keyspace, colon, shard = name.partition(":")
         if not colon and "/" in keyspace:
             keyspace, _, shard = keyspace.partition("/")
-        if tablet_type.lower() not in ("", "primary", "master"):
-            raise fail("UNKNOWN_DATABASE", database=f"{database}' (this cluster has primaries only) '")
+        kind = tablet_type.lower()
+        if kind in ("replica", "rdonly"):
+            raise not_supported(
+                f"the target @{kind}, this version has primaries only", f"Use {name}, or {name}@primary."
+            )
+        if kind not in ("", "primary", "master"):
+            raise fail("UNKNOWN_DATABASE", database=database)
         if keyspace.lower() in SYSTEM_SCHEMAS and not shard:
             return keyspace.lower(), ""
         view = self.keyspaces.get(keyspace)

@@ -7,6 +7,7 @@ one another. The error that ended a statement is the last of them.
 
 from typing import TYPE_CHECKING, Final
 
+from core.errors import SluiceError
 from router.engine.reader import ResultReader
 from router.variables.charsets import result_codec
 from router.variables.reading import results_charset
@@ -30,6 +31,11 @@ def note_warnings(session: "Session", packets: bytes) -> None:
         level, code, message = split_text_row(payload, 3)
         kept.append(((level or b"").decode(), int(code or 0), (message or b"").decode(codec, "replace")))
     session.warnings = kept or None
+
+
+def add_warning(session: "Session", what: SluiceError) -> None:
+    """Adds a warning of the router's own."""
+    session.warnings = [*(session.warnings or ()), ("Warning", what.number, what.message)][:MAX_KEPT]
 
 
 def forgets_warnings(session: "Session") -> bool:

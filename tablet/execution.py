@@ -99,6 +99,7 @@ class Execution(Sharing):
         """Told when work comes, by whoever asks while the tablet is `at_rest`."""
         self.stall_s = max(_IDLE_STALL_S, config.query_timeout_s)
         self._config = config
+        self.query_timeout_s = config.query_timeout_s
         self._queue_timeout_s = config.queue_timeout_ms / 1000
         self._database = database
         self._base_profile = ("", database, False)

@@ -214,7 +214,9 @@ class Request:
         if self.stopped is TIMED_OUT:
             if not self.started_s:
                 return deadline_passed()
-            return fail("TIMED_OUT", limit_s=f"{self.limit_s:g}")
+            own = self.limit_s == self.execution.query_timeout_s
+            setting = "query_timeout_s" if own else "the caller's deadline"
+            return fail("TIMED_OUT", limit_s=f"{self.limit_s:g}", setting=setting)
         return fail("KILLED")
 
     def deliver(self, chunks: list[bytes], info: int, status: int, warnings: bytes) -> None:

@@ -22,6 +22,7 @@ from router.execute.finish import finish_text
 from router.execute.route import chooser_links, chooser_one, shard_of
 from router.execute.values import number_of, render, value_of
 from router.gateway import Link
+from router.plan.finish import quoted
 from router.plan.planner import plan
 from router.plan.plans import (
     DdlPlan,
@@ -30,18 +31,22 @@ from router.plan.plans import (
     FinishPlan,
     InsertPlan,
     InsertRow,
+    Kind,
     PlanError,
     Planned,
     SelectPlan,
     SessionPlan,
     SubstitutePlan,
 )
-from router.sql.normalise import literal_value, normalise, split_statements
+from router.sql.lex import lex
+from router.sql.normalise import Dialect, literal_value, normalise, split_statements
+from router.statements.refused import refusal_of
 from router.view import ClusterView, KeyspaceView
 from router.vindexes.base import Vindex
 from router.vschema import Keyspace, VSchema, VSchemaError, parse
 
 _SEQUENCE_SPOT = b"<next id>"
+_NOT_PLANNED = PlanError(0, "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +145,22 @@ def explain(view: ClusterView, sql: bytes, keyspace: str, shard: str) -> Explain
     """One statement, as the router would run it in a session on `keyspace` (and `shard`, if any)."""
     text = sql.decode("utf-8", "replace")
     normalised = normalise(sql)
+    try:
+        lex(normalised.key.decode("utf-8", "surrogateescape"), literals=normalised.literals)
+    except SluiceError as error:
+        return _refused(text, Planned(_NOT_PLANNED, "refused"), error)
     planned = plan(normalised.key.decode("utf-8", "surrogateescape"), keyspace, view.vschema, shard=shard)
     try:
         kind, links, notes = _sent(planned, view, sql, normalised.literals, shard)
     except SluiceError as error:
-        refused = f"error {error.number} ({error.sqlstate}): {error.message}"
-        return Explained(text, "error", "refused", planned.why, planned.reserve, (), (), refused)
+        return _refused(text, planned, error)
     sent = tuple((one.keyspace, one.shard, said.decode("utf-8", "replace")) for one, said in links)
     return Explained(text, kind, planned.tier, planned.why, planned.reserve, sent, tuple(notes))
+
+
+def _refused(text: str, planned: Planned, error: SluiceError) -> Explained:
+    refused = f"error {error.number} ({error.sqlstate}): {error.message}"
+    return Explained(text, "error", "refused", planned.why, planned.reserve, (), (), refused)
 
 
 _Sent = tuple[str, list[tuple[Link, bytes]], list[str]]
@@ -171,6 +184,9 @@ def _sent(planned: Planned, view: ClusterView, sql: bytes, literals: tuple[bytes
             notes = ["an open transaction is committed first"] if made.commits else []
             return "ddl", [(link, sql) for link in links], notes
         case SessionPlan():
+            refusal = refusal_of(sql, Dialect.DEFAULT) if made.kind is Kind.OTHER else None
+            if refusal is not None:
+                raise refusal
             return "session", [], [f"{made.kind.value}: the session itself handles it"]
         case SubstitutePlan():
             spots = ", ".join(sorted({spot[1] for spot in made.spots}))
@@ -194,7 +210,10 @@ def _select_or_dml(
     if isinstance(made, SelectPlan) and made.finish is not None:
         return _finished(made.finish, view, literals)
     if made.refusal is not None:
-        raise not_supported(*made.refusal)
+        error = not_supported(*made.refusal)
+        if made.unread:
+            error.message += " Where MySQL finds a syntax error in it, the answer is MySQL's: error 1064."
+        raise error
     if isinstance(made, DmlPlan):
         return kind, [(link, sql) for link in links], [*notes, "one transaction over these shards"]
     text = sql
@@ -215,14 +234,15 @@ def _select_or_dml(
 
 
 def _finished(finish: Finish, view: ClusterView, literals: tuple[bytes, ...]) -> _Sent:
-    """As `router.execute.finish` does, but the columns of the tables are not asked for."""
+    """As `router.execute.finish` does; the columns of the tables, which it asks the servers for, stay unnamed."""
     sent: list[tuple[Link, bytes]] = []
     for part in finish.parts:
         where = b" WHERE " + render(part.where, literals) if part.where is not None else b""
-        text = b"SELECT ... FROM `" + part.table.encode() + b"`" + where
+        text = b"SELECT <every column> FROM " + quoted(part.table) + where + b" LIMIT <max_memory_rows + 1>"
         sent += [(link, text) for link in chooser_links(part.chooser, view)(literals)]
     final = finish_text(finish, literals).decode("utf-8", "replace")
-    return "select", sent, [f"finished on one server of {finish.keyspace}: {final}"]
+    loaded = [f"the rows of {part.keyspace}.{part.table} become {part.name}" for part in finish.parts]
+    return "select", sent, [*loaded, f"finished on one server of {finish.keyspace}: {final}"]
 
 
 def _insert(made: InsertPlan, view: ClusterView, sql: bytes, literals: tuple[bytes, ...]) -> _Sent:
@@ -257,8 +277,8 @@ def _insert(made: InsertPlan, view: ClusterView, sql: bytes, literals: tuple[byt
     if made.sequence is not None and fills:
         notes.append(f"ids come from the sequence {'.'.join(made.sequence)}")
     if later:
-        rows = made.separator.join(later).decode("utf-8", "replace")
-        notes.append(f"the id decides on the shard of each of: {rows}")
+        rows = (head + made.separator.join(later) + tail).decode("utf-8", "replace")
+        notes.append(f"the id decides on the shard of each row of: {rows}")
     return "insert", sent, notes
 
 
@@ -274,17 +294,19 @@ def _spot(row: InsertRow, literals: tuple[bytes, ...], wants: bool) -> bytes:
 
 
 def show(found: Explained, database: str) -> None:
-    """For a person."""
-    print(f"statement  {found.statement}")
-    print(f"database   {database}")
-    print(f"plan       {found.kind}, tier {found.tier}")
-    for line in found.why:
-        print(f"why        {line}")
+    """For a person. Why it is refused, stderr says."""
+    lines = [("statement", found.statement), ("database", database)]
+    lines.append(("plan", "refused" if found.error else f"{found.kind}, tier {found.tier}"))
+    lines += [("why", line) for line in found.why if line not in found.error]
     if found.reserve:
-        print(f"reserved   the session holds a connection: {found.reserve}")
-    for line in found.notes:
-        print(f"note       {line}")
+        lines.append(("reserved", f"the session holds a connection: {found.reserve}"))
+    lines += [("note", line) for line in found.notes]
+    for label, text in lines:
+        print(f"{label:10} {_indented(text, 11)}")
     for keyspace, shard, sql in found.shards:
-        print(f"{keyspace}/{shard}: {sql}")
-    if found.error:
-        print(f"refused    {found.error}")
+        print(f"{keyspace}/{shard}: {_indented(sql, len(keyspace) + len(shard) + 3)}")
+
+
+def _indented(text: str, columns: int) -> str:
+    """Text of several lines, all beginning where the first one does."""
+    return ("\n" + " " * columns).join(text.splitlines())

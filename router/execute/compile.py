@@ -10,6 +10,7 @@ from router.execute.finish import Finisher
 from router.execute.insert import InsertRunner
 from router.execute.last_insert_id import last_insert_id_several
 from router.execute.owned import OwnedDmlRunner, OwnedInsertRunner
+from router.execute.refuse import SYNTAX, SyntaxRunner, wrong_syntax
 from router.execute.reserve import ReserveRunner
 from router.execute.route import RouteRunner, chooser_one
 from router.execute.several import SeveralShards
@@ -45,10 +46,16 @@ class SessionRunner:
         self._kind = kind
 
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
-        if params is None:
+        if params is not None:
+            if self._kind is Kind.CALL and statements.call_prepared(session, sql, params):
+                return
+            sql = bound_text(sql, literals)
+        try:
             statements.run(session, self._kind, sql)
-        elif self._kind is not Kind.CALL or not statements.call_prepared(session, sql, params):
-            statements.run(session, self._kind, bound_text(sql, literals))
+        except SluiceError as error:
+            if error.number != SYNTAX:
+                raise
+            wrong_syntax(session, sql, error)
 
 
 class ErrorRunner:
@@ -116,4 +123,6 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
     if plan.columns is not None:
         return ColumnsRunner(plan.columns, view)
     error = SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text)
-    return ViewRunner(plan, error, view) if plan.views is not None else ErrorRunner(error)
+    if plan.views is not None:
+        return ViewRunner(plan, error, view)
+    return SyntaxRunner(error) if plan.number == SYNTAX else ErrorRunner(error)

@@ -348,7 +348,10 @@ def _check(load: LoadStatement, table: Table) -> None:
     if table.sharded and table.type is not TableType.REFERENCE:
         if table.primary is None or len(table.primary.columns) > 1:
             kind = "pinned" if table.primary is None else "of several columns"
-            raise _refused(f"whose sharding key is {kind}", "Use a target shard (USE keyspace:-80).")
+            raise _refused(
+                f"whose sharding key is {kind}",
+                f"Use a target shard, USE `{table.keyspace}:SHARD` (SHOW SHARDS).",
+            )
         if table.primary.columns[0] in load.assigned:
             raise _refused(f"with SET of its sharding column {table.primary.columns[0]}", "Give it a field.")
     generated = table.auto_increment.column if table.auto_increment is not None else ""

@@ -1,20 +1,23 @@
-"""How a plan that several shards cannot run is refused.
+"""How a plan that several shards cannot run is refused, and how a text that is no statement is.
 
-Invariant: nothing is executed. A text that the planner could not read is prepared on one server, which parses it and
-runs nothing: its syntax error is the answer where it finds one, else it is Sluice that does not support the text.
+Invariant: nothing is executed. A text that the router could not read is prepared on one server, which parses it and
+runs nothing: its syntax error is the answer where it finds one, else the router's own.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from core.errors import not_supported
+from core.errors import CODES, SluiceError, not_supported
 from router.calls import TabletError
 from router.gateway import Link
 from router.plan.plans import DmlPlan, SelectPlan
 from router.prepared import bound_text
 from router.session import Session
+from router.variables.reading import is_mariadb
 
-_SYNTAX: Final = frozenset((1064, 1149))  # ER_PARSE_ERROR, ER_SYNTAX_ERROR
+SYNTAX: Final = CODES["SYNTAX"].number
+_UNREADABLE: Final = frozenset((SYNTAX, 1149))  # ER_PARSE_ERROR, ER_SYNTAX_ERROR
+_WRONG: Final = _UNREADABLE | {1136}  # ER_WRONG_VALUE_COUNT_ON_ROW
 
 
 def refuse(
@@ -37,6 +40,34 @@ async def _ask(session: Session, link: Link, text: bytes, refusal: tuple[str, st
     try:
         await session.worker.calls.prepare(link, session.user, session.settings_text, text)
     except TabletError as error:
-        if error.number in _SYNTAX:
+        if error.number in _UNREADABLE:
             raise
     raise not_supported(*refusal)
+
+
+class SyntaxRunner:
+    """A text in which the planner found a syntax error: the server's words for it are the answer."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: SluiceError) -> None:
+        self._error = error
+
+    def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        wrong_syntax(session, bound_text(sql, literals) if params is not None else sql, self._error)
+
+
+def wrong_syntax(session: Session, text: bytes, error: SluiceError) -> None:
+    """Answers with the server's error about `text`; where it finds none, or there is no server, with `error`."""
+    session.start(_ask_why(session, text, error))
+
+
+async def _ask_why(session: Session, text: bytes, error: SluiceError) -> None:
+    try:
+        await session.worker.calls.prepare(session.any_link(), session.user, session.settings_text, text)
+    except SluiceError as said:
+        if said.number in _WRONG:
+            raise
+    if is_mariadb(session):
+        error = SluiceError(error.code, error.message.replace("your MySQL server", "your MariaDB server"))
+    raise error

@@ -57,10 +57,18 @@ class ReserveRunner:
             if self._several is not None and self._several(session, sql, literals, params):
                 return
             raise not_supported(
-                f"{self._reason} over several shards", "Select one shard first: USE keyspace:-80."
+                f"{self._reason} over several shards",
+                f"Select one shard first, such as USE `{_some_shard(session)}`.",
             )
         text = bound_text(sql, literals) if params is not None else sql
         run_reserved(session, link, text, self._flags, self._tables, self._reason)
+
+
+def _some_shard(session: Session) -> str:
+    """A target that the session could choose."""
+    view = session.worker.view
+    found = view.keyspaces.get(session.keyspace) if view is not None else None
+    return f"{found.name}:{found.links[0].shard}" if found is not None else "KEYSPACE:SHARD"
 
 
 def run_reserved(

@@ -21,7 +21,7 @@ from router.prepared import bound_text
 from router.reservation import effect_of
 from router.session import Session
 from router.view import ClusterView
-from router.warnings import note_error, note_warnings
+from router.warnings import add_warning, note_error, note_warnings
 from wire.answers import Ok, parse_ok
 
 SAVEPOINT = b"sluice_statement"
@@ -211,7 +211,9 @@ class DdlRunner:
             reply_distinct(session, rows)
             return
         total = combine_oks(oks, status=session.status)
-        session.ok(total.affected_rows, 0, total.warnings, total.info)
+        if plan.unknown:
+            add_warning(session, fail("NOT_IN_VSCHEMA", table=plan.unknown))
+        session.ok(total.affected_rows, 0, total.warnings + bool(plan.unknown), total.info)
 
     def _names(self, oks: Sequence[Ok]) -> str:
         return ", ".join(f"{link.keyspace}/{link.shard}" for link in self._links[: len(oks)])

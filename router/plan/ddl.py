@@ -40,7 +40,7 @@ def plan(statement: Statement) -> Planned:
         chooser = Chooser(Choice.SCATTER if sharded else Choice.UNSHARDED, keyspace)
         refusal = (
             "temporary tables on a keyspace of several shards",
-            "Use an unsharded keyspace, or a target shard (USE keyspace:-80).",
+            f"Use an unsharded keyspace, or a target shard, USE `{keyspace}:SHARD` (SHOW SHARDS).",
         )
         made = DmlPlan(chooser, None, refusal if sharded else None)
         return Planned(made, "refused" if sharded else "write", ("a temporary table",), "a temporary table")
@@ -57,7 +57,32 @@ def plan(statement: Statement) -> Planned:
             )
         if statement.lexed.conditional and lexemes[0].text not in ("CREATE", "DROP", "ALTER"):
             raise not_supported("executable comments here", "Write what is inside as plain SQL.")
+        unknown = _unknown_table(statement, keyspace)
+        if unknown:
+            return Planned(
+                DdlPlan(keyspace, None, unknown=unknown),
+                "write",
+                ("DDL goes to every shard", "not in the VSchema"),
+            )
     return Planned(DdlPlan(keyspace, None), "write", ("DDL goes to every shard",))
+
+
+def _unknown_table(statement: Statement, keyspace: str) -> str:
+    """`keyspace.table` of a CREATE TABLE whose table no statement could find afterwards; else empty."""
+    if statement.lexemes[0].text != "CREATE":
+        return ""
+    words = iter(statement.lexemes)
+    for one in words:
+        if one.kind is not WORD or one.text not in ("CREATE", "OR", "REPLACE"):
+            break
+    if one.kind is not WORD or one.text != "TABLE":
+        return ""
+    names = [one for one in words if one.kind is not WORD or one.text not in ("IF", "NOT", "EXISTS")]
+    name = names[2] if len(names) > 2 and names[1].text == "." else names[0] if names else None
+    if name is None or name.kind not in (WORD, NAME):
+        return ""
+    known = statement.vschema.keyspaces[keyspace].find_table(name.raw) is not None
+    return "" if known else f"{keyspace}.{name.raw}"
 
 
 def _makes_view(lexemes: list[Lexeme]) -> bool:

@@ -73,7 +73,7 @@ def plan(statement: Statement) -> Planned:
         raise not_supported(
             f"INSERT into {table.keyspace}.{table.name}, whose sharding key is "
             + ("pinned" if table.primary is None else "of several columns"),
-            "Use a target shard (USE keyspace:-80).",
+            f"Use a target shard, USE `{table.keyspace}:SHARD` (SHOW SHARDS).",
         )
     if word == "SET":
         return _set_form(statement, head, sequence)

@@ -36,7 +36,7 @@ from router.plan.views import views_of
 from router.sql.classify import Verb, classify
 from router.sql.dialect import Dialect
 from router.sql.lex import WORD, lex
-from router.vschema import VSchema
+from router.vschema import TableType, VSchema
 
 __all__ = ["plan"]
 
@@ -96,7 +96,7 @@ def _plan(
     if verb is Verb.ACCOUNT:
         raise not_supported(
             "statements about users and rights",
-            "Users of the cluster are kept in cluster.toml, under [[users]].",
+            "Users and roles are the cluster's: clusterctl users add, grant, remove.",
         )
     reserve = reserve_reason(lexed.lexemes)
     if substituting and not reserve and verb is not Verb.DDL:
@@ -215,6 +215,12 @@ def _common_keyspace(tables: Tables) -> str:
 
 
 def _of_several(tables: Tables) -> tuple[str, str]:
+    sequences = [f"{one.keyspace}.{one.name}" for one in tables.tables if one.type is TableType.SEQUENCE]
+    if sequences:
+        return (
+            f"a sequence ({', '.join(sequences)}) together with tables of another keyspace",
+            f"Read the sequence on its own: SELECT * FROM {sequences[0]}.",
+        )
     return (
         f"tables of several keyspaces in one statement ({' and '.join(tables.keyspaces)})",
         "Read them one after the other, or make the smaller one a reference table in the other's keyspace.",

@@ -243,6 +243,7 @@ class DdlPlan:
     keyspace: str
     tables: tuple[str, ...] | None
     commits: bool = True
+    unknown: str = ""  # the table it makes, where the VSchema does not have it
 
 
 class Kind(Enum):
@@ -297,7 +298,8 @@ class SubstitutePlan:
     normalises and plans the text that results, with `substitute=False`.
 
     Spots: ("variable", name as written behind @@: `session.sql_mode`), ("user_variable", name without @),
-    ("function", one of those of LocalColumn), and ("name_part", i): the text of literal i inside a backticked column
+    ("function", one of those of LocalColumn, or "schema": DATABASE() without the target shard), and
+    ("name_part", i): the text of literal i inside a backticked column
     name, so with every backtick in it doubled."""
 
     template: Template

@@ -5,10 +5,12 @@ Invariant: column names stay as MySQL would show them: a select item that change
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from router.plan.clauses import Item, split_items, split_select
 from router.plan.context import Statement, encoded
+from router.plan.names import SYSTEM_SCHEMAS
 from router.plan.plans import Bind, LocalColumn, Planned, SubstitutePlan, Template
 from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexeme
 
@@ -72,6 +74,9 @@ def plan(statement: Statement) -> Planned | None:
             put(what)
         at = end
     copy(len(text))
+    if _names_system_schema(statement):
+        # the servers' own tables know the database, not the target: `WHERE table_schema = DATABASE()`
+        values = [("function", "schema") if spot == ("function", "database") else spot for spot in values]
     local, limit = _local(statement)
     made = SubstitutePlan(Template(tuple(pieces)), tuple(values), local, limit)
     return Planned(made, "session", ("it reads session state",))
@@ -93,6 +98,14 @@ def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
             elif lexeme.text == "CURRENT_USER" and (at + 1 >= len(lexemes) or lexemes[at + 1].text != "("):
                 found.append((lexeme.start, lexeme.end, ("function", "current_user")))
     return found
+
+
+def _names_system_schema(statement: Statement) -> bool:
+    lexemes = statement.lexemes
+    return statement.keyspace.lower() in SYSTEM_SCHEMAS or any(
+        one.kind in (WORD, NAME) and one.raw.lower() in SYSTEM_SCHEMAS and after.text == "."
+        for one, after in pairwise(lexemes)
+    )
 
 
 def _is_account(lexemes: list[Lexeme], at: int) -> bool:

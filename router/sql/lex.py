@@ -8,6 +8,7 @@ Invariant: the lexemes in order, with blanks and comments between, are the text.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from core.errors import fail
@@ -63,6 +64,8 @@ _HARMLESS: Final = re.compile(
     re.IGNORECASE,
 )
 
+_QUOTED: Final = 80
+"""Characters that a syntax error quotes, as on the servers."""
 _PROGRAMS: Final = frozenset(("PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"))
 _PLAIN_VALUE: Final = r"\s*+(?:-\s*+)?+(?:\?|NULL\b|DEFAULT\b)\s*+"
 _PLAIN_ROW: Final = re.compile(
@@ -70,10 +73,16 @@ _PLAIN_ROW: Final = re.compile(
 )
 
 
-def lex(text: str, dialect: Dialect = Dialect.DEFAULT, *, whole_rows: bool = True) -> Lexed:
+def lex(
+    text: str,
+    dialect: Dialect = Dialect.DEFAULT,
+    literals: Sequence[bytes] = (),
+    *,
+    whole_rows: bool = True,
+) -> Lexed:
     """The lexemes of one normalised statement; of a stored program those up to its first semicolon. `whole_rows`: a
     plain row of VALUES is one lexeme, which hides its binds. Raises SluiceError SYNTAX for what is no lexeme (an open
-    quote, a parenthesis too many, a second statement)."""
+    quote, a parenthesis too many, a second statement), quoting the text with its `literals`."""
     lexemes: list[Lexeme] = []
     conditional = ""
     at = depth = binds = 0
@@ -95,7 +104,7 @@ def lex(text: str, dialect: Dialect = Dialect.DEFAULT, *, whole_rows: bool = Tru
                 continue
         found = match(text, at)
         if found is None:
-            raise syntax_error(text, at)
+            raise syntax_error(text, at, literals[binds:])
         kind = found.lastgroup or ""
         start, at = at, found.end()
         if kind == "blank":
@@ -118,11 +127,11 @@ def lex(text: str, dialect: Dialect = Dialect.DEFAULT, *, whole_rows: bool = Tru
             if mark == ")":
                 depth -= 1
                 if depth < 0:
-                    raise syntax_error(text, start)
+                    raise syntax_error(text, start, literals[binds:])
             elif mark == ";":
                 if _makes_program(lexemes):
                     break
-                raise syntax_error(text, start)
+                raise syntax_error(text, start, literals[binds:])
             lexemes.append(Lexeme(MARK, mark, start, at, depth))
             if mark == "(":
                 depth += 1
@@ -134,7 +143,7 @@ def lex(text: str, dialect: Dialect = Dialect.DEFAULT, *, whole_rows: bool = Tru
             lexemes.append(Lexeme(NAME, name, start, at, depth, name))
         elif kind == "ansi":
             if not dialect.ansi_quotes:
-                raise syntax_error(text, start)
+                raise syntax_error(text, start, literals[binds:])
             name = found.group("ansi").replace('""', '"')
             lexemes.append(Lexeme(NAME, name, start, at, depth, name))
         elif kind == "variable":
@@ -160,11 +169,28 @@ def within(conditional: str) -> str:
     return re.sub(r"\A/\*M?!\d*|\*/\Z", "", conditional).strip()
 
 
-def syntax_error(text: str, at: int) -> Exception:
-    """MySQL's 1064 near the place `at`."""
+def syntax_error(text: str, at: int, literals: Sequence[bytes] = ()) -> Exception:
+    """MySQL's 1064 near the place `at`, `literals` being those from there on."""
     line = text.count("\n", 0, at) + 1
+    near = restored(text[at : at + _QUOTED], literals)[:_QUOTED]
     return fail(
         "SYNTAX",
         message="You have an error in your SQL syntax; check the manual that corresponds to your MySQL server "
-        f"version for the right syntax to use near '{text[at : at + 80]}' at line {line}",
+        f"version for the right syntax to use near '{near}' at line {line}",
     )
+
+
+def restored(text: str, literals: Sequence[bytes]) -> str:
+    """Normalised text with its literals in their places again."""
+    pieces: list[str] = []
+    at = binds = 0
+    while at < len(text):
+        found = _PATTERN.match(text, at)
+        end = found.end() if found is not None else at + 1
+        if found is not None and found.lastgroup == "bind" and binds < len(literals):
+            pieces.append(literals[binds].decode("utf-8", "replace"))
+            binds += 1
+        else:
+            pieces.append(text[at:end])
+        at = end
+    return "".join(pieces)

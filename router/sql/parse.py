@@ -6,6 +6,7 @@ positions). Everything sqlglot would read otherwise than MySQL is settled before
 """
 
 import logging
+import re
 from typing import Final
 
 from sqlglot import errors, exp
@@ -32,6 +33,9 @@ _BEFORE_VALUE: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 _MODIFIERS: Final = frozenset(("LOW_PRIORITY", "QUICK", "IGNORE"))  # of UPDATE and DELETE
+
+_INTERNAL: Final = re.compile(r" (?:but got|for) <.*", re.DOTALL)
+"""What of sqlglot's messages only its authors can read."""
 
 # sqlglot logs what it turns into a Command; here that is an error, and the log is the client's business no more
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -97,12 +101,17 @@ def _is_alias_place(before: Lexeme, guess: bool) -> bool:
 
 def parse(lexed: Lexed) -> exp.Expr:
     """The tree of one statement. Raises ParseError."""
+    words = _canonical_words(lexed.lexemes, True)
     try:
-        return _parse(canonical(lexed.lexemes))
-    except ParseError:
+        return _parse(" ".join(words))
+    except _UnreadError as error:
         if not any(lexeme.kind is BIND for lexeme in lexed.lexemes):
-            raise
-        return _parse(canonical(lexed.lexemes, aliases=False))
+            raise ParseError(_located(error, words, lexed)) from None
+    words = _canonical_words(lexed.lexemes, False)
+    try:
+        return _parse(" ".join(words))
+    except _UnreadError as error:
+        raise ParseError(_located(error, words, lexed)) from None
 
 
 def places(lexed: Lexed, tree: exp.Expr) -> dict[int, int]:
@@ -131,11 +140,37 @@ def places(lexed: Lexed, tree: exp.Expr) -> dict[int, int]:
     return {}
 
 
+class _UnreadError(Exception):
+    """What sqlglot says of the text it was given, and the column of that text (from 1; 0: not known)."""
+
+    def __init__(self, says: str, column: int = 0) -> None:
+        super().__init__(says)
+        self.says = says
+        self.column = column
+
+
 def _parse(text: str) -> exp.Expr:
     try:
         trees = _PARSER.parse(_TOKENIZER.tokenize(text), text)
+    except errors.ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        says = _INTERNAL.sub("", str(first.get("description", "")))
+        raise _UnreadError(says, int(first.get("col", 0))) from None
     except (errors.SqlglotError, RecursionError, ValueError, AttributeError, TypeError, IndexError) as error:
-        raise ParseError(str(error).split("\n", 1)[0]) from None
+        raise _UnreadError(str(error).split("\n", 1)[0]) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Expr) or isinstance(trees[0], exp.Command):
-        raise ParseError("a statement that the planner cannot read")
+        raise _UnreadError("the planner does not know it")
     return trees[0]
+
+
+def _located(error: _UnreadError, words: list[str], lexed: Lexed) -> str:
+    """The error with its place in the client's text, which has other blanks and lines."""
+    end = 0
+    for word, lexeme in zip(words, lexed.lexemes, strict=True):
+        end += len(word)
+        if error.column and end >= error.column:
+            line = lexed.text.count("\n", 0, lexeme.start) + 1
+            near = "a literal" if lexeme.kind is BIND else f"'{lexed.text[lexeme.start : lexeme.end]}'"
+            return f"{error.says} near {near} at line {line}"
+        end += 1
+    return error.says

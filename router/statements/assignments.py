@@ -6,7 +6,7 @@ Source: MySQL's reference manual, "SET Syntax for Variable Assignment", "SET NAM
 from dataclasses import dataclass
 from typing import Final
 
-from core.errors import fail, not_supported
+from core.errors import SluiceError, not_supported
 from router.statements.words import (
     BIND,
     MARK,
@@ -86,9 +86,9 @@ def _refuse_other_sets(words: Words) -> None:
     if assigns and not words.sees("PASSWORD"):
         return
     if words.sees("PASSWORD"):
-        raise not_supported("SET PASSWORD", "Passwords are kept in cluster.toml, under [[users]].")
+        raise not_supported("SET PASSWORD", "Passwords are the cluster's: clusterctl users password USER.")
     if words.sees("ROLE") or words.sees("DEFAULT", "ROLE"):
-        raise not_supported("SET ROLE", "Users of the cluster are kept in cluster.toml, under [[users]].")
+        raise not_supported("SET ROLE", "Roles are the cluster's, and always active: clusterctl users list.")
     if words.sees("RESOURCE", "GROUP"):
         raise not_supported("SET RESOURCE GROUP", "Use admission limits: clusterctl limits set.")
     if words.sees("STATEMENT"):
@@ -119,7 +119,7 @@ def _assignment(words: Words) -> Assignment:
         scope = "session" if named_scope == "local" else named_scope
     if words.takes("TRANSACTION"):
         if scope not in ("", "session"):
-            raise fail("PRIVILEGE", privilege="SUPER or SYSTEM_VARIABLES_ADMIN")
+            raise _of_servers("SET GLOBAL TRANSACTION")
         return _characteristics(words, scope)
     if not scope:
         if words.takes("NAMES"):
@@ -136,6 +136,12 @@ def _assignment(words: Words) -> Assignment:
     return _system(words, scope or "session", name)
 
 
+def _of_servers(construct: str) -> SluiceError:
+    return not_supported(
+        construct, "It acts on one server: set it in that server's configuration, or use SET SESSION."
+    )
+
+
 def _is_assignment(words: Words) -> bool:
     following = words.peek(1)
     return following is not None and following.text in ("=", ":=")
@@ -148,7 +154,7 @@ def _equals(words: Words) -> None:
 
 def _system(words: Words, scope: str, name: str) -> SystemVariable:
     if scope in ("global", "persist", "persist_only"):
-        raise fail("PRIVILEGE", privilege="SUPER or SYSTEM_VARIABLES_ADMIN")
+        raise _of_servers(f"SET {scope.upper()} {name}")
     _equals(words)
     return SystemVariable(scope, name, *words.skip_expression())
 

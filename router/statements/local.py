@@ -45,6 +45,8 @@ def value_of_spot(session: Session, spot: tuple[str, str]) -> bytes:
             return b"@@" + name.encode("utf-8", "surrogateescape")
         return lit.value_literal(value)  # type: ignore[arg-type]
     if name == "database":
+        return lit.value_literal(session.database_name() or None)
+    if name == "schema":
         return lit.value_literal(session.keyspace or None)
     return lit.value_literal(_function(session, name))
 

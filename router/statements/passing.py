@@ -40,14 +40,18 @@ def keyspace_view(session: Session, construct: str) -> KeyspaceView:
     return view.keyspace(session.keyspace)
 
 
-def one_shard(session: Session, construct: str, instead: str) -> Link:
-    """The one shard that the session works on: its target, or that of an unsharded keyspace. Raises 1235."""
+def one_shard(session: Session, construct: str, instead: str = "") -> Link:
+    """The one shard that the session works on: its target, or that of an unsharded keyspace. Raises 1235 with
+    `instead`, or with how to select a shard."""
     keyspace = keyspace_view(session, construct)
     if session.shard:
         return keyspace.by_shard[session.shard]
     if len(keyspace.links) == 1:
         return keyspace.links[0]
-    raise not_supported(f"{construct} on the sharded keyspace {keyspace.name}", instead)
+    raise not_supported(
+        f"{construct} on the sharded keyspace {keyspace.name}",
+        instead or f"Select one shard first, such as USE `{keyspace.name}:{keyspace.links[0].shard}`.",
+    )
 
 
 def link_for(session: Session, database: str) -> tuple[Link, dict[str, Any] | None]:

@@ -5,6 +5,7 @@ from typing import Final
 from core.errors import SluiceError, fail, not_supported
 from router.plan.plans import Kind
 from router.session import Session
+from router.sql.dialect import Dialect
 from router.statements.words import Words, is_executed, unwrapped
 from router.variables.reading import server_version
 
@@ -61,6 +62,13 @@ def other(session: Session, kind: Kind, sql: bytes) -> None:
     raise _refusal(words)
 
 
+def refusal_of(sql: bytes, dialect: Dialect) -> SluiceError | None:
+    """Why a statement that no rule knows is refused; None for one that may be run, which a server decides."""
+    words = Words(sql, dialect, unwrap=False)
+    first = words.peek()
+    return None if first is None or first.text in _PASSED else _refusal(words)
+
+
 def _refusal(words: Words) -> SluiceError:
     first = words.peek()
     assert first is not None
@@ -70,6 +78,4 @@ def _refusal(words: Words) -> SluiceError:
         assert isinstance(error, SluiceError)
         return error
     second = words.peek(1)
-    return not_supported(
-        first.text if second is None else f"{first.text} {second.raw or second.text}", instead
-    )
+    return not_supported(first.text if second is None else f"{first.text} {second.text}", instead)

@@ -26,7 +26,7 @@ def do(session: Session, kind: Kind, sql: bytes) -> None:
         raise words.error()
     reason = reserve_reason(words.lexemes)
     if reason:
-        link = one_shard(session, f"DO with {reason}", "Select one shard first: USE `keyspace:-80`.")
+        link = one_shard(session, f"DO with {reason}")
         run_reserved(session, link, sql, 0, (), reason)
         return
     text = b"DO " + substituted(session, words, words.at, len(words.lexemes))
@@ -78,7 +78,7 @@ def _called(session: Session, sql: bytes) -> tuple[Words, Link]:
             raise not_supported(
                 f"CALL of {database}.{name} from another keyspace", f"Run USE `{database}` first."
             )
-    link = one_shard(session, "CALL", "Select one shard first: USE `keyspace:-80`.")
+    link = one_shard(session, "CALL")
     if session.tx is not None and any(held is not link for held in session.tx.held):
         raise not_supported(
             "CALL inside a transaction that works on other shards too, since a procedure may commit",

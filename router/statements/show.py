@@ -68,11 +68,10 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
     elif what in _OF_ONE_CONNECTION:
         raise not_supported(f"SHOW {what}", "Profiles stay on one connection to MySQL; use EXPLAIN ANALYZE.")
     elif what in _OF_ONE_SERVER:
-        instead = "Select one shard first: USE `keyspace:-80`."
-        pass_read(session, one_shard(session, f"SHOW {what}", instead), sql)
+        pass_read(session, one_shard(session, f"SHOW {what}"), sql)
     elif what == "CREATE" and words.sees("CREATE", "USER"):
         raise not_supported(
-            "SHOW CREATE USER", "Users of the cluster are kept in cluster.toml, under [[users]]."
+            "SHOW CREATE USER", "Users are the cluster's: clusterctl users list, or SHOW GRANTS."
         )
     else:
         _pass(session, words, sql, what)

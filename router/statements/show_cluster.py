@@ -7,7 +7,7 @@ from router.statements.passing import view_of
 from router.statements.words import Words
 from router.variables.literals import Value
 from router.view import SYSTEM_SCHEMAS
-from router.vschema import TableType
+from router.vschema import AutoIncrement, TableType
 
 
 def databases(session: Session, words: Words, sql: bytes) -> None:
@@ -72,10 +72,17 @@ def vschema(session: Session, words: Words, sql: bytes) -> None:
                     "table" if table.type is TableType.TABLE else table.type.value,
                     primary.name if primary is not None else None,
                     ", ".join(primary.columns) if primary is not None else None,
-                    table.auto_increment.sequence if table.auto_increment is not None else None,
+                    _sequence(table.auto_increment),
                 )
             )
         reply_table(session, words, ("Table", "Type", "Vindex", "Columns", "Sequence"), rows)
         return
-    rows = [(name, type(vindex).__name__) for name, vindex in sorted(found.vindexes.items())]
+    rows = [(name, found.vindex_types[name]) for name in sorted(found.vindexes)]
     reply_table(session, words, ("Name", "Type"), rows)
+
+
+def _sequence(filled: AutoIncrement | None) -> str | None:
+    """`keyspace.table` of a sequence; without the keyspace where the VSchema names none."""
+    if filled is None:
+        return None
+    return f"{filled.sequence_keyspace}.{filled.sequence}" if filled.sequence_keyspace else filled.sequence

@@ -8,14 +8,14 @@ Invariants:
 
 from dataclasses import dataclass
 
-from core.errors import SluiceError, not_supported
+from core.errors import SluiceError
 from core.rpc import messages as m
 from router.calls import TabletError
 from router.execute.reserve import pinned
 from router.plan.plans import Kind
 from router.reservation import TABLES
 from router.session import Session
-from router.statements.passing import keyspace_view
+from router.statements.passing import one_shard
 from router.statements.words import Words
 
 
@@ -77,11 +77,8 @@ def begin(session: Session, kind: Kind, sql: bytes) -> None:
     tx = session.tx
     if tx is not None:
         tx.check()
-    if snapshot and len(keyspace_view(session, "WITH CONSISTENT SNAPSHOT").links) > 1 and not session.shard:
-        raise not_supported(
-            "START TRANSACTION WITH CONSISTENT SNAPSHOT over several shards",
-            "Select one shard first (USE keyspace:-80): snapshots of several are not taken at one moment.",
-        )
+    if snapshot:
+        one_shard(session, "START TRANSACTION WITH CONSISTENT SNAPSHOT")  # those of several differ in time
     if (tx is not None and tx.held) or snapshot or _locks_tables(session):
         session.start(_begin(session, text, snapshot))
         return

@@ -54,7 +54,7 @@ class Words:
         normalised = normalise(unwrapped(sql) if unwrap else sql, dialect)
         self.text = normalised.key.decode("utf-8", "surrogateescape")
         self.literals = normalised.literals
-        self.lexemes = lex(self.text, dialect, whole_rows=False).lexemes
+        self.lexemes = lex(self.text, dialect, self.literals, whole_rows=False).lexemes
         self.dialect = dialect
         self.at = 0
 
@@ -170,7 +170,10 @@ class Words:
     def error(self) -> Exception:
         """MySQL's 1064 near this place."""
         found = self.peek()
-        return syntax_error(self.text, found.start if found is not None else len(self.text))
+        if found is None:
+            return syntax_error(self.text, len(self.text))
+        binds = sum(one.kind is BIND for one in self.lexemes[: self.at])
+        return syntax_error(self.text, found.start, self.literals[binds:])
 
 
 def variable_name(text: str) -> tuple[str, str]:

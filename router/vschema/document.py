@@ -111,8 +111,10 @@ def _keyspace(name: str, document: _Object) -> Keyspace:
     warnings: list[str] = []
     vindexes: dict[str, AnyVindex] = {}
     owners: dict[str, str] = {}
+    types: dict[str, str] = {}
     for vindex_name, entry in document.named("vindexes").items():
-        vindexes[vindex_name], owners[vindex_name] = _vindex(vindex_name, entry, warnings)
+        made, types[vindex_name], owners[vindex_name] = _vindex(vindex_name, entry, warnings)
+        vindexes[vindex_name] = made
     tables = {
         table_name: _table(name, sharded, table_name, entry, vindexes, owners)
         for table_name, entry in document.named("tables").items()
@@ -141,10 +143,12 @@ def _keyspace(name: str, document: _Object) -> Keyspace:
         mode,
         tenant_column,
         tenant_column_type,
+        MappingProxyType(types),
     )
 
 
-def _vindex(name: str, entry: _Object, warnings: list[str]) -> tuple[AnyVindex, str]:
+def _vindex(name: str, entry: _Object, warnings: list[str]) -> tuple[AnyVindex, str, str]:
+    """The vindex, its type, and its owner."""
     kind = entry.take("type", str, "")
     if not kind:
         raise _InvalidError(f"{entry.at('type')}: missing")
@@ -162,7 +166,7 @@ def _vindex(name: str, entry: _Object, warnings: list[str]) -> tuple[AnyVindex, 
         f"{entry.at('params')}.{param}: no effect, vindexes of type {kind} do not know it"
         for param in unknown_params(kind, params)
     )
-    return vindex, owner
+    return vindex, kind, owner
 
 
 def _table(

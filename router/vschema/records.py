@@ -133,7 +133,8 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class Keyspace:
     """One keyspace's VSchema. `require_explicit_routing`: its tables are found only when the keyspace is named.
-    `warnings`: what in the JSON has no effect, a line each. The last three fields are kept as they are and not used."""
+    `warnings`: what in the JSON has no effect, a line each. `vindex_types`: the type of each vindex as the JSON names
+    it. The three fields before it are kept as they are and not used."""
 
     name: str
     sharded: bool
@@ -144,6 +145,7 @@ class Keyspace:
     foreign_key_mode: str = "unspecified"
     tenant_column: str = ""
     tenant_column_type: str = ""
+    vindex_types: Mapping[str, str] = field(default_factory=dict)
 
     def find_table(self, name: str) -> Table | None:
         """The table of this name. An unsharded keyspace has every table, described or not."""

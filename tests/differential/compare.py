@@ -21,7 +21,7 @@ _REAL: Final = (FIELD_TYPE.FLOAT, FIELD_TYPE.DOUBLE)
 _CLUSTER: Final = 15000  # errors from here up are the cluster's own
 _NOT_SUPPORTED: Final = 1235
 _UNKNOWN_TABLE: Final = 1146  # a view: the VSchema does not name it
-_OWN_TABLE: Final = re.compile(r"Table '\w+\.\w*view\w*' doesn't exist")
+_OWN_TABLE: Final = re.compile(r"Table '\w+\.\w*view\w*' doesn't exist\b.*")
 
 Row = tuple[Any, ...]
 Ties = Callable[[int, Any, Any], bool]

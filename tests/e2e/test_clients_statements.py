@@ -279,7 +279,10 @@ def test_a_targeted_shard(cluster: Cluster, driver: str) -> None:
     run(cnx, "USE `commerce:-80`")
     here = sorted(k for (k,) in fetch(cnx, "SELECT customer_id FROM customer"))
     assert here == [k for k in range(1, 21) if cluster.shard_of(k) == "-80"]
-    assert fetch(cnx, "SELECT DATABASE()") == [("commerce:-80",)]
+    for expression in ("DATABASE()", "SCHEMA(), 1", "CONCAT(DATABASE())"):
+        assert fetch(cnx, f"SELECT {expression}")[0][0] == "commerce:-80"
+    tables = fetch(cnx, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
+    assert ("customer",) in tables
     run(cnx, "USE commerce")
     assert fetch(cnx, "SELECT COUNT(*) FROM customer") == [(20,)]
     cnx.close()

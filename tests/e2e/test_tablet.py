@@ -222,6 +222,7 @@ async def test_timeout_and_cancel_really_kill(
     assert 0.25 < time.monotonic() - started < 1
     reply = await asker.run(slow)
     assert reply.error[0] == 3024
+    assert "query_timeout_s" in str(reply.error)
     assert 2.8 < time.monotonic() - started < 5
     id_, done = asker.start(slow)
     await asyncio.sleep(0.1)

@@ -12,6 +12,8 @@ from core.config import ConfigError, User, from_dict
 from core.errors import SluiceError
 from core.users import READ
 from router.accounts import Accounts
+from router.plan.planner import plan
+from router.plan.plans import PlanError
 from router.rights import Rights
 from router.vschema import VSchema, parse
 from wire.passwords import caching_sha2_hash, native_hash
@@ -153,6 +155,16 @@ def test_a_session_of_a_removed_user_is_refused_everything() -> None:
     with pytest.raises(SluiceError) as caught:
         rights.check(session("old"), rights.needs(session("old"), b"select * from t", SCHEMA))
     assert caught.value.number == 15030
+
+
+def test_what_is_no_statement_needs_nothing_and_its_plan_says_why() -> None:
+    rights = Rights(Accounts(FILE, b"k"))
+    rights.renew({"old": UserRecord("old", "", "", removed=True).to_json()})
+    rights.trust_nobody(True)
+    assert rights.needs(session("old"), b"select (1", SCHEMA) == ()
+    made = plan("select (1", "shop", SCHEMA).plan
+    assert isinstance(made, PlanError)
+    assert made.number == 1064
 
 
 def test_databases() -> None:

@@ -63,8 +63,9 @@ def test_what_is_fetched_and_finished(view: ClusterView) -> None:
     )
     assert (found.tier, found.error) == ("finish", "")
     assert shards(found) == ["commerce/80-", "commerce/-80", "commerce/80-"]
-    assert found.shards[0][2] == "SELECT ... FROM `customer` WHERE `customer_id` = 4"
-    assert "`sluice_finish_0` c JOIN `sluice_finish_1` p" in found.notes[0]
+    fetched = "SELECT <every column> FROM `customer` WHERE `customer_id` = 4 LIMIT <max_memory_rows + 1>"
+    assert found.shards[0][2] == fetched
+    assert "`sluice_finish_0` c JOIN `sluice_finish_1` p" in found.notes[-1]
 
 
 def test_rows_of_an_insert_go_to_their_shards(view: ClusterView) -> None:
@@ -86,7 +87,41 @@ def test_an_id_that_is_not_known_yet(view: ClusterView) -> None:
     found = ask(view, "INSERT INTO customer (name, email, country) VALUES ('a', 'b', 'DE')")
     assert found.shards == ()
     assert "ids come from the sequence main.customer_seq" in found.notes
-    assert any(note.startswith("the id decides on the shard") for note in found.notes)
+    assert found.notes[-1] == (
+        "the id decides on the shard of each row of: "
+        "INSERT INTO customer (name, email, country, `customer_id`) VALUES ('a', 'b', 'DE', <next id>)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELCT 1", "error 1064 (42000): You have an error in your SQL syntax"),
+        ("SELECT 'a', (1", "near '' at line 1"),
+        ("HANDLER customer OPEN", "error 1235 (42000): Sluice does not support HANDLER CUSTOMER"),
+        (
+            "SELECT *\n\nFRO customer",
+            "near 'customer' at line 3). Write it more simply. Where MySQL finds a syntax",
+        ),
+    ],
+)
+def test_what_the_router_would_refuse(view: ClusterView, sql: str, said: str) -> None:
+    found = ask(view, sql)
+    assert (found.tier, found.shards) == ("refused", ())
+    assert said in found.error
+
+
+def test_lines_of_a_statement_begin_below_each_other(
+    view: ClusterView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(ask(view, "SELECT 1\nFROM orders\nWHERE customer_id = 4"), "commerce")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["statement  SELECT 1", " " * 11 + "FROM orders", " " * 11 + "WHERE customer_id = 4"]
+    assert lines[-3:] == [
+        "commerce/80-: SELECT 1",
+        " " * 14 + "FROM orders",
+        " " * 14 + "WHERE customer_id = 4",
+    ]
 
 
 def test_what_a_person_sees(view: ClusterView, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,8 @@ class Client:
         self.left: tuple[str, float] | None = None
         worker.connections[number] = self
 
-    def drain(self) -> None:
+    def drain(self, error: Any) -> None:
+        assert "drained" in error.message
         if self.worker.clock.now_s() >= self.busy_until_s:
             self._leave("idle")
 

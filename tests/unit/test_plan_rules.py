@@ -13,6 +13,7 @@ from router.plan.planner import plan
 from router.plan.plans import (
     HIDDEN,
     Choice,
+    DdlPlan,
     DmlPlan,
     InsertPlan,
     Merge,
@@ -21,8 +22,9 @@ from router.plan.plans import (
     Planned,
     SelectPlan,
 )
-from router.sql.lex import lex
+from router.sql.lex import lex, restored
 from router.sql.normalise import Dialect, normalise
+from router.statements.words import Words
 from tests.unit.data.plans.generate import vschema
 
 SCHEMA = vschema()
@@ -201,6 +203,35 @@ _PARTS = st.sampled_from(
 @given(st.lists(_PARTS, max_size=20), st.sampled_from(["user", "main", ""]))
 def test_anything_gets_a_plan(parts: list[str], keyspace: str) -> None:
     assert isinstance(plan(" ".join(parts), keyspace, SCHEMA), Planned)
+
+
+def test_a_table_that_no_statement_could_find_is_told() -> None:
+    def unknown(query: str, keyspace: str = "user") -> str:
+        made = plan(query, keyspace, SCHEMA).plan
+        assert isinstance(made, DdlPlan)
+        return made.unknown
+
+    assert unknown("create table t1 (a int)") == "user.t1"
+    assert unknown("create or replace table if not exists user.`t 1` like user") == "user.t 1"
+    assert unknown("create table user (id int)") == ""
+    assert unknown("create index i on t1 (a)") == ""
+    assert unknown("create table t1 (a int)", "main") == ""
+
+
+def test_a_sequence_is_named_where_it_is_what_is_not_supported() -> None:
+    made = planned("select * from user u, main.seq s where s.id = 0")
+    assert isinstance(made.plan, PlanError)
+    assert "a sequence (main.seq)" in made.plan.text
+
+
+def test_syntax_errors_quote_what_the_client_wrote() -> None:
+    sql = b"select 'a', 5, (1 /* ? */ from t where x = 'it''s'"
+    key, literals = normalise(sql)
+    with pytest.raises(SluiceError) as caught:
+        Words(b"show 1 from 'x' y").expect("SET")
+    assert "near 'show 1 from 'x' y' at line 1" in caught.value.message
+    assert restored(key.decode(), literals) == sql.decode()
+    assert restored("a ? b ?", [b"1"]) == "a 1 b ?"
 
 
 def test_errors_are_plans() -> None:

@@ -213,6 +213,8 @@ def test_databases_as_clients_write_them(view: ClusterView) -> None:
     assert view.check_database("ks") == ("ks", "")
     assert view.check_database("ks:-40@primary") == view.check_database("ks/-40") == ("ks", "-40")
     assert view.check_database("MySQL") == ("mysql", "")
-    for wrong in ("none", "ks:80-", "ks@replica", "mysql:-40"):
-        with pytest.raises(SluiceError):
+    for wrong in ("none", "ks:80-", "ks@bogus", "mysql:-40"):
+        with pytest.raises(SluiceError, match=f"^Unknown database '{wrong}'$"):
             view.check_database(wrong)
+    with pytest.raises(SluiceError, match="Use ks, or ks@primary"):
+        view.check_database("ks@replica")

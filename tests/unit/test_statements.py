@@ -162,9 +162,9 @@ def test_set_of_character_sets_and_transactions() -> None:
 @pytest.mark.parametrize(
     ("sql", "number"),
     [
-        ("SET GLOBAL max_connections = 5", 1227),
-        ("SET PERSIST max_connections = 5", 1227),
-        ("SET @@global.max_connections = 5", 1227),
+        ("SET GLOBAL max_connections = 5", 1235),
+        ("SET PERSIST max_connections = 5", 1235),
+        ("SET @@global.max_connections = 5", 1235),
         ("SET PASSWORD = 'x'", 1235),
         ("SET ROLE admin", 1235),
         ("SET STATEMENT x=1 FOR SELECT 1", 1235),
