@@ -89,7 +89,7 @@ class Cluster:
         *,
         pool_size: int = 8,
         workers: int = 2,
-        login_timeout_s: float = 3.0,
+        login_timeout_s: float = 6.0,
         tablet: str = "",
     ) -> None:
         self.home = home
