@@ -108,15 +108,25 @@ def build_parser() -> Parser:
     listing = limits.add_parser("list", parents=[common], help="print all limits")
     listing.add_argument("--json", action="store_true", help="for programs")
     set_ = limits.add_parser("set", parents=[common], help="make or change the limit of a scope")
-    set_.add_argument("scope", metavar="SCOPE", help="user:NAME, keyspace:NAME or shard:KEYSPACE/SHARD")
     set_.add_argument(
-        "values", nargs="+", metavar="KEY=VALUE", help="connections=N concurrency=N dry_run=true ..."
+        "scope", metavar="SCOPE", help="cluster, keyspace:NAME, shard:KEYSPACE/SHARD or user:NAME"
+    )
+    set_.add_argument(
+        "values",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="connections=N: open at once; concurrency=N: statements that run at once; queue=N: statements over it that"
+        " may wait in a router (default 0: refused at once); queue_ms=N: for so long (default 1000); dry_run=true:"
+        " count, refuse nothing; KEY=none: not limited",
     )
     unset = limits.add_parser("unset", parents=[common], help="remove the limit of a scope")
     unset.add_argument("scope", metavar="SCOPE")
 
     users = made["users"].add_subparsers(
-        dest="action", metavar="list|add|password|grant|revoke|set|remove", required=True, parser_class=Parser
+        dest="action",
+        metavar="list|add|password|grant|revoke|set|remove|reset",
+        required=True,
+        parser_class=Parser,
     )
     listing = users.add_parser("list", parents=[common], help="print all users and their roles")
     listing.add_argument("--json", action="store_true", help="for programs")
@@ -127,6 +137,7 @@ def build_parser() -> Parser:
         ("revoke", "take roles away"),
         ("set", "change what is not a role: TLS, connections, default keyspace"),
         ("remove", "remove a user; its sessions end"),
+        ("reset", "take a user as cluster.toml has it: what was changed live is undone"),
     ):
         action = users.add_parser(name, parents=[common], help=text, description=text)
         action.add_argument("user", metavar="USER")
@@ -138,6 +149,10 @@ def build_parser() -> Parser:
             secret.add_argument("--password-hash", metavar="HASH", help="*HEX or $A$..., as MySQL stores it")
         if name in ("grant", "revoke"):
             action.add_argument("roles", nargs="+", metavar="ROLE[:KEYSPACE]")
+        if name in ("revoke", "remove"):
+            action.add_argument(
+                "--force", action="store_true", help="also of the last one with admin everywhere"
+            )
         if name == "add":
             action.add_argument(
                 "--roles", nargs="+", default=[], metavar="ROLE[:KEYSPACE]", help="default: none"

@@ -3,10 +3,12 @@
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol
 
+from cli.cluster import logins
 from cli.state import ClusterState, Step
 from cli.target import Target
 from core.config import Config, parse_address
@@ -131,30 +133,35 @@ def _note(step: Step) -> str:
     return f": {step.note}" if step.note and step.note not in step.text else ""
 
 
-def connect_command(config: Config) -> str:
-    """The command line of the mysql client that reaches this cluster."""
+def connect_command(config: Config, live: Mapping[str, Mapping[str, Any]]) -> str:
+    """The command line of the mysql client that reaches this cluster; empty where nobody can log in.
+
+    `live`: etcd's records of users, which count more than the file's.
+    """
+    found = logins.login(config, live)
+    if found is None:
+        return ""
+    user, keyspace = found
     host, port = parse_address(config.router.mysql, "[router] mysql")
     words = ["mysql", "-h", "127.0.0.1" if host in ("0.0.0.0", "::") else host, "-P", str(port)]
-    user = config.users[0] if config.users else None
-    if user is not None:
-        words += ["-u", user.name, "-p" + (user.password or "")]
-    words.append((user.default_keyspace if user else "") or config.keyspaces[0].name)
-    return shlex.join(words)
+    return shlex.join([*words, *user, keyspace or config.keyspaces[0].name])
 
 
 def hints(target: Target, *, foreground: bool) -> list[tuple[str, str]]:
     """What to do next, how to connect last."""
-    stop = "Ctrl-C" if foreground else target.command("down")
-    found = [
+    connect = connect_command(target.config, logins.live_users(target))
+    last = (
+        ("connect", connect)
+        if connect
+        else ("note", f"nobody can log in: {target.command('users add USER')}")
+    )
+    return [
         ("data", str(target.layout.data_dir)),
-        ("stop", stop),
+        ("stop", "Ctrl-C" if foreground else target.command("down")),
         ("status", target.command("status")),
         ("dashboard", target.command("dashboard")),
-        ("connect", connect_command(target.config)),
+        last,
     ]
-    if not target.config.users:
-        found.insert(0, ("note", "no [[users]] in the file: nobody can log in"))
-    return found
 
 
 def show_ready(target: Target, *, foreground: bool, already: bool = False) -> None:

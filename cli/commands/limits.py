@@ -6,7 +6,6 @@ a change is written only over the record it was made from.
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from cli import topology
@@ -65,11 +64,12 @@ def _in_use(target: Target) -> dict[str, str]:
 
 def set_(target: Target, scope: Scope, assignments: list[str]) -> int:
     """Makes the scope's limit, or changes what is named of it."""
-    _warn_unknown(target, scope)
+    check_scope(target, scope)
     key = keys.limit(str(scope))
     before = topology.view_version(target)
 
     async def work(store: Store) -> tuple[dict[str, Any], dict[str, Any]]:
+        await _check_user(target, scope, store)
         for _ in range(_TRIES):
             record = await store.get(key)
             try:
@@ -111,16 +111,23 @@ def _text(value: dict[str, Any]) -> str:
         return f"broken record: {error}"
 
 
-def _warn_unknown(target: Target, scope: Scope) -> None:
-    """A limit may be set before its keyspace or user exists; a slip of the pen should be seen all the same."""
-    config = target.config
-    shards = {k.name: k.shards for k in config.keyspaces}
-    missing = ""
-    if scope.user and scope.user not in {u.name for u in config.users}:
-        missing = f"user '{scope.user}'"
-    elif scope.keyspace and scope.keyspace not in shards:
-        missing = f"keyspace '{scope.keyspace}'"
-    elif scope.shard and scope.shard not in shards[scope.keyspace]:
-        missing = f"shard '{scope.shard}' in keyspace '{scope.keyspace}'"
-    if missing:
-        print(f"note: {config.path.name} has no {missing}", file=sys.stderr)
+def check_scope(target: Target, scope: Scope) -> None:
+    """Raises UsageError for a keyspace or shard that the cluster does not have; users are etcd's to know."""
+    shards = {k.name: k.shards for k in target.config.keyspaces}
+    if scope.keyspace and scope.keyspace not in shards:
+        raise UsageError(f"{scope}: there is no keyspace '{scope.keyspace}'; known: {', '.join(shards)}")
+    if scope.shard and scope.shard not in shards[scope.keyspace]:
+        has = ", ".join(shards[scope.keyspace])
+        raise UsageError(f"{scope}: keyspace {scope.keyspace} has no shard '{scope.shard}'; it has {has}")
+
+
+async def _check_user(target: Target, scope: Scope, store: Store) -> None:
+    """Raises UsageError for a user that neither the file nor etcd has."""
+    if not scope.user:
+        return
+    record = await store.get(keys.user(scope.user))
+    in_file = scope.user in {u.name for u in target.config.users}
+    if record.value.get("removed") if record is not None else not in_file:
+        raise UsageError(
+            f"{scope}: there is no user '{scope.user}'; {target.command('users list')} shows them"
+        )

@@ -1,7 +1,8 @@
 """`clusterctl status [--json]`: every process of the cluster on this machine, and its state.
 
 Told are the supervisor's records, what the kernel says of each pid, and the router's own list of its workers.
-Exit status 0 also when nothing runs: it was told. Processes that ended keep their last pid, with state DEAD.
+Exit status 1 where something does not serve or nothing runs; with --json always 0: programs read the states.
+Processes that ended keep their last pid, with state DEAD.
 """
 
 import argparse
@@ -13,12 +14,13 @@ from typing import Any
 
 from cli import state as states
 from cli.cluster import probes
-from cli.errors import DONE
+from cli.errors import DONE, CommandError
 from cli.state import ClusterState
 from cli.target import Target, find
 from core.config import parse_address
 from core.rpc import messages
 
+_WELL = frozenset({messages.SERVING, messages.DRAINING})
 KEYS = ("name", "role", "pid", "address", "keyspace", "shard", "state")
 
 
@@ -29,18 +31,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=1))
         return DONE
-    show(found)
-    if not any(process["state"] != messages.DEAD for process in found["processes"]):
-        print(
-            f"nothing runs under {target.layout.data_dir}; start it: {target.command('up')}",
-            file=sys.stderr,
+    in_order = state is not None and state.phase == states.STOPPED
+    runs = any(process["state"] != messages.DEAD for process in found["processes"])
+    if runs or not in_order:
+        show(found)
+    if not runs:
+        how = ": it was stopped in order" if in_order else ""
+        raise CommandError(
+            f"nothing runs under {target.layout.data_dir}{how}; start it: {target.command('up')}"
         )
-    elif state is not None and not state.supervisor_runs():
-        print(
+    if state is not None and not state.supervisor_runs():
+        raise CommandError(
             "the supervisor is gone: nothing that dies is started again;"
-            f" {target.command('down')} stops the rest",
-            file=sys.stderr,
+            f" {target.command('down')} stops the rest"
         )
+    if bad := [p["name"] for p in found["processes"] if p["state"] not in _WELL]:
+        raise CommandError(f"{', '.join(bad)} {'does' if len(bad) == 1 else 'do'} not serve")
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""`clusterctl users list|add|password|grant|revoke|set|remove`: users of the cluster, live within a second.
+"""`clusterctl users list|add|password|grant|revoke|set|remove|reset`: users of the cluster, live within a second.
 
 Changes are records in etcd, which stand in the place of cluster.toml's user of that name from then on.
 
@@ -30,6 +30,7 @@ from wire.passwords import account_from_hash, caching_sha2_hash_hex, native_hash
 from wire.scramble import make_nonce
 
 _TRIES: Final = 8
+ADMIN: Final = "admin"
 _SALT_BYTES: Final = 20
 
 Change = Callable[[UserRecord | None], UserRecord]
@@ -40,9 +41,10 @@ def run(args: argparse.Namespace) -> int:
     target = find(args.file)
     if args.action == "list":
         return show(target, args.json)
-    if args.action == "remove":
-        return _change(target, args.user, _removed)
-    return _change(target, args.user, _CHANGES[args.action](target.config, args))
+    if args.action == "reset":
+        return _reset(target, args.user)
+    change = _removed if args.action == "remove" else _CHANGES[args.action](target.config, args)
+    return _change(target, args.user, change, force=getattr(args, "force", False))
 
 
 # ---- what is there
@@ -187,7 +189,9 @@ def _roles(config: Config, roles: list[str]) -> tuple[str, ...]:
         except RoleError as error:
             raise UsageError(str(error)) from None
         if role.keyspace and role.keyspace not in known:
-            print(f"note: {config.path.name} has no keyspace '{role.keyspace}'", file=sys.stderr)
+            raise UsageError(
+                f"{text}: there is no keyspace '{role.keyspace}'; known: {', '.join(sorted(known))}"
+            )
         found.append(str(role))
     return tuple(dict.fromkeys(found))
 
@@ -281,7 +285,31 @@ _CHANGES: Final[dict[str, Callable[[Config, argparse.Namespace], Change]]] = {
 }
 
 
-def _change(target: Target, name: str, change: Change) -> int:
+def _reset(target: Target, name: str) -> int:
+    """Deletes etcd's record, so that the file's user of that name counts again. Raises UsageError."""
+    of_file = next((user for user in target.config.users if user.name == name), None)
+    if of_file is None:
+        raise UsageError(
+            f"{target.config.path.name} has no user '{name}'; users remove takes one of etcd away"
+        )
+    before = topology.view_version(target)
+
+    async def work(store: Store) -> bool:
+        return await store.delete(keys.user(name))
+
+    heard = topology.wait_heard(target, before) if topology.ask(target, work) else "nothing changed"
+    print(f"{name}: as {target.config.path.name} has it, roles {' '.join(of_file.roles) or 'none'}; {heard}")
+    return DONE
+
+
+def loses_last_admin(name: str, old: UserRecord, new: UserRecord, all_users: list[Shown]) -> bool:
+    """Whether after the change nobody has admin everywhere any more, though `name` had."""
+    if ADMIN not in old.roles or (ADMIN in new.roles and not new.removed):
+        return False
+    return not any(ADMIN in one.roles for one in all_users if one.name != name)
+
+
+def _change(target: Target, name: str, change: Change, *, force: bool = False) -> int:
     """Writes what `change` makes of the user as it is. Raises CommandError, UsageError."""
     try:
         key = keys.user(name)
@@ -300,6 +328,14 @@ def _change(target: Target, name: str, change: Change) -> int:
                     old = None
             new = change(old)
             grants_of(new.roles)
+            if old is not None and not force:
+                live = {
+                    k.removeprefix(keys.USERS): r.value for k, r in (await store.list(keys.USERS))[0].items()
+                }
+                if loses_last_admin(name, old, new, everyone(target.config, live)):
+                    raise CommandError(
+                        f"'{name}' is the last user with admin everywhere: grant it to another one first, or --force"
+                    )
             if found is not None and found.value == new.to_json():
                 return new, False
             if await store.swap(key, new.to_json(), found.mod_revision if found is not None else 0):
@@ -310,6 +346,12 @@ def _change(target: Target, name: str, change: Change) -> int:
     heard = topology.wait_heard(target, before) if changed else "nothing changed"
     what = "removed" if new.removed else f"roles {' '.join(new.roles) or 'none'}"
     print(f"{name}: {what}; {heard}")
-    if new.removed and of_file is not None:
-        print(f"note: {target.config.path.name} still names '{name}'; the record in etcd keeps it out")
+    if of_file is not None:
+        undo = target.command(f"users reset {name}")
+        how = "keeps it out" if new.removed else "counts"
+        print(
+            f"note: {target.config.path.name} names '{name}' too; the record in etcd {how}, {undo} undoes it"
+        )
+    if not new.removed and not new.roles:
+        print(f"note: without roles it may do nothing: {target.command(f'users grant {name} ROLE')}")
     return DONE

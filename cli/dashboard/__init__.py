@@ -6,15 +6,17 @@ The way of a figure: `poll` asks, `figures` reads, `rates` takes differences, `v
 """
 
 from cli.dashboard.terminal import make_console, show, show_once
-from cli.errors import DONE
+from cli.errors import DONE, FAILED
 from cli.target import Target
 
 
 def run(target: Target, *, once: bool = False, no_color: bool = False) -> int:
-    """Shows `target` until the person leaves, or one frame: with `once`, or where stdout is no terminal."""
+    """Shows `target` until the person leaves, or one frame: with `once`, or where stdout is no terminal.
+
+    Exit status 1 where the router does not answer to that one frame.
+    """
     console = make_console(no_color=no_color)
     if once or not console.is_terminal:
-        show_once(target, console)
-    else:
-        show(target, console)
+        return DONE if show_once(target, console) else FAILED
+    show(target, console)
     return DONE

@@ -43,8 +43,8 @@ def glyphs_of(console: Console) -> Glyphs:
     return UNICODE if console.encoding.lower().startswith("utf") else ASCII
 
 
-def show_once(target: Target, console: Console) -> None:
-    """One frame on stdout, of two samples so that there are rates."""
+def show_once(target: Target, console: Console) -> bool:
+    """One frame on stdout, of two samples so that there are rates; whether the router answered."""
     width, height = console.size if console.is_terminal else _size_of_environment()
     model = _model(target)
     poller = Poller(target, lambda *_: None)
@@ -55,6 +55,7 @@ def show_once(target: Target, console: Console) -> None:
     lines = render(replace(model.view, now_s=time.time()), width, height, glyphs_of(console))
     for line in lines:
         console.print(line, soft_wrap=True)
+    return model.view.silent_since_s is None
 
 
 def _size_of_environment() -> tuple[int, int]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,19 @@ from cli import state as states
 from cli.cluster import display, orphans, ports, preflight, specs
 from cli.cluster.preflight import check_port
 from cli.cluster.runner import is_locked, take_lock
-from cli.commands import down, status
+from cli.commands import down, limits, status
+from cli.commands.users import everyone, loses_last_admin
 from cli.errors import CommandError, UsageError
 from cli.invocation import name_for
 from cli.layout import Layout, layout_of
 from cli.main import main
 from cli.state import ClusterState, ProcessState, Step
 from cli.target import DEMO_FILES, Target, copy_demo, endpoints, find, to_toml, write_effective
+from controlplane.topo.records import UserRecord
 from core.config import load
+from core.limits import parse_scope
 from core.process import Identity, identify
+from wire.passwords import native_hash
 
 FILE = """
 [cluster]
@@ -435,8 +440,62 @@ def test_status_before_the_first_up(target: Target, capsys: pytest.CaptureFixtur
         "http": "127.0.0.1:15380",
         "processes": [],
     }
-    assert main(["status"]) == 0
+    assert main(["status"]) == 1
     assert "nothing runs under" in capsys.readouterr().err
+
+
+def test_status_tells_an_orderly_stop_from_a_crash(
+    target: Target, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target.layout.create()
+    state = state_of(target)
+    state.processes = [ProcessState("etcd", "etcd", "127.0.0.1:1", "", "", "SERVING", Identity(1, 2, "b"))]
+    for phase, rows, said in (
+        (states.STOPPED, 0, ": it was stopped in order;"),
+        (states.SERVING, 3, "; start it"),
+    ):
+        state.phase = phase
+        state.write(target.layout)
+        assert main(["status"]) == 1
+        shown = capsys.readouterr()
+        assert len(shown.out.splitlines()) == rows
+        assert said in shown.err
+        assert main(["status", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["processes"][0]["state"] == "DEAD"
+    write_effective(target, ("127.0.0.1:1",))
+    for command in (["limits", "list"], ["users", "list"], ["explain", "SELECT 1"]):
+        assert main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("clusterctl: nothing runs under ")
+
+
+def test_who_can_log_in(target: Target) -> None:
+    config = target.config
+    same = {"native": native_hash("it's"), "default_keyspace": "commerce"}
+    assert display.connect_command(config, {"app": same}) == display.connect_command(config, {})
+    assert display.connect_command(config, {"app": {"native": "*0"}}).endswith(" -u app -p commerce")
+    gone = {"app": {"removed": True}}
+    assert display.connect_command(config, {**gone, "dba": {"native": "*0"}}).endswith(" -u dba -p commerce")
+    assert display.connect_command(config, gone) == ""
+
+
+def test_the_last_admin_is_not_taken_away_by_the_way(target: Target) -> None:
+    app = UserRecord("app", "*1", "", roles=("admin",))
+    gone, less = replace(app, removed=True), replace(app, roles=("read",))
+    for live, last in (({}, True), ({"dba": UserRecord("dba", "*1", "", roles=("admin",)).to_json()}, False)):
+        users = everyone(target.config, live)
+        assert loses_last_admin("app", app, gone, users) is last
+        assert loses_last_admin("app", app, less, users) is last
+    assert not loses_last_admin("app", less, gone, [])
+    assert not loses_last_admin("app", app, replace(app, max_connections=3), [])
+
+
+def test_limits_of_what_there_is(target: Target) -> None:
+    limits.check_scope(target, parse_scope("shard:commerce/-"))
+    limits.check_scope(target, parse_scope("cluster"))
+    for scope, said in (("keyspace:comerce", "known: commerce"), ("shard:commerce/-80", "it has -")):
+        with pytest.raises(UsageError, match=said):
+            limits.check_scope(target, parse_scope(scope))
 
 
 def test_status_believes_the_kernel_not_the_file(target: Target) -> None:
