@@ -153,7 +153,10 @@ def table(phases: Sequence[Phase], *, transactions: bool) -> list[str]:
             rows.append(_row(name, summary(slices), transactions=transactions))
         ratios = phase.ratios
         if ratios:
-            words = f"{median(ratios):.3f}   (slices: {min(ratios):.3f} to {max(ratios):.3f})"
+            words = (
+                f"{median(ratios):.3f}   (median of {len(ratios)} pairs of slices, {min(ratios):.3f} to"
+                f" {max(ratios):.3f}; not the ratio of the medians above)"
+            )
             rows.append(["  ratio", words])
         rows.append(["  added p50", _ms(phase.added_p50_s)])
     widths = [max(len(row[i]) for row in rows if len(row) == len(heads)) for i in range(len(heads))]

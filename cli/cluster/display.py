@@ -102,7 +102,8 @@ class Bars:
             if step.state == "done":
                 note = step.note if step.note not in step.text else ""
                 if len(note) > self._room:
-                    self._long.append(f"{step.text}: {note}")
+                    # The path of a tablet's socket is `status`' to tell.
+                    self._long += [f"{step.text}: {note}"] if not note.startswith("ipc://") else []
                     note = ""
                 progress.update(task, total=1, completed=1, note=escape(note))
             elif step.state == "failed":

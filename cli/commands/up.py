@@ -143,16 +143,16 @@ def _already(target: Target) -> bool:
     return True
 
 
-def _dashboard(target: Target) -> int:
+def _dashboard(target: Target, quits: str = "quit") -> int:
     from cli.commands import dashboard
 
-    return dashboard.show(target)
+    return dashboard.show(target, quits=quits)
 
 
 def _dashboard_then_stop(target: Target) -> int:
     from cli.commands import down
 
     try:
-        return _dashboard(target)
+        return _dashboard(target, "quit and stop the cluster")
     finally:
         down.stop(target)

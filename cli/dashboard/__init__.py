@@ -10,13 +10,13 @@ from cli.errors import DONE, FAILED
 from cli.target import Target
 
 
-def run(target: Target, *, once: bool = False, no_color: bool = False) -> int:
+def run(target: Target, *, once: bool = False, no_color: bool = False, quits: str = "quit") -> int:
     """Shows `target` until the person leaves, or one frame: with `once`, or where stdout is no terminal.
 
-    Exit status 1 where the router does not answer to that one frame.
+    `quits` tells what leaving does. Exit status 1 where the router does not answer to that one frame.
     """
     console = make_console(no_color=no_color)
     if once or not console.is_terminal:
         return DONE if show_once(target, console) else FAILED
-    show(target, console)
+    show(target, console, quits)
     return DONE

@@ -117,13 +117,26 @@ def _first_steps(view: View) -> list[Text]:
     ]
 
 
+_LEGEND: Final = (
+    "in use: the tablet's own too",
+    "rates: of 3 s",
+    "shared: one run for several reads",
+    "set.hit: settings found",
+    "threads: MySQL's count",
+)
+"""What the columns mean, the most puzzling first: as many as there is room for."""
+
+
 def _foot(view: View, width: int) -> Text:
-    words = " q quit   p " + ("go on" if view.paused else "pause") if view.keys else ""
-    legend = "rates: of 3 s   shared: one run for several reads   set.hit: settings found  "
+    words = f" q {view.quits}   p {'go on' if view.paused else 'pause'}" if view.keys else ""
     line = Text.assemble((words, "bold"))
-    space = width - line.cell_len - len(legend)
-    if space >= 3:
-        line.append(" " * space + legend, t.DIM)
+    legend = ""
+    for entry in _LEGEND:
+        if line.cell_len + 3 + len(legend) + len(entry) + 3 > width:
+            break
+        legend += entry + "   "
+    if legend:
+        line.append(" " * (width - line.cell_len - len(legend)) + legend, t.DIM)
     return line
 
 

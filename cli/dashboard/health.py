@@ -19,6 +19,11 @@ _STYLES = {
 }
 
 
+_DOWN = frozenset({messages.NOT_SERVING, messages.DEAD})
+NO_ROUTER = "no router is registered"
+"""The leader's word, which comes seconds after a router's first answer."""
+
+
 def state(name: str) -> Text:
     """`SERVING` as a word in its colour."""
     return Text(LABELS.get(name, name.lower() or "unknown"), _STYLES.get(name, t.BAD))
@@ -28,12 +33,14 @@ def title(view: View, width: int, glyphs: Glyphs) -> Text:
     """Name, state, address, uptime; at the right end the time."""
     sample = view.sample
     left = Text.assemble((" SLUICE ", "reverse bold"))
+    if view.paused:
+        left.append(" PAUSED ", "reverse yellow")
     if sample is None:
         left.append(f" {view.address} ")
         word = Text("no answer", t.BAD) if view.silent_since_s is not None else Text("asking", t.WARN)
     else:
         left.append(f" {sample.cluster} ", "bold")
-        word = Text("no answer", t.BAD) if view.silent_since_s is not None else state(sample.state)
+        word = Text("no answer", t.BAD) if view.silent_since_s is not None else _whole(sample)
     left.append(f"{glyphs.dot} ", word.style)
     left.append_text(word)
     if sample is not None:
@@ -41,11 +48,19 @@ def title(view: View, width: int, glyphs: Glyphs) -> Text:
         left.append(sample.mysql)
         left.append("  up ", t.DIM)
         left.append(span(sample.uptime_s))
-    right = Text.assemble((" PAUSED " if view.paused else "", "reverse"), " ", clock(view.now_s))
+    right = Text.assemble(" ", clock(view.now_s))
     space = width - left.cell_len - right.cell_len
     if space < 1:
         return Text(t.cut(left.plain, width, glyphs.ellipsis))
     return Text.assemble(left, " " * space, right)
+
+
+def _whole(sample: Sample) -> Text:
+    """The router's state, which is not the cluster's where a shard or a worker does not serve."""
+    parts = {tablet.state for tablet in sample.tablets} | {worker.state for worker in sample.workers}
+    if sample.state == messages.SERVING and parts & _DOWN:
+        return Text("up in part", t.BAD)
+    return state(sample.state)
 
 
 def facts(view: View, width: int) -> Text:
@@ -95,15 +110,23 @@ def alerts(view: View) -> list[str]:
         )
     for process in view.around.processes:
         if process.state != messages.SERVING:
-            said = plain(process.said.strip().rsplit("\n", 1)[-1])
+            said = plain(_cause(process.said))
             word = LABELS.get(process.state, process.state.lower())
             found.append(f"{process.name} is {word}" + (f": {said}" if said else ""))
     if view.sample is not None and view.silent_since_s is None:
         found += _of_sample(view.sample)
     if view.around.leader == "":
         found.append("no control plane leads: limits are not divided, nobody watches health")
-    found += [plain(problem) for problem in view.around.problems]
+    answers = view.sample is not None and view.silent_since_s is None
+    found += [plain(problem) for problem in view.around.problems if not (answers and problem == NO_ROUTER)]
     return _once(found)
+
+
+def _cause(said: str) -> str:
+    """One line of a log's: the first error of a MySQL, without its time; else the last line, as of a traceback."""
+    lines = said.strip().splitlines() or [""]
+    error = next((line for line in lines if "[ERROR]" in line), "")
+    return error[error.index("[ERROR]") :] if error else lines[-1]
 
 
 def _of_sample(sample: Sample) -> list[str]:

@@ -4,6 +4,7 @@ Each takes how many lines it may have, its heading among them, and gives no more
 need a look stay, and one line sums up the rest.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -227,21 +228,26 @@ def _limit(use: LimitUse, glyphs: Glyphs) -> list[Text | str]:
 
 
 def errors(view: View, width: int, rows: int, glyphs: Glyphs) -> list[Text]:
-    """The newest first; equal ones are one with their number. Long texts go on in further lines."""
+    """The cluster's own first, then those of clients' statements, each the newest first; equal ones, which a router and
+    several shards tell alike, are one with their number. Long texts go on in further lines."""
     found = view.sample.errors if view.sample is not None else ()
     if not found or rows < 2:
         return _none("LAST ERRORS", "none" if not found else f"{len(found)}: the window is too low", rows)
-    merged: dict[tuple[str, int, str], list[ErrorLine]] = {}
-    for error in found:
-        merged.setdefault((error.where, error.number, error.text), []).append(error)
-    where_width = min(20, max(len(where) for where, _, _ in merged))
+    merged: dict[tuple[int, str], list[ErrorLine]] = {}
+    # What the cluster is short of comes before what clients wrote wrongly, however many of those there are.
+    for error in sorted(found, key=lambda error: not _operational(error.number)):
+        merged.setdefault((error.number, error.text), []).append(error)
+    places = {key: _places(same) for key, same in merged.items()}
+    where_width = min(20, max(map(len, places.values())))
     indent = 8 + 2 + where_width + 2 + 5 + 2
     lines = [Text("LAST ERRORS", t.HEAD)]
-    for (where, number, text), same in merged.items():
+    for (number, text), same in merged.items():
+        where = places[number, text]
         left = rows - len(lines)
         if left <= 0:
             break
-        times = f" (x{len(same)})" if len(same) > 1 else ""
+        most = max(Counter(error.where for error in same).values())
+        times = f" (x{most})" if most > 1 else ""
         wrapped = t.wrap(t.plain(text) + times, max(10, width - indent), min(3, left), glyphs.ellipsis)
         shown = t.cut(t.plain(where), where_width, glyphs.ellipsis)
         lines.append(
@@ -254,6 +260,20 @@ def errors(view: View, width: int, rows: int, glyphs: Glyphs) -> list[Text]:
         )
         lines += [Text(" " * indent + more) for more in wrapped[1:]]
     return lines
+
+
+_OPERATIONAL: Final = frozenset({1040, 1053, 1203, 1205, 1213, 1226, 3024})
+"""Of MySQL's numbers: full, stopping, waited too long. From 15000 on they are the cluster's own."""
+
+
+def _operational(number: int) -> bool:
+    return number >= 15000 or number in _OPERATIONAL
+
+
+def _places(same: Sequence[ErrorLine]) -> str:
+    """Where it was told, and at how many places more."""
+    names = list(dict.fromkeys(error.where for error in same))
+    return names[0] + (f" +{len(names) - 1}" if len(names) > 1 else "")
 
 
 def _none(head: str, text: str, rows: int) -> list[Text]:

@@ -80,8 +80,8 @@ def _take(model: Model, seen: _Seen) -> None:
         model.take(found, around, time.time())
 
 
-def show(target: Target, console: Console) -> None:
-    """Until somebody presses q or Ctrl-C, or SIGTERM comes."""
+def show(target: Target, console: Console, quits: str = "quit") -> None:
+    """Until somebody presses q or Ctrl-C, or SIGTERM comes. `quits`: what that does, for the person."""
     glyphs = glyphs_of(console)
     has_keys = sys.stdin.isatty()
     model = _model(target)
@@ -93,7 +93,7 @@ def show(target: Target, console: Console) -> None:
         shown = frozen or replace(model.view, now_s=time.time())
         # The size is asked anew each time: a window that changed shows with the next tick.
         width, height = console.size
-        return Group(*render(replace(shown, keys=has_keys), width, height, glyphs))
+        return Group(*render(replace(shown, keys=has_keys, quits=quits), width, height, glyphs))
 
     with _ended_by_sigterm(), _keys_unbuffered(has_keys), contextlib.suppress(KeyboardInterrupt):
         poller.start()

@@ -65,6 +65,8 @@ class View:
     paused: bool = False
     keys: bool = False
     """Whether somebody can press any."""
+    quits: str = "quit"
+    """What q does, in words."""
 
 
 class Model:
@@ -75,15 +77,22 @@ class Model:
         self._workers = Trackers()
         self._tablets = Trackers()
         self._history: deque[Point] = deque(maxlen=HISTORY)
+        self._counted: dict[tuple[str, int], int] = {}
 
     def take(self, sample: Sample, around: Surroundings, now_s: float) -> None:
         """The router answered."""
         workers = self._workers.take((w.name, w.counters) for w in sample.workers)
         tablets = self._tablets.take((t.alias, t.counters) for t in sample.tablets)
         all_workers = total(workers.values()) if workers else None
+        # A worker without anything to do reports seldom: that its count stands still says enough.
+        counted = {(w.name, w.counters.pid): w.counters.queries for w in sample.workers}
+        queries = (
+            all_workers.queries if all_workers else 0.0 if counted and counted == self._counted else None
+        )
+        self._counted = counted
         self._history.append(
             Point(
-                all_workers.queries if all_workers else None,
+                queries,
                 sample.clients,
                 all_workers.latency_s(99) if all_workers else None,
             )

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,7 @@ def test_80x24_keeps_what_matters() -> None:
 def test_a_dead_tablet_is_told_first() -> None:
     broken = cluster(tablets=[tablet(), tablet(shard="80-", state="NOT_SERVING")])
     lines = frame(seen(broken).view)
+    assert "● up in part" in lines[0]
     assert "shard commerce/80-: tablet tablet-commerce-80- is down" in lines[2]
     assert "shards 1 of 2 up" in lines[1]
     assert row(lines, "commerce/80-")[:3] == ["commerce/80-", "down", "–"]
@@ -158,6 +160,36 @@ def test_long_errors_go_on_in_further_lines_and_cannot_steer_the_terminal() -> N
     assert re.search(r"r1\.0 +1064 +\[2J syntax \(x2\)", text)
     assert "\x1b" not in text
     assert "commerce/-80   3024  killed" in text
+    assert text.index("3024  killed") < text.index("[2J syntax")  # the cluster's own come first
+
+
+def test_one_error_of_many_places_is_told_once() -> None:
+    text = "Unknown column 'x' in 'SELECT'"
+    told = [{"when": CLOCK_S, "number": 1054, "text": text}]
+    tablets = [tablet(last_errors=told), tablet(shard="80-", last_errors=told)]
+    lines = frame(seen(cluster([worker(last_errors=[[CLOCK_S + 1, 1054, text]])], tablets)).view)
+    (line,) = [line for line in lines if text in line]
+    assert "r1.0 +2" in line
+
+
+def test_an_idle_worker_makes_no_gap() -> None:
+    idle = [worker(at_s=10)]
+    model = seen(cluster(idle), cluster(idle))
+    assert [point.queries for point in model.view.history] == [None, 0.0]
+
+
+def test_what_q_does_is_told() -> None:
+    view = replace(seen(at(10), at(11)).view, keys=True, quits="quit and stop the cluster", paused=True)
+    lines = frame(view)
+    assert " q quit and stop the cluster   p go on" in lines[-1]
+    assert lines[0].startswith(" SLUICE  PAUSED ")
+
+
+def test_the_leader_comes_later_than_the_router() -> None:
+    around = Surroundings(leader="cp-1", problems=("no router is registered", "shard x: down"))
+    text = "\n".join(frame(seen(at(10), at(11), around=around).view))
+    assert "no router is registered" not in text
+    assert "shard x: down" in text
 
 
 def test_an_empty_cluster() -> None:
