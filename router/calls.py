@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
+from router import holding
 from router.gateway import Link
 from router.transaction import Transaction
 from router.warnings import note_error, note_warnings
@@ -265,10 +266,10 @@ class Calls:
     ) -> Answer:
         tx = session.tx
         if tx is None and not session.autocommit:
-            tx = session.open_transaction()
+            tx = holding.open_transaction(session)
         reserved = session.reserved.get(link) if session.reserved else None
         if tx is None:
-            handle = session.reserved_handle(link)
+            handle = holding.reserved_handle(session, link)
             try:
                 answer = await self.execute(
                     link,
@@ -283,10 +284,10 @@ class Calls:
                 )
             except TabletError as error:
                 if handle and not error.handle:
-                    session.lose_reserved(link)
+                    holding.lose_reserved(session, link)
                 raise
             if handle and not answer.handle:
-                session.lose_reserved(link)
+                holding.lose_reserved(session, link)
             return answer
         tx.check()
         flags |= m.F_STATUS
@@ -294,7 +295,7 @@ class Calls:
             flags |= m.F_NO_AUTOCOMMIT
         handle = tx.handle_on(link)
         if not handle:
-            session.check_mode(tx, link)
+            holding.check_mode(session, tx, link)
             if tx.savepoints or reserved:
                 await self.join(session, tx, link)
                 handle = tx.handle_on(link)
@@ -316,16 +317,16 @@ class Calls:
         except TabletError as error:
             tx.note(link, error.handle)
             if not error.handle:
-                session.lose_reserved(link)
+                holding.lose_reserved(session, link)
                 if handle:
                     tx.lose(error.message)
             raise
         if not answer.handle:
-            session.lose_reserved(link)
+            holding.lose_reserved(session, link)
         if session.tx is tx:
             tx.note(link, answer.handle)
             if not answer.status & SERVER_STATUS_IN_TRANS:
-                session.transaction_ended_on(link, failed=answer.failed)
+                holding.transaction_ended_on(session, link, failed=answer.failed)
         elif answer.handle:
             link.free(answer.handle)
         return answer
@@ -355,7 +356,7 @@ class Calls:
                 # half opened: nobody else knows of it, and a reserved connection may be in a transaction now
                 if failure.handle:
                     link.free(failure.handle)
-                session.lose_reserved(link)
+                holding.lose_reserved(session, link)
                 raise
         tx.note(link, handle)
 
@@ -379,7 +380,7 @@ class Calls:
         except asyncio.CancelledError:
             tx.lost = tx.lost or "its COMMIT was interrupted; whether it took effect is not known"
             raise
-        session.transaction_over()
+        holding.transaction_over(session)
 
     async def _commit(
         self, tx: Transaction, user: str, settings: str, flags: int, kept: frozenset[Link]

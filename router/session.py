@@ -16,9 +16,10 @@ from collections.abc import Coroutine, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from core.errors import CODES, SluiceError, fail, not_supported
+from core.errors import CODES, SluiceError, fail
 from core.limits.table import Rules
 from core.rpc import messages as m
+from router import holding
 from router.gateway import Link
 from router.reservation import Reservation
 from router.sql.dialect import Dialect
@@ -49,7 +50,6 @@ _I_ERR: Final = m.I_ERR
 _ROWS_SHIFT: Final = m.ROWS_SHIFT
 _DRAINING: Final = CODES["DRAINING"].number
 _CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
-_LOST_NUMBERS: Final = frozenset((15008, 15009, 15010))
 
 
 class Runner(Protocol):
@@ -274,7 +274,7 @@ class Session:
                 self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
             )
         else:
-            self._forward_held(link, flags, tables, sql, extra)
+            holding.forward_held(self, link, flags, tables, sql, extra)
 
     def _forward_characterised(
         self,
@@ -307,7 +307,7 @@ class Session:
         self.request = 0
         self.resend = None
         if self.tx is not None or self.reserved is not None:
-            self._note_held(info, handle, status)
+            holding.note_held(self, info, handle, status)
         if info & _I_OK:
             self.note_ok(data)
         else:
@@ -339,7 +339,7 @@ class Session:
                 except SluiceError as error:
                     number, sqlstate, text = error.number, error.sqlstate, error.message
         if link is not None:
-            self._note_fail(link, number, text, handle)
+            holding.note_fail(self, link, number, text, handle)
         if self.sent_bytes:
             # the client is in the middle of rows: an ERR packet ends them, but its sequence id is not known here
             self.connection.abort(f"answer of {self.statement[:80]!r} broke off: {text}")
@@ -416,158 +416,6 @@ class Session:
         """Gives back what the statement claimed of its limits."""
         rules, self.rules = self.rules, ()
         self.worker.admission.gate.leave(rules)
-
-    def _forward_held(
-        self,
-        link: Link,
-        flags: int,
-        tables: tuple[str, ...] | None,
-        sql: bytes,
-        extra: dict[str, Any] | None,
-    ) -> None:
-        self.resend = None
-        tx = self.tx
-        if tx is None and not self.autocommit:
-            tx = self.open_transaction()
-        flags |= self.flags | m.F_STATUS
-        if not self.autocommit:
-            flags |= m.F_NO_AUTOCOMMIT
-        if tx is None:
-            handle = self.reserved_handle(link)
-            self.request = link.execute(
-                self, flags, handle, self.user, self.settings_text, tables, sql, extra
-            )
-            return
-        tx.check()
-        handle = tx.handle_on(link)
-        if not handle:
-            self.check_joining(tx, link)
-            if tx.savepoints or (self.reserved and link in self.reserved):
-                self.start(self._join_and_forward(tx, link, flags, tables, sql, extra))
-                return
-            flags |= m.F_BEGIN
-            extra = {**(extra or {}), "begin": ";".join(tx.begin)}
-        self.request = link.execute(self, flags, handle, self.user, self.settings_text, tables, sql, extra)
-
-    def check_joining(self, tx: Transaction, link: Link) -> None:
-        """Raises CROSS_SHARD_TRANSACTION where mode single keeps `tx` off one more shard."""
-        if tx.held and self.reserved:
-            raise not_supported(
-                "a transaction over several shards in a session that holds a reserved connection",
-                "SHOW PINS says what holds it; end that first.",
-            )
-        self.check_mode(tx, link)
-
-    def check_mode(self, tx: Transaction, link: Link) -> None:
-        """The part of `check_joining` that holds for every transaction of the client's own."""
-        if tx.held and not self.implicit and self.worker.transaction_mode(self) == "single":
-            first = next(iter(tx.held))
-            raise fail(
-                "CROSS_SHARD_TRANSACTION",
-                first=f"{first.keyspace}/{first.shard}",
-                second=f"{link.keyspace}/{link.shard}",
-            )
-
-    async def _join_and_forward(
-        self,
-        tx: Transaction,
-        link: Link,
-        flags: int,
-        tables: tuple[str, ...] | None,
-        sql: bytes,
-        extra: dict[str, Any] | None,
-    ) -> None:
-        await self.worker.calls.join(self, tx, link)
-        self.task = None  # the answer comes by on_result: this task is over
-        self.request = link.execute(
-            self, flags, tx.handle_on(link), self.user, self.settings_text, tables, sql, extra
-        )
-
-    def _note_held(self, info: int, handle: int, status: int) -> None:
-        link = self.link
-        assert link is not None
-        tx = self.tx
-        if not handle:
-            self.lose_reserved(link)
-        if tx is None:
-            return
-        tx.note(link, handle)
-        if not status & SERVER_STATUS_IN_TRANS:
-            self.transaction_ended_on(link, failed=bool(info & _I_ERR))
-
-    def _note_fail(self, link: Link, number: int, text: str, handle: int) -> None:
-        tx = self.tx
-        if not handle:
-            self.lose_reserved(link)
-        if tx is not None:
-            was_there = link in tx.held
-            tx.note(link, handle)
-            if was_there and not handle:
-                tx.lose(text)
-        if number in _LOST_NUMBERS:
-            self.worker.log.info("session %d (%s): %s", self.id, self.user, text)
-
-    def open_transaction(self, begin: list[str] | None = None) -> Transaction:
-        """Opens a transaction in the router; no tablet hears of it before a statement needs its shard."""
-        statements = begin if begin is not None else ["START TRANSACTION"]
-        if self.next_transaction:
-            statements = [*self.next_transaction, *statements]
-            self.next_transaction = None
-        if self.tx is None:
-            self.worker.transactions += 1
-        self.tx = Transaction(statements, read_only=begins_read_only(self, statements))
-        return self.tx
-
-    def transaction_ended_on(self, link: Link, *, failed: bool) -> None:
-        """The server of `link` says that the transaction is over: rolled back by an error (a deadlock), or committed
-        by a statement that does so. A commit that other shards have not heard of loses the transaction: half of it
-        is done, and the client must know."""
-        tx = self.tx
-        if tx is not None and not failed and any(held is not link for held in tx.held):
-            tx.lose(
-                f"a statement committed it on {link.keyspace}/{link.shard}; on the other shards it was rolled back"
-            )
-        else:
-            self.transaction_over()
-
-    def transaction_over(self) -> None:
-        """The transaction ended: gives back what it still holds (rolled back where it was still open)."""
-        tx, self.tx = self.tx, None
-        if tx is not None:
-            self.worker.transactions -= 1
-            if self.reserved:
-                for link in self.reserved:
-                    tx.held.pop(link, None)  # not the transaction's to give back
-            tx.free()
-
-    def reserved_handle(self, link: Link) -> int:
-        """The handle of the connection reserved on `link`, 0 where there is none. Raises CONNECTION_LOST once."""
-        reserved = self.reserved.get(link) if self.reserved else None
-        if reserved is None:
-            return 0
-        if reserved.incarnation != link.incarnation or not link.ready:
-            self.lose_reserved(link)
-            raise fail("CONNECTION_LOST", keyspace=link.keyspace, shard=link.shard)
-        return reserved.handle
-
-    def lose_reserved(self, link: Link) -> None:
-        """The connection reserved on `link` is gone, with everything that lived in it."""
-        if self.reserved:
-            self.reserved.pop(link, None)
-            if not self.reserved:
-                self.reserved = None
-
-    def release_unpinned(self, link: Link) -> None:
-        """Gives a reserved connection back when nothing pins it any more; an open transaction goes on with it."""
-        reserved = self.reserved.get(link) if self.reserved else None
-        if reserved is None or reserved.pins:
-            return
-        assert self.reserved is not None
-        del self.reserved[link]
-        if not self.reserved:
-            self.reserved = None
-        if self.tx is None or link not in self.tx.held:
-            link.free(reserved.handle)
 
     def note_ok(self, data: bytes) -> None:
         """Remembers what ROW_COUNT() and LAST_INSERT_ID() say after an answer that is one OK packet."""
@@ -719,7 +567,7 @@ class Session:
             self.task.cancel()
             self.task = None
         if self.tx is not None:
-            self.transaction_over()
+            holding.transaction_over(self)
         if self.reserved:
             for link, reserved in self.reserved.items():
                 if reserved.incarnation == link.incarnation:
@@ -749,19 +597,6 @@ def with_characteristics(session: Session) -> str:
         else:
             settings[names[0]] = "1" if one.endswith("READ ONLY") else "0"
     return session.worker.intern(",".join(f"{k}={settings[k]}" for k in sorted(settings)))
-
-
-def begins_read_only(session: Session, statements: Sequence[str]) -> bool:
-    """Whether a transaction that these statements open may not write."""
-    for one in reversed(statements):
-        if one.endswith("READ ONLY"):
-            return True
-        if one.endswith("READ WRITE"):
-            return False
-    settings = session.settings
-    if settings is None:
-        return False
-    return settings.get("transaction_read_only") == "1" or settings.get("tx_read_only") == "1"
 
 
 def transcode(sql: bytes, codec: str) -> bytes:

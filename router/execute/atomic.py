@@ -7,6 +7,7 @@ not the transaction.
 from __future__ import annotations
 
 from core.errors import not_supported
+from router import holding
 from router.calls import Answer
 from router.execute.write import set_savepoint, undo
 from router.gateway import Link
@@ -38,7 +39,7 @@ class Atomic:
                 "SHOW PINS says what holds it; end that first.",
             )
         if self._own:
-            session.open_transaction()
+            holding.open_transaction(session)
             session.implicit = True
 
     async def touch(self, link: Link) -> None:
@@ -56,5 +57,5 @@ class Atomic:
     def end(self) -> None:
         session = self._session
         if self._own and session.tx is not None:
-            session.transaction_over()
+            holding.transaction_over(session)
         session.implicit = False

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from core.errors import SluiceError
 from core.rpc import messages as m
+from router import holding
 from router.calls import Answer
 from router.client_file import ClientFile
 from router.execute.reserve import admit, run_bracketed, variables_in
@@ -101,7 +102,7 @@ async def in_transaction(session: Session, link: Link, run: Callable[[], Awaitab
     locked = reserved is not None and TABLES in reserved.pins  # a transaction would end LOCK TABLES
     if session.tx is not None or not session.autocommit or locked:
         return await run()
-    session.open_transaction()
+    holding.open_transaction(session)
     session.implicit = True
     try:
         answer = await run()
@@ -110,5 +111,5 @@ async def in_transaction(session: Session, link: Link, run: Callable[[], Awaitab
         return answer
     finally:
         if session.tx is not None:
-            session.transaction_over()
+            holding.transaction_over(session)
         session.implicit = False

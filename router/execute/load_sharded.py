@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
+from router import holding
 from router.calls import TabletError
 from router.client_file import ClientFile
 from router.engine.affected import combine_oks
@@ -112,7 +113,7 @@ class ShardedLoad:
                 "SHOW PINS says what holds it; end that first.",
             )
         if self._own:
-            session.open_transaction()
+            holding.open_transaction(session)
             session.implicit = True
         try:
             file.ask(self._load.name)
@@ -129,7 +130,7 @@ class ShardedLoad:
             raise
         finally:
             if self._own and session.tx is not None:
-                session.transaction_over()
+                holding.transaction_over(session)
             session.implicit = False
         self._answer()
 

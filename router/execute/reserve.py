@@ -13,6 +13,7 @@ from typing import Final
 
 from core.errors import not_supported
 from core.rpc import messages as m
+from router import holding
 from router.calls import Answer, TabletError
 from router.execute.route import Choose
 from router.execute.whole import reply_whole
@@ -119,7 +120,7 @@ async def run_bracketed(
             await _read_back(session, link, names, answer, reason)
             session.warnings = warnings  # those of the client's own statement only
     finally:
-        session.release_unpinned(link)
+        holding.release_unpinned(session, link)
     return answer
 
 
@@ -157,7 +158,7 @@ async def run_prepared(
         await _must(session, link, b"DEALLOCATE PREPARE `sluice statement`")
         session.warnings = warnings
     finally:
-        session.release_unpinned(link)
+        holding.release_unpinned(session, link)
     reply_whole(session, answer)
 
 
@@ -218,7 +219,7 @@ async def pinned(
             if effect.about_locks:
                 await _ask_of_locks(session, link, reserved)
     finally:
-        session.release_unpinned(link)
+        holding.release_unpinned(session, link)
     return answer
 
 
@@ -241,7 +242,7 @@ async def admit(session: Session, link: Link) -> None:
 
 async def reserve(session: Session, link: Link) -> Reservation:
     """Makes sure that the session holds a connection of `link` which outlives its transaction. Raises SluiceError."""
-    if session.reserved_handle(link):
+    if holding.reserved_handle(session, link):
         assert session.reserved is not None
         return session.reserved[link]
     tx = session.tx
@@ -277,7 +278,7 @@ async def _must(session: Session, link: Link, sql: bytes) -> Answer:
         session.warnings = warnings  # those of the client's own statement only
     if answer.failed:
         error = answer.error()
-        session.release_unpinned(link)
+        holding.release_unpinned(session, link)
         raise TabletError(error.number, error.sqlstate, error.text, 0)
     return answer
 

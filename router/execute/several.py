@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.rpc import messages as m
+from router import holding
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
 from router.execute.finish import Finisher
@@ -62,7 +63,7 @@ class Scatter:
         flags |= session.flags & m.F_FOUND_ROWS
         tx = session.tx
         for index, link in enumerate(self.links):
-            handle = tx.handle_on(link) if tx is not None else session.reserved_handle(link)
+            handle = tx.handle_on(link) if tx is not None else holding.reserved_handle(session, link)
             self.requests[index] = link.execute(
                 _Shard(self, index),
                 flags | (m.F_STATUS if handle else 0),
@@ -82,7 +83,7 @@ class Scatter:
         if last:
             self.open[index] = False
             if not handle:
-                self.session.lose_reserved(self.links[index])
+                holding.lose_reserved(self.session, self.links[index])
             tx = self.session.tx
             if tx is not None and self.in_transaction:
                 tx.note(self.links[index], handle)
@@ -95,7 +96,7 @@ class Scatter:
     def on_fail(self, index: int, number: int, sqlstate: str, text: str, handle: int) -> None:
         self.open[index] = False
         if not handle:
-            self.session.lose_reserved(self.links[index])
+            holding.lose_reserved(self.session, self.links[index])
         tx = self.session.tx
         if tx is not None and self.in_transaction:
             tx.note(self.links[index], handle)
@@ -210,14 +211,14 @@ class SeveralShards:
             shards = tuple(link.shard for link in links)
             await session.worker.admission.enter(session, links[0].keyspace, shards)
         if session.tx is None and not session.autocommit:
-            session.open_transaction()
+            holding.open_transaction(session)
         tx = session.tx
         if tx is not None:
             flags &= ~m.F_CONSOLIDATE
             tx.check()
             for link in links:
                 if not tx.handle_on(link):
-                    session.check_joining(tx, link)
+                    holding.check_joining(session, tx, link)
                     await session.worker.calls.join(session, tx, link)
         scatter = Scatter(session, run, links)
         session.source = scatter
@@ -229,7 +230,7 @@ class SeveralShards:
             scatter.abandon()
         if scatter.lost and tx is not None and session.tx is tx:
             if "rolled it back" in scatter.lost:
-                session.transaction_over()
+                holding.transaction_over(session)
             else:
                 tx.lose(scatter.lost)
         session.found_rows = run.rows_sent

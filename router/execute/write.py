@@ -10,6 +10,7 @@ from time import time
 
 from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
+from router import holding
 from router.calls import Answer, TabletError
 from router.engine.affected import combine_oks
 from router.execute.refuse import refuse
@@ -50,7 +51,7 @@ async def write_on(
             "SHOW PINS says what holds it; end that first.",
         )
     if own:
-        session.open_transaction()
+        holding.open_transaction(session)
         session.implicit = True
     done: list[Link] = []
     oks: list[Ok] = []
@@ -73,7 +74,7 @@ async def write_on(
         raise
     finally:
         if own and session.tx is not None:
-            session.transaction_over()
+            holding.transaction_over(session)
         session.implicit = False
     total = combine_oks(oks[:1] if copies else oks, status=session.status)
     if not total.affected_rows:
@@ -85,10 +86,10 @@ async def set_savepoint(session: Session, link: Link) -> None:
     tx = session.tx
     calls = session.worker.calls
     if tx is None:
-        tx = session.open_transaction()
+        tx = holding.open_transaction(session)
     tx.check()
     if not tx.handle_on(link):
-        session.check_joining(tx, link)
+        holding.check_joining(session, tx, link)
         await calls.join(session, tx, link)
     await calls.in_session(session, link, b"SAVEPOINT " + SAVEPOINT)
 
@@ -99,7 +100,7 @@ async def undo(session: Session, own: bool, done: Sequence[Link]) -> None:
     if tx is None or tx.lost:
         return
     if own:
-        session.transaction_over()
+        holding.transaction_over(session)
         return
     for link in done:
         try:
@@ -138,7 +139,7 @@ class WriteSeveral:
 async def _define(session: Session, link: Link, sql: bytes, tables: tuple[str, ...] | None) -> Answer:
     """DDL on one shard, outside of any transaction: on the connection that is reserved there, if one is, since its
     names may be temporary tables, and its table locks count. Raises SluiceError."""
-    handle = session.reserved_handle(link)
+    handle = holding.reserved_handle(session, link)
     answer = await session.worker.calls.execute(
         link,
         sql,
@@ -149,10 +150,10 @@ async def _define(session: Session, link: Link, sql: bytes, tables: tuple[str, .
         tables=tables,
     )
     if handle and not answer.handle:
-        session.lose_reserved(link)
+        holding.lose_reserved(session, link)
     elif handle and not answer.failed and session.reserved:
         session.reserved[link].note(effect_of(sql, session.dialect), sql, time())
-        session.release_unpinned(link)
+        holding.release_unpinned(session, link)
     return answer
 
 

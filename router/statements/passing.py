@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from core.errors import fail, not_supported
 from core.rpc import messages as m
+from router import holding
 from router.calls import Answer
 from router.gateway import Link
 from router.session import Session
@@ -114,11 +115,11 @@ async def _beside(session: Session, link: Link, sql: bytes, extra: dict[str, Any
     if session.binary:
         await session.worker.run_as_binary(session, link, 0, (), sql)
         return
-    handle = session.reserved_handle(link)
+    handle = holding.reserved_handle(session, link)
     flags = session.flags | m.F_STATUS if handle else session.flags
     answer = await ask(session, link, sql, flags=flags, handle=handle, extra=extra)
     if handle and not answer.handle:
-        session.lose_reserved(link)
+        holding.lose_reserved(session, link)
     if answer.warnings:
         note_warnings(session, answer.warnings)
     if answer.failed:

@@ -8,6 +8,7 @@ it and what was set after it (sql/transaction.cc, trans_release_savepoint).
 from typing import Final
 
 from core.errors import fail
+from router import holding
 from router.plan.plans import Kind
 from router.session import Session
 from router.statements.words import Words
@@ -79,7 +80,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         if session.autocommit:
             session.ok()  # MySQL too: it is gone with the statement
             return
-        tx = session.open_transaction()
+        tx = holding.open_transaction(session)
     tx.check()
     if kind is Kind.SAVEPOINT:
         left, text = added(tx.savepoints, name), statement(name)

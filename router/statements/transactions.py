@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from core.errors import SluiceError
 from core.rpc import messages as m
+from router import holding
 from router.calls import TabletError
 from router.execute.reserve import pinned
 from router.plan.plans import Kind
@@ -87,8 +88,8 @@ def begin(session: Session, kind: Kind, sql: bytes) -> None:
 
 
 def _open(session: Session, text: str) -> None:
-    session.transaction_over()
-    session.open_transaction(begin=[text])
+    holding.transaction_over(session)
+    holding.open_transaction(session, begin=[text])
 
 
 def _locks_tables(session: Session) -> bool:
@@ -107,7 +108,7 @@ async def _begin(session: Session, text: str, snapshot: bool) -> None:
         try:
             await session.worker.calls.join(session, tx, session.any_link())
         except SluiceError:
-            session.transaction_over()
+            holding.transaction_over(session)
             raise
     session.ok()
 
@@ -141,7 +142,7 @@ def _forward_end(session: Session, kind: Kind) -> None:
         try:
             tx.handle_on(link)
         except SluiceError:  # the tablet is another: what was open there is rolled back
-            session.transaction_over()
+            holding.transaction_over(session)
             session.ok()
             return
     flags = m.F_WRITE if session.reserved and link in session.reserved else m.F_WRITE | m.F_RELEASE
@@ -153,7 +154,7 @@ async def _end(session: Session, kind: Kind, chain: bool, release: bool) -> None
         begin_again = session.tx.begin if session.tx is not None else None
         await session.worker.calls.commit(session)
         if chain and begin_again is not None:
-            session.open_transaction(begin=begin_again)
+            holding.open_transaction(session, begin=begin_again)
     else:
         await _rollback(session)
         _over(session, chain)
@@ -195,6 +196,6 @@ async def _rollback(session: Session) -> None:
 def _over(session: Session, chain: bool) -> None:
     """The transaction is over; with CHAIN the next one begins with the same characteristics."""
     tx = session.tx
-    session.transaction_over()
+    holding.transaction_over(session)
     if chain:
-        session.open_transaction(begin=tx.begin if tx is not None else None)
+        holding.open_transaction(session, begin=tx.begin if tx is not None else None)

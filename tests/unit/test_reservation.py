@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.errors import SluiceError
-from router import statements  # first: it and router.execute.reserve import each other
+from router import holding, statements  # first: it and router.execute.reserve import each other
 from router.execute.reserve import reserve, run_pinned
 from router.reservation import Reservation, effect_of
 from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
@@ -138,7 +138,7 @@ async def test_a_tablet_that_restarts_takes_the_pins_with_it_and_says_so_once() 
 async def test_inside_a_transaction_its_connection_is_the_reserved_one() -> None:
     one = One()
     session, link = one.session, one.tablet.link
-    session.open_transaction()
+    holding.open_transaction(session)
     session.forward(link, 0, (), b"update t", None)
     await turns()
     await one.pinned(b"select get_lock('a', 1)")
