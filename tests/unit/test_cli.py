@@ -490,6 +490,18 @@ def test_the_last_admin_is_not_taken_away_by_the_way(target: Target) -> None:
     assert not loses_last_admin("app", app, replace(app, max_connections=3), [])
 
 
+def test_no_password_at_the_prompt(
+    target: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", end)
+    assert main(["users", "add", "report"]) == 1
+    assert capsys.readouterr().err == "clusterctl: no password was given; nothing was changed\n"
+
+
 def test_limits_of_what_there_is(target: Target) -> None:
     limits.check_scope(target, parse_scope("shard:commerce/-"))
     limits.check_scope(target, parse_scope("cluster"))
