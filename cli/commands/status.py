@@ -68,8 +68,13 @@ def describe(target: Target, state: ClusterState | None) -> dict[str, Any]:
         }
         found |= {key: value for key in ("socket", "said") if (value := getattr(process, key))}
         processes.append(found)
-    if any(p["role"] == "router" and p["state"] != messages.DEAD for p in processes):
-        processes += _workers(router.http, router.mysql)
+    routers = [p for p in processes if p["role"] == "router" and p["state"] != messages.DEAD]
+    cluster = router_view(router.http) if routers else None
+    if cluster is not None:
+        if cluster.get("router", {}).get("state") == messages.DRAINING:
+            for one in routers:
+                one["state"] = messages.DRAINING  # to its supervisor, it is as it should be
+        processes += _workers(cluster, router.mysql)
     return {
         "cluster": target.config.cluster.name,
         "mysql": router.mysql,
@@ -78,11 +83,8 @@ def describe(target: Target, state: ClusterState | None) -> dict[str, Any]:
     }
 
 
-def _workers(http: str, mysql: str) -> list[dict[str, Any]]:
-    """The router's workers, from itself; none where it does not answer."""
-    cluster = router_view(http)
-    if cluster is None:
-        return []
+def _workers(cluster: dict[str, Any], mysql: str) -> list[dict[str, Any]]:
+    """The router's workers, as it says itself."""
     return [
         {
             "name": str(worker["name"]),

@@ -1,7 +1,8 @@
 """EXPLAIN, DESCRIBE, DESC, and MariaDB's ANALYZE statement.
 
 Of a table: as SHOW COLUMNS. Of a statement: the server of a shard that the statement would go to explains it, the
-first one where it would go to several. `clusterctl explain` tells how Sluice itself runs a statement.
+first one where it would go to several (a note in SHOW WARNINGS says so). `clusterctl explain` tells how Sluice itself
+runs a statement.
 """
 
 from typing import Final
@@ -29,6 +30,7 @@ from router.statements.words import Words
 _STATEMENTS: Final = frozenset(
     ("SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "WITH", "TABLE", "VALUES", "(")
 )
+_NOTE: Final = 1003  # ER_YES, the number of EXPLAIN's own notes
 
 
 def explained(words: Words) -> bytes | None:
@@ -58,8 +60,13 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         (b"SELECT", b"WITH", b"TABLE", b"VALUES", b"(")
     ):
         raise not_supported("ANALYZE of a statement that writes", "Use EXPLAIN, which does not run it.")
-    link = _link_of(session, statement)
+    link, shards = _link_of(session, statement)
+    session.warnings = None  # of the statement before
     pass_read(session, link, sql)
+    if shards > 1:
+        where = f"{link.keyspace}/{link.shard}, one of {shards} shards that the statement goes to"
+        note = f"This is the plan of {where}; clusterctl explain shows what Sluice makes of it"
+        session.warnings = [("Note", _NOTE, note)]
 
 
 def _describe(session: Session, words: Words, sql: bytes) -> None:
@@ -73,15 +80,15 @@ def _describe(session: Session, words: Words, sql: bytes) -> None:
     pass_read(session, link, sql, extra)
 
 
-def _link_of(session: Session, statement: bytes) -> Link:
-    """A link that the statement would go to. Raises the error that running it would."""
+def _link_of(session: Session, statement: bytes) -> tuple[Link, int]:
+    """A link that the statement would go to, and how many there are. Raises the error that running it would."""
     view = view_of(session)
     normalised = normalise(statement, session.dialect)
     plan = session.worker.planned(session, normalised.key).plan
     literals = normalised.literals
     if isinstance(plan, SubstitutePlan):
         if plan.local is not None:
-            return session.any_link()
+            return session.any_link(), 1
         spots = [
             literals[int(what)] if kind == "name_part" else value_of_spot(session, (kind, what))
             for kind, what in plan.spots
@@ -92,9 +99,9 @@ def _link_of(session: Session, statement: bytes) -> Link:
     if isinstance(plan, (SelectPlan, DmlPlan)):
         one = chooser_one(plan.chooser, view, session.shard)(literals)
         if one is not None:
-            return one
+            return one, 1
         links = chooser_links(plan.chooser, view)(literals)
-        return links[0] if links else session.any_link()
+        return (links[0], len(links)) if links else (session.any_link(), 1)
     if isinstance(plan, FinishPlan):
         raise not_supported(
             f"EXPLAIN of {plan.refusal[0]}", "clusterctl explain shows what each shard is asked for."
@@ -102,5 +109,5 @@ def _link_of(session: Session, statement: bytes) -> Link:
     if isinstance(plan, PlanError):
         raise SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text)
     if isinstance(plan, (InsertPlan, DdlPlan)):
-        return view.keyspace(plan.keyspace).links[0]
-    return session.any_link()
+        return view.keyspace(plan.keyspace).links[0], 1
+    return session.any_link(), 1

@@ -10,10 +10,16 @@ from router.statements.passing import ask, link_for
 from router.statements.result import rows_of
 from router.statements.words import Words
 from router.variables.literals import Value
-from router.variables.reading import UNKNOWN_HERE, read
+from router.variables.reading import OF_THE_ROUTER, UNKNOWN_HERE, read
 from router.variables.table import Class, rule_of
 
-_ALSO: Final = frozenset(("version", "version_comment", "in_transaction", "warning_count", "error_count"))
+_ALSO: Final = OF_THE_ROUTER | {
+    "version",
+    "version_comment",
+    "in_transaction",
+    "warning_count",
+    "error_count",
+}
 _OURS: Final = ("transaction_mode",)
 
 

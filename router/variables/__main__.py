@@ -21,6 +21,10 @@ def markdown() -> str:
         "each variable that MySQL 9.7 or MariaDB 10.11 lets a session set. `SET GLOBAL` and `SET PERSIST` are",
         "refused. A variable that is not listed is asked for on a tablet, and the server's answer is the client's.",
         "A value equal to the server's default costs nothing and is accepted for all.",
+        "",
+        "`@@port` and `@@max_connections` are the router's. Other global variables, and all of SHOW STATUS, are of one",
+        "of the MySQLs behind, in a sharded keyspace its first shard's: `Threads_connected` counts a tablet's pool.",
+        "The cluster's own figures are in `clusterctl status`, the dashboard and `/metrics`.",
     ]
     mysql, mariadb = privileged(mariadb=False), privileged(mariadb=True)
     names = [

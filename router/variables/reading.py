@@ -88,12 +88,19 @@ def default_text(session: "Session", name: str) -> str | None:
     return text
 
 
+OF_THE_ROUTER: Final = frozenset(("max_connections", "port"))
+"""What clients ask of the server that they are connected to."""
+
+
 def read(session: "Session", scope: str, name: str) -> Value | object:
     """The value of @@name (`scope` "" or "session") or @@global.name; UNKNOWN_HERE where a server must say."""
     if name == "version_comment":
         return VERSION_COMMENT
     if name == "version":
         return server_version(session)
+    if name in OF_THE_ROUTER:
+        router = session.worker.boot.config.router
+        return router.max_connections if name == "max_connections" else int(router.mysql.rpartition(":")[2])
     if scope not in ("", "session"):
         if name == "transaction_mode":
             return str(session.worker.boot.config.router.transaction_mode)

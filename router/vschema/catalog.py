@@ -78,7 +78,7 @@ class VSchema:
         if found.type is not TableType.SEQUENCE:
             raise VSchemaError(
                 f"sequence of table {table.keyspace}.{table.name}: {found.keyspace}.{found.name} is not of type "
-                '"sequence" in its VSchema'
+                '"sequence" in its VSchema: apply that one first'
             )
         return found
 

@@ -304,6 +304,21 @@ def test_a_syntax_error_is_that_of_the_server(both: Both, sql: str) -> None:
     assert errors[0][0] in (1064, 1136)
 
 
+def test_explain_says_whose_plan_it_is(cluster: Cluster) -> None:
+    with cluster.connect() as cnx:
+        for where, noted in (("", True), (" WHERE customer_id = 5", False)):
+            fetch(cnx, f"EXPLAIN SELECT * FROM customer{where}")
+            notes = [text for _, _, text in fetch(cnx, "SHOW WARNINGS") if "commerce/-80" in text]
+            assert bool(notes) == noted
+
+
+def test_what_belongs_to_the_router_is_the_routers(cluster: Cluster) -> None:
+    with cluster.connect() as cnx:
+        expected = (cluster.connect_kwargs()["port"], 2000)
+        assert fetch(cnx, "SELECT @@port, @@global.max_connections") == [expected]
+        assert fetch(cnx, "SHOW VARIABLES LIKE 'max_connections'") == [("max_connections", "2000")]
+
+
 def test_a_table_that_the_vschema_lacks_is_warned_of(cluster: Cluster) -> None:
     with cluster.connect() as cnx:
         run(cnx, "CREATE TABLE IF NOT EXISTS stray (a INT PRIMARY KEY)")

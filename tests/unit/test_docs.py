@@ -1,6 +1,7 @@
 """README and docs against the code: what they name exists, and what exists is named."""
 
 import dataclasses
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ from cli.main import COMMANDS
 from core import config
 from core.errors import BY_NUMBER
 from router import metrics
+from router.vindexes.registry import known_types
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,6 +55,14 @@ def test_every_error_that_is_named_exists() -> None:
         for number in re.findall(r"\b(1[0-9]{3}|15[0-9]{3})\b", text):
             if 15000 < int(number) < 15100 or int(number) in (1045, 1235):
                 assert int(number) in BY_NUMBER, number
+
+
+def test_every_vindex_is_on_the_page_of_the_vschema() -> None:
+    page = (ROOT / "docs" / "vschema.md").read_text(encoding="utf-8")
+    for kind in known_types():
+        assert f"`{kind}`" in page, kind
+    for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL):
+        json.loads(block)
 
 
 def test_every_metric_is_named() -> None:
