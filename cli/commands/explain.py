@@ -25,6 +25,7 @@ from router.gateway import Link
 from router.plan.finish import quoted
 from router.plan.planner import plan
 from router.plan.plans import (
+    ColumnsRead,
     DdlPlan,
     DmlPlan,
     Finish,
@@ -46,6 +47,7 @@ from router.vindexes.base import Vindex
 from router.vschema import Keyspace, VSchema, VSchemaError, parse
 
 _SEQUENCE_SPOT = b"<next id>"
+_OWNED = "rows of its lookup vindexes are written in the same transaction"
 _NOT_PLANNED = PlanError(0, "", "")
 
 
@@ -155,7 +157,8 @@ def explain(view: ClusterView, sql: bytes, keyspace: str, shard: str) -> Explain
     except SluiceError as error:
         return _refused(text, planned, error)
     sent = tuple((one.keyspace, one.shard, said.decode("utf-8", "replace")) for one, said in links)
-    return Explained(text, kind, planned.tier, planned.why, planned.reserve, sent, tuple(notes))
+    tier = "write" if isinstance(planned.plan, PlanError) else planned.tier  # its columns are known by then
+    return Explained(text, kind, tier, planned.why, planned.reserve, sent, tuple(notes))
 
 
 def _refused(text: str, planned: Planned, error: SluiceError) -> Explained:
@@ -170,6 +173,9 @@ def _sent(planned: Planned, view: ClusterView, sql: bytes, literals: tuple[bytes
     """Kind, (shard, text) of each shard, notes. Raises SluiceError where the router would refuse."""
     made = planned.plan
     match made:
+        case PlanError(columns=ColumnsRead() as columns):
+            table = f"{columns.keyspace}.{columns.table}"
+            return "insert", [], [f"a server names the columns of {table}; then it is planned with them"]
         case PlanError():
             raise _error(made)
         case FinishPlan():
@@ -195,7 +201,10 @@ def _sent(planned: Planned, view: ClusterView, sql: bytes, literals: tuple[bytes
 
 
 def _error(made: PlanError) -> SluiceError:
-    return SluiceError(ErrorCode("PLAN", made.number, made.sqlstate, False, made.text, ""), made.text)
+    text = made.text
+    if made.views is not None:
+        text += ". Where the shards have a view of that name, it is read as the view's query."
+    return SluiceError(ErrorCode("PLAN", made.number, made.sqlstate, False, text, ""), text)
 
 
 def _select_or_dml(
@@ -203,6 +212,8 @@ def _select_or_dml(
 ) -> _Sent:
     kind = "select" if isinstance(made, SelectPlan) else "write"
     notes = [f"by vindex {made.chooser.vindex} of {made.chooser.keyspace}"] if made.chooser.vindex else []
+    if isinstance(made, DmlPlan) and made.owned and not shard:
+        notes.append(_OWNED)
     one = chooser_one(made.chooser, view, shard)(literals)
     if one is not None:
         return kind, [(one, sql)], [*notes, "the text goes as it came, packets come back as they are"]
@@ -272,6 +283,8 @@ def _insert(made: InsertPlan, view: ClusterView, sql: bytes, literals: tuple[byt
         (one, head + made.separator.join(by_link[one]) + tail) for one in keyspace.links if one in by_link
     ]
     notes = [f"by vindex {made.vindex} of {made.keyspace}"] if made.vindex else []
+    if made.owned:
+        notes.append(_OWNED)
     if len(sent) == 1 and not fills:
         return "insert", [(sent[0][0], sql)], [*notes, "the text goes as it came"]
     if made.sequence is not None and fills:

@@ -111,6 +111,17 @@ def test_what_the_router_would_refuse(view: ClusterView, sql: str, said: str) ->
     assert said in found.error
 
 
+def test_what_a_server_is_asked_first(view: ClusterView) -> None:
+    found = ask(view, "INSERT INTO customer VALUES (1, 'a', 'b', 'DE')")
+    assert (found.tier, found.why, found.error, found.notes) == (
+        "write",
+        ("its columns are asked for first",),
+        "",
+        ("a server names the columns of commerce.customer; then it is planned with them",),
+    )
+    assert "it is read as the view's query" in ask(view, "SELECT * FROM some_view").error
+
+
 def test_lines_of_a_statement_begin_below_each_other(
     view: ClusterView, capsys: pytest.CaptureFixture[str]
 ) -> None:
