@@ -56,7 +56,6 @@ def test_what_is_no_view_is_unknown(session: Any) -> None:
     for sql in ("SELECT * FROM seen_nothing", "SELECT * FROM seen_plain JOIN seen_nothing ON 1"):
         with pytest.raises(pymysql.err.ProgrammingError) as caught:
             fetch(session, sql)
-        assert (
-            error_of(caught.value) == (1146, "Table 'commerce.seen_nothing' doesn't exist") or "JOIN" in sql
-        )
-        assert error_of(caught.value)[0] == 1146
+        number, text = error_of(caught.value)
+        assert number == 1146
+        assert text.startswith("Table 'commerce.seen_nothing' doesn't exist") or "JOIN" in sql
