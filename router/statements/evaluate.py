@@ -113,7 +113,7 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
     if reason and reason not in PINS:
         raise not_supported(f"{reason} inside SET", "Run it in a SELECT.")
     if reason:
-        link = one_shard(session, f"SET with {reason}", "Select one shard first: USE `keyspace:-80`.")
+        link = one_shard(session, f"SET with {reason}")
     else:
         link = session.any_link()
     if any(one.kind is WORD and one.text in _READS_TABLES for one in lexemes):

@@ -14,6 +14,7 @@ from core import config
 from core.errors import BY_NUMBER
 from router import metrics
 from router.vindexes.registry import known_types
+from router.vschema import VSchema, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,12 +58,23 @@ def test_every_error_that_is_named_exists() -> None:
                 assert int(number) in BY_NUMBER, number
 
 
-def test_every_vindex_is_on_the_page_of_the_vschema() -> None:
+def test_the_page_of_the_vschema_names_every_vindex_and_its_example_fits_the_demo() -> None:
     page = (ROOT / "docs" / "vschema.md").read_text(encoding="utf-8")
     for kind in known_types():
         assert f"`{kind}`" in page, kind
-    for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL):
-        json.loads(block)
+    sequence, table, lookup = (json.loads(one) for one in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    demo = {
+        name: json.loads((ROOT / "cli" / "demo" / f"{name}.vschema.json").read_text(encoding="utf-8"))
+        for name in ("commerce", "main")
+    }
+    demo["main"]["tables"] |= sequence
+    demo["commerce"]["tables"] |= table
+    demo["commerce"]["vindexes"] |= lookup
+    second = {"column": "email", "name": "customer_by_email"}
+    demo["commerce"]["tables"]["customer"]["column_vindexes"].append(second)
+    made = VSchema([parse(name, document) for name, document in demo.items()])
+    assert made.problems() == ()
+    assert made.keyspaces["commerce"].warnings == ()
 
 
 def test_every_metric_is_named() -> None:
