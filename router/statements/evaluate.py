@@ -112,10 +112,7 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
     reason = reserve_reason(lexemes)
     if reason and reason not in PINS:
         raise not_supported(f"{reason} inside SET", "Run it in a SELECT.")
-    if reason:
-        link = one_shard(session, f"SET with {reason}")
-    else:
-        link = session.any_link()
+    link = one_shard(session, f"SET with {reason}") if reason else session.any_link()
     if any(one.kind is WORD and one.text in _READS_TABLES for one in lexemes):
         keyspace = keyspace_view(session, "a subquery in SET")
         if len(keyspace.links) > 1 and not session.shard:
