@@ -1,18 +1,20 @@
 """The record of a parked session: how it is made of a session, and a session of it.
 
 Invariants: everything that a session keeps over statements is in `Profile` (shared by equal sessions), `Parked` (its
-own) or `More` (its own and rare); tests hold the three to `Session.__slots__`. A record holds plain values only, so
-that it can go to another process.
+own) or `More` (its own and rare); tests hold the three to `Session.__slots__`. A record holds plain values, and what
+plain values say wholly (prepared statements), so that it can go to another process.
 """
 
 import struct
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from core.errors import SluiceError
 from core.limits.table import Rules
 from core.rpc.messages import F_PATIENT
 from router.connection import READY, Connection
+from router.prepared import PreparedStatement
 from router.session import Session
 from router.sql.dialect import Dialect
 from wire.answers import err_packet
@@ -88,9 +90,20 @@ class More(NamedTuple):
     user_variables: dict[str, bytes] | None
     named: dict[str, bytes] | None
     next_statement: int
+    statements: dict[int, PreparedStatement] | None
+
+    def to_plain(self) -> tuple[Any, ...]:
+        plain = [statement.to_plain() for statement in (self.statements or {}).values()]
+        return (*self[:-1], plain)
+
+    @classmethod
+    def from_plain(cls, plain: Sequence[Any]) -> "More":
+        warnings, user_variables, named, next_statement, statements = plain
+        made = [PreparedStatement.from_plain(one) for one in statements]
+        return cls(warnings, user_variables, named, next_statement, {one.id: one for one in made} or None)
 
 
-NOTHING_MORE: Final = More(None, None, None, 0)
+NOTHING_MORE: Final = More(None, None, None, 0, None)
 
 
 class Parked:
@@ -159,14 +172,14 @@ class Parked:
 
 def to_plain(record: Parked) -> tuple[Any, ...]:
     """A record without its profile and descriptor, as plain values."""
-    return (record.id, record.host, record.packed, record.more and tuple(record.more))
+    return (record.id, record.host, record.packed, record.more and record.more.to_plain())
 
 
 def from_plain(profile: Profile, plain: list[Any], fd: int) -> Parked:
     """A record of `to_plain`'s values, for its descriptor in this process."""
     number, host, packed, more = plain
     packed = _PACKED.pack(fd, *_PACKED.unpack(packed)[1:])
-    return Parked(number, sys.intern(host), profile, None, packed, More(*more) if more else None)
+    return Parked(number, sys.intern(host), profile, None, packed, More.from_plain(more) if more else None)
 
 
 def record_of(parking: "Parking", connection: Connection, session: Session, fd: int) -> Parked:
@@ -195,7 +208,13 @@ def fresh_record(number: int, host: str, profile: Profile, fd: int, nonce: bytes
 
 
 def more_of(session: Session) -> More:
-    return More(session.warnings, session.user_variables, session.named, session.next_statement)
+    return More(
+        session.warnings,
+        session.user_variables,
+        session.named,
+        session.next_statement,
+        session.statements or None,
+    )
 
 
 def values_of(session: Session, connection: Connection) -> ProfileValues:
@@ -236,6 +255,12 @@ def revive(worker: "Worker", record: Parked) -> Connection:
     session.found_rows = found_rows
     session.started_s = since_s
     if record.more is not None:
-        session.warnings, session.user_variables, session.named, session.next_statement = record.more
+        more = record.more
+        session.warnings, session.user_variables, session.named = (
+            more.warnings,
+            more.user_variables,
+            more.named,
+        )
+        session.next_statement, session.statements = more.next_statement, more.statements
     connection.session = session
     return connection

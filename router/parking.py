@@ -41,7 +41,7 @@ def parkable(connection: Connection) -> bool:
         and connection.is_plain_and_empty()
         and session.tx is None
         and not session.reserved
-        and not session.statements
+        and (not session.statements or all(one.settled for one in session.statements.values()))
         and session.next_transaction is None
         and session.task is None
         and not session.request

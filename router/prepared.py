@@ -10,7 +10,7 @@ the next COM_STMT_EXECUTE, as in MySQL; a statement runs in the database that wa
 
 from collections.abc import Sequence
 from struct import pack, unpack
-from typing import TYPE_CHECKING, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from core.errors import SluiceError, fail, not_supported
 from router.cursors import Cursor, Opening
@@ -53,7 +53,7 @@ class PreparedStatement:
     """One statement of one session."""
 
     __slots__ = (
-        "columns", "cursor", "home", "id", "key", "literals", "long_data", "long_data_bytes", "long_data_error",
+        "cursor", "dialect", "home", "id", "key", "literals", "long_data", "long_data_bytes", "long_data_error",
         "parameter_count", "pieces", "runner", "scope", "text", "types_raw", "view",
     )  # fmt: skip
 
@@ -62,12 +62,12 @@ class PreparedStatement:
         self.id = number
         self.text = text
         self.home = home
+        self.dialect = dialect
         self.cursor: Cursor | None = None
         normalised = normalise(text, dialect)
         self.key = normalised.key
         self.literals = normalised.literals
         self.parameter_count = sum(1 for token in self.literals if token == _PLACEHOLDER)
-        self.columns: list[Column] = []
         self.types_raw: bytes | None = None
         """The types bound last, as they came: for an execution that does not send them again."""
         self.long_data: dict[int, bytes] | None = None
@@ -77,6 +77,24 @@ class PreparedStatement:
         self.runner: Runner | None = None
         self.view: ClusterView | None = None
         self.scope = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether plain values say all of it: it has no cursor open, and no long data waiting."""
+        return self.cursor is None and self.long_data is None and self.long_data_error is None
+
+    def to_plain(self) -> tuple[Any, ...]:
+        """A settled statement as plain values."""
+        return (self.id, self.text, self.home, self.dialect.value, self.parameter_count, self.types_raw)
+
+    @classmethod
+    def from_plain(cls, plain: Sequence[Any]) -> "PreparedStatement":
+        """The statement that `to_plain` told of."""
+        number, text, home, dialect, parameter_count, types_raw = plain
+        statement = cls(number, text, home, Dialect(dialect))
+        statement.parameter_count = parameter_count
+        statement.types_raw = types_raw
+        return statement
 
     @property
     def types(self) -> tuple[int, ...] | None:
@@ -188,7 +206,6 @@ async def _prepare(session: Session, text: bytes) -> None:
     planned = session.worker.planned(session, statement.key)
     parameters, columns = await _metadata(session, statement, planned)
     statement.parameter_count = len(parameters)
-    statement.columns = columns
     if session.statements is None:
         session.statements = {}
     session.statements[statement.id] = statement

@@ -11,6 +11,7 @@ import pymysql
 import pytest
 
 from tests.kit.cluster import Cluster, wait_for
+from tests.kit.drivers import connect
 
 IDLE = 300
 BUSY = 20
@@ -102,6 +103,20 @@ def test_restart_under_idle_busy_and_new_clients(cluster: Cluster) -> None:
     for client in idle:
         client.close()
     wait_for(lambda: cluster.view()["router"]["clients"] == 0, 10, "all are counted out")
+
+
+def test_prepared_statements_move_with_their_clients(cluster: Cluster) -> None:
+    clients = [connect("connector", cluster.connect_kwargs(), tls=False) for _ in range(20)]
+    cursors = [client.cursor(prepared=True) for client in clients]
+    sql = "SELECT %s + 1, 'a', CONNECTION_ID()"
+    for number, (client, cursor) in enumerate(zip(clients, cursors, strict=True)):
+        cursor.execute(sql, (number,))
+        assert cursor.fetchall() == [(number + 1, "a", client.connection_id)]
+    assert "all 2 workers replaced" in restart(cluster)
+    for number, (client, cursor) in enumerate(zip(clients, cursors, strict=True)):
+        cursor.execute(sql, (number + 1,))  # the statement that was prepared before
+        assert cursor.fetchall() == [(number + 2, "a", client.connection_id)]
+        client.close()
 
 
 def test_a_moved_client_can_be_killed_and_counts_once(cluster: Cluster) -> None:
