@@ -101,6 +101,8 @@ class RouterMain:
         )
         self.drained = Drained(config, boot.router)
         """What the workers were told, for those to come."""
+        self._early: dict[int, bytes] = {}
+        """By pid: workers that spoke before the fork server had told of them (it may be slower than its child)."""
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._next_ask = 0
         self.store: Store | None = None
@@ -203,7 +205,10 @@ class RouterMain:
                 worker.pid = pid
                 worker.started_s = self.loop.time()
                 worker.report = {}
+                if pid in self._early:
+                    self._attach(worker, self._early.pop(pid))
             elif kind == "exited":
+                self._early.pop(pid, None)
                 self._on_exit(slot, pid, status)
             elif kind == "gone":
                 self.loop.remove_reader(self.forks.control.fileno())
@@ -276,14 +281,11 @@ class RouterMain:
     def _on_record(self, identity: bytes, record: Record) -> None:
         kind = record[0]
         if kind == m.ATTACH:
-            self._on_fork_events()  # of its start, it may be
             worker = next((w for w in self.processes() if w.pid == record[2]), None)
             if worker is not None:
-                worker.identity = identity
-                if self.drained.order is not None:
-                    self.loop.create_task(self.ask(identity, "drain", self.drained.order))
-                if self.topology.snapshot is not None:
-                    self.serving.send(identity, (m.SNAPSHOT, self.topology.version, self.topology.snapshot))
+                self._attach(worker, identity)
+            else:
+                self._early[record[2]] = identity
         elif kind == m.REPORT:
             worker = next((w for w in self.processes() if w.identity == identity), None)
             if worker is not None:
@@ -298,6 +300,13 @@ class RouterMain:
             elif record[2] == "undrain":
                 self.drained.end()
             self.loop.create_task(self._relay(identity, record[1], record[2], record[3]))
+
+    def _attach(self, worker: WorkerState, identity: bytes) -> None:
+        worker.identity = identity
+        if self.drained.order is not None:
+            self.loop.create_task(self.ask(identity, "drain", self.drained.order))
+        if self.topology.snapshot is not None:
+            self.serving.send(identity, (m.SNAPSHOT, self.topology.version, self.topology.snapshot))
 
     def _on_unreachable(self, identity: bytes) -> None:
         log.info("worker %s is not reachable", identity.decode("utf-8", "replace"))
