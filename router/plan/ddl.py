@@ -29,7 +29,7 @@ def plan(statement: Statement) -> Planned:
     """Raises SluiceError."""
     lexemes = statement.lexemes
     words = [lexeme.text for lexeme in lexemes[:6] if lexeme.kind is WORD]
-    what = " ".join(words[:2])
+    what = " ".join([word for word in words if word not in ("OR", "REPLACE")][:2])
     if words[1:2] and words[1] in ("DATABASE", "SCHEMA") and words[0] in ("CREATE", "DROP"):
         raise not_supported(what, "Keyspaces are declared in cluster.toml, under [[keyspaces]].")
     keyspace = _keyspace(statement)

@@ -218,6 +218,12 @@ def test_a_table_that_no_statement_could_find_is_told() -> None:
     assert unknown("create table t1 (a int)", "main") == ""
 
 
+def test_a_refused_ddl_is_named_by_its_verb_and_object() -> None:
+    made = planned("create or replace table user.t like other", "main").plan
+    assert isinstance(made, PlanError)
+    assert "CREATE TABLE in another keyspace" in made.text
+
+
 def test_a_sequence_is_named_where_it_is_what_is_not_supported() -> None:
     made = planned("select * from user u, main.seq s where s.id = 0")
     assert isinstance(made.plan, PlanError)
