@@ -347,6 +347,19 @@ class Connection:
         self.write(err_packet(sequence, error.number, error.sqlstate, error.message))
         self.close()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs, and nothing is held on any tablet."""
+        session = self.session
+        return (
+            self.state == READY
+            and session is not None
+            and session.tx is None
+            and not session.reserved
+            and session.task is None
+            and not session.request
+        )
+
     def drain(self, error: SluiceError) -> None:
         """Disconnects with `error` if nothing runs and no transaction is open."""
         session = self.session

@@ -1,17 +1,24 @@
 """How a worker goes: it drains, or hands its clients over to its successor.
 
+    drain      idle clients get 1053, busy ones when they are done -> the worker ends
+    hand over  idle clients go to the successor, busy ones when they are idle -> the worker ends; or it lingers, for
+               those who are idle and cannot go (TLS): they are served until they leave, or the worker is drained
+
 Invariants: from the first word on no new client is taken; a busy client has until the end of the grace; a worker that
 cannot reach its successor stays, and is asked again.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from core.errors import SluiceError, fail
 from router.handover import Sender
 
 if TYPE_CHECKING:
     from router.worker import Worker
+
+LOOK_S: Final = 0.5
+"""How often a worker that lingers looks whether it may end."""
 
 
 class Departure:
@@ -20,15 +27,18 @@ class Departure:
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
         self._sender: Sender | None = None
+        self.lingers = False
+        """Whether all clients that are left are idle ones that cannot be handed over."""
 
     @property
     def swept(self) -> bool:
         """Whether all clients that could be handed over at once have been."""
-        return self._sender is not None and self._sender.swept
+        return self.lingers or (self._sender is not None and self._sender.swept)
 
     def drain(self, grace_s: float) -> None:
         """Takes no new clients; idle ones get error 1053, busy ones finish within `grace_s`."""
-        if not self._worker.draining:
+        if not self._worker.draining or self.lingers:
+            self.lingers = False
             self._worker.begin_draining()
             self._worker.spawn(self._drain(grace_s))
 
@@ -51,7 +61,20 @@ class Departure:
             return
         await asyncio.sleep(0.05)
         self._sender.close()
-        self._worker.stop()
+        self._sender = None
+        if not self.lingers:  # else somebody waits already
+            await self._linger()
+
+    async def _linger(self) -> None:
+        worker = self._worker
+        self.lingers = bool(worker.connections)
+        if self.lingers:
+            worker.parent.report()
+            while worker.connections and self.lingers:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_S)
+            if not self.lingers:
+                return
+        worker.stop()
 
     async def _drain(self, grace_s: float) -> None:
         worker = self._worker

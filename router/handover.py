@@ -28,6 +28,7 @@ from router.connection import Connection
 from router.parked import Parked, Profile, ProfileValues, from_plain, to_plain
 
 if TYPE_CHECKING:
+    from router.arrival import Arrival
     from router.worker import Worker
 
 BATCH_CLIENTS: Final = 200
@@ -137,6 +138,13 @@ class Receiver:
             os.unlink(self._path)
 
 
+def _at_rest(client: "Connection | Parked | Arrival") -> bool:
+    """Whether a client that was not sent is idle and holds nothing: it cannot go (TLS, compression, its size)."""
+    if isinstance(client, Parked):
+        return True
+    return isinstance(client, Connection) and client.idle
+
+
 class Sender:
     """The end of the worker that goes."""
 
@@ -152,8 +160,8 @@ class Sender:
         """Whether all clients that could go at once have gone."""
 
     async def run(self, grace_s: float) -> None:
-        """Until the last client has gone, or been told 1053 at the end of `grace_s`. Raises OSError where the
-        successor ends: then every client that is left is this worker's still."""
+        """Until the last client has gone, or those left are idle and cannot go; who is not idle at the end of `grace_s`
+        gets 1053. Raises OSError where the successor ends: then every client that is left is this worker's still."""
         worker = self._worker
         deadline_s = worker.clock.now_s() + grace_s
         await self._exchange(("ids", worker.next_id, [*worker.connections]), [])
@@ -162,9 +170,12 @@ class Sender:
             if not self.swept:
                 self.swept = True
                 worker.parent.report()
+            if all(_at_rest(client) for client in worker.connections.values()):
+                break
             await asyncio.sleep(ROUND_S)
         for client in list(worker.connections.values()):
-            client.refuse(fail("DRAINING", what="this router worker is stopping"))
+            if not _at_rest(client):
+                client.refuse(fail("DRAINING", what="this router worker is stopping"))
 
     async def _sweep(self) -> None:
         """Sends whom it can."""

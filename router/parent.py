@@ -85,6 +85,8 @@ class Parent:
             self.report()
         elif what == "hand over":
             worker.departure.hand_over(values["path"], values["grace_s"])
+        elif what == "leave":
+            worker.departure.drain(values["grace_s"])
         self._dealer.send((m.ANSWER, request, answer))
 
     def report(self) -> None:
@@ -125,6 +127,7 @@ def report_of(worker: "Worker") -> dict[str, Any]:
         "refused": {**worker.admission.gate.refused},
         "would_refuse": {**worker.admission.gate.would_refuse},
         "swept": worker.departure.swept,
+        "lingers": worker.departure.lingers,
         "received": worker.received,
         "links": links,
     }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
-from router.connection import BUSY, CLOSED, READY, Connection
+from router.connection import BUSY, CLOSED, Connection
 from router.parked import Parked, Profile, ProfileValues, record_of, revive
 from router.sockets import read
 from router.wheel import Wheel
@@ -36,15 +36,11 @@ def parkable(connection: Connection) -> bool:
     """Whether nothing but plain values would be lost with this connection's objects."""
     session = connection.session
     return (
-        connection.state == READY
+        connection.idle
         and session is not None
         and connection.is_plain_and_empty()
-        and session.tx is None
-        and not session.reserved
         and (not session.statements or all(one.settled for one in session.statements.values()))
         and session.next_transaction is None
-        and session.task is None
-        and not session.request
     )
 
 

@@ -1,7 +1,8 @@
 """Replacing the workers of a router one after the other, without dropping their idle clients.
 
     successor is forked into the slot -> it knows the cluster -> the old worker stops accepting and hands its clients
-    over -> the successor accepts -> the old one ends when its last busy client is done, or at the end of the grace
+    over -> the successor accepts -> the old one ends when its last busy client is done, or at the end of the grace;
+    or it lingers for idle clients that cannot be handed over (TLS), at most until the next restart
 
 Invariants: at every moment at least one process of a slot accepts, or its clients wait in the backlog that both share;
 at most two processes are in one slot; whichever of the two dies, the other goes on.
@@ -22,6 +23,7 @@ GRACE_S: Final = 30.0
 """What statements and transactions under way may still take; then their clients get error 1053."""
 START_S: Final = 30.0
 POLL_S: Final = 0.05
+LINGER_POLL_S: Final = 1.0
 
 IDLE: Final = "idle"
 RUNNING: Final = "running"
@@ -62,7 +64,8 @@ class Succession:
             for slot in list(self._main.workers):
                 await self._replace(slot)
                 self.done += 1
-            await asyncio.gather(*self._handing)
+            while not all(old.report.get("lingers") for old in self.retiring.values()):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
             self.state = IDLE
         except RuntimeError as error:
             log.error("restart of workers: %s", error)
@@ -74,6 +77,10 @@ class Succession:
     async def _replace(self, slot: int) -> None:
         main = self._main
         old = main.workers[slot]
+        for before in [
+            worker for worker in self.retiring.values() if worker.slot == slot and worker.identity
+        ]:
+            await main.ask(before.identity, "leave", {"grace_s": GRACE_S})
         if not await self._until(lambda: not self._is_retiring(slot), GRACE_S + START_S):
             raise RuntimeError(f"the last worker before {old.name} does not end")
         if not old.pid:  # it died: its restart is under way, and is as good
@@ -105,7 +112,7 @@ class Succession:
             if current is not asked and current.state == m.SERVING and current.identity:
                 asked = current
                 await main.ask(old.identity, "hand over", {"path": path, "grace_s": GRACE_S})
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(LINGER_POLL_S if old.report.get("lingers") else POLL_S)
         current = main.workers[slot]
         if current.identity:
             await main.ask(current.identity, "accept", {})
@@ -135,7 +142,12 @@ class Succession:
             "why": self.why,
             "seconds": took_s,
             "retiring": [
-                {"name": worker.name, "pid": worker.pid, "clients": worker.report.get("clients", 0)}
+                {
+                    "name": worker.name,
+                    "pid": worker.pid,
+                    "clients": worker.report.get("clients", 0),
+                    "lingers": worker.report.get("lingers", False),
+                }
                 for worker in self.retiring.values()
             ],
         }

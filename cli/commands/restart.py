@@ -1,6 +1,7 @@
 """`clusterctl restart routers`: every worker of the router gives its clients over to a new process, one by one.
 
-Idle clients notice nothing; statements and transactions under way finish within a grace of 30 s.
+Idle clients notice nothing; statements and transactions under way finish within a grace of 30 s. Idle clients that
+cannot move (TLS, compression) stay with their old worker, which ends when the last of them has left.
 """
 
 import argparse
@@ -59,6 +60,13 @@ def _follow(target: Target) -> None:
     if progress["state"] == "failed":
         raise CommandError(f"the restart ended early: {progress['why']}")
     print(f"all {progress['of']} workers replaced in {progress['seconds']:.1f} s", flush=True)
+    staying = sum(worker["clients"] for worker in progress["retiring"])
+    if staying:
+        print(
+            f"{staying} idle client{'s' * (staying > 1)} that cannot move (TLS, compression) stay{'s' * (staying == 1)}"
+            " with old workers until they leave or the next restart",
+            flush=True,
+        )
 
 
 def _progress(target: Target) -> dict[str, Any]:

@@ -119,6 +119,38 @@ def test_prepared_statements_move_with_their_clients(cluster: Cluster) -> None:
         client.close()
 
 
+def test_clients_that_cannot_move_stay_until_they_leave(cluster: Cluster) -> None:
+    secure = [connect("pymysql", cluster.connect_kwargs(), tls=True) for _ in range(10)]
+    for number, client in enumerate(secure):
+        with client.cursor() as cursor:
+            cursor.execute(f"SET @mine = {number}")
+    before = cluster.pids("router-worker")
+    said = restart(cluster)
+    assert "all 2 workers replaced" in said
+    assert "10 idle clients that cannot move" in said
+    new = [plain(cluster) for _ in range(4)]
+    for number, client in enumerate(secure):
+        assert ask(client, "SELECT @mine, CONNECTION_ID()") == (number, client.thread_id())
+        client.begin()
+        assert ask(client, "SELECT COUNT(*) FROM customer") is not None
+        client.commit()
+    assert not {client.thread_id() for client in new} & {client.thread_id() for client in secure}
+    assert cluster.view()["router"]["clients"] == 14
+    for client in secure[:5]:
+        client.close()
+    restart(cluster)  # ends those that were left over by the first
+    for client in secure[5:]:
+        with pytest.raises(pymysql.err.OperationalError) as caught:
+            ask(client, "SELECT 1")
+        assert caught.value.args[0] in (1053, 2006, 2013)
+    for client in new:
+        assert ask(client, "SELECT 1") == (1,)
+        client.close()
+    wait_for(lambda: not cluster.view()["restart"]["retiring"], 10, "the old workers end")
+    wait_for(lambda: cluster.view()["router"]["clients"] == 0, 10, "all are counted out")
+    assert not set(before) & set(cluster.pids("router-worker"))
+
+
 def test_a_moved_client_can_be_killed_and_counts_once(cluster: Cluster) -> None:
     clients = [plain(cluster) for _ in range(10)]
     restart(cluster)
