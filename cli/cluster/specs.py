@@ -23,8 +23,9 @@ LAYERS: Final = (("etcd",), ("mysqld",), ("controlplane", "tablet"), ("router",)
 GRACE_S: Final = {"etcd": 10.0, "mysqld": 60.0, "controlplane": 5.0, "tablet": 10.0, "router": 15.0}
 """From SIGTERM to SIGKILL; a MySQL writes its buffers out."""
 
-START_S: Final = {"etcd": 30.0, "mysqld": 180.0, "controlplane": 30.0, "tablet": 30.0, "router": 30.0}
-"""How long `up` waits for one of that role to serve; a MySQL may have a crash to recover from."""
+START_S: Final = {"etcd": 60.0, "mysqld": 180.0, "controlplane": 90.0, "tablet": 90.0, "router": 90.0}
+"""How long `up` waits for one of that role to serve: a MySQL may have a crash to recover from, and thirty tablets that
+start at once on two cores need half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
