@@ -8,8 +8,9 @@ Rules
   a user (max-min fairness). `started` and `ended` tell how many each user has in use.
 - Deadline-aware: whoever's deadline has passed is never served; `expired` hands them out. Removal is O(1).
 - Affine: of the waiters of the user whose turn it is, one for whom a connection with the right settings is there goes
-  before the others, and one for whom there will be one soon goes behind them, as long as the first of them has waited
-  less than AFFINITY_S.
+  before the others, as long as the first of them has not waited much longer than is usual now (by AFFINITY_S, or
+  three times as long, AFFINITY_MOST_S at most). One for whom there will be one soon goes behind them, for AFFINITY_S
+  only: that may leave a connection idle.
 - Under standing overload the newest are refused at once rather than all served late (CoDel's idea): when for
   `interval_s` everybody served had waited longer than `target_s`, newcomers get OVERLOADED until somebody is
   served within the target or the queue is empty.
@@ -35,7 +36,9 @@ HOLD: Final = 2
 
 
 AFFINITY_S: Final = 0.003
-"""So long at most does one wait for the sake of settings."""
+"""So long does one wait for the sake of settings where nobody else waits."""
+AFFINITY_MOST_S: Final = 0.020
+"""So much longer than the others at most, where they wait, too."""
 AFFINITY_LOOK: Final = 32
 """So many of those next in line are looked at."""
 
@@ -117,6 +120,8 @@ class Queue:
         self.waiting = 0
         self.by_lane = [0] * LANES
         self.last_wait_s = 0.0
+        self._usual_wait_s = 0.0
+        """Of the last served, the latest counting most."""
 
     # -- use of connections
 
@@ -214,6 +219,7 @@ class Queue:
                 self._leave_level(waiter.user, self._running.get(waiter.user, 0))
         if not self.waiting:
             self._above_since_s = None
+            self._usual_wait_s = 0.0
             self._deadlines.clear()
             self._in_order.clear()
 
@@ -223,7 +229,9 @@ class Queue:
         """The next to be served among `lanes`, taken out; None if nobody waits there, or those who do had better wait
         for AFFINITY_S. `fit`: NOW, CHANGED or SOON of a waiter."""
         waiter = self.next(lanes, now_s)
-        if waiter is not None and fit is not None and now_s - waiter.queued_s < AFFINITY_S:
+        usual_s = self._usual_wait_s
+        patience_s = usual_s + min(max(3 * usual_s, AFFINITY_S), AFFINITY_MOST_S)
+        if waiter is not None and fit is not None and now_s - waiter.queued_s < patience_s:
             waiter = self._affine(waiter, now_s, fit)
         if waiter is not None:
             self.serve(waiter, now_s)
@@ -250,15 +258,16 @@ class Queue:
         self.remove(waiter)
         wait_s = now_s - waiter.queued_s
         self.last_wait_s = wait_s
+        self._usual_wait_s += (wait_s - self._usual_wait_s) / 16
         if wait_s <= self._limits.target_s:
             self._above_since_s = None
         elif self._above_since_s is None and self.waiting:
             self._above_since_s = now_s
 
     def _affine(self, first: Waiter, now_s: float, fit: Callable[[Waiter], int]) -> Waiter | None:
-        """Of the first and those behind it: who needs no SET, else who would wait in vain for a connection that needs
-        none."""
-        changed: Waiter | None = None
+        """Of the first and those behind it: who needs no SET, else the first; else, where that has not waited for
+        long, who would wait in vain for a connection that needs none."""
+        changed = first if now_s - first.queued_s >= AFFINITY_S else None
         for waiter in islice(self._users[first.user].lanes[first.lane], AFFINITY_LOOK):
             if waiter.deadline_s > now_s:
                 found = fit(waiter)
