@@ -18,7 +18,7 @@ from core.errors import SluiceError
 from tablet import pool_plan
 from tablet.admin import AdminLane
 from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue
-from tablet.affinity import least_recent
+from tablet.affinity import Again, least_recent
 from tablet.backend import ConnectFailed, Connection, Profile
 from tablet.closing import Closer
 from tablet.epochs import Epochs
@@ -56,6 +56,7 @@ class Places:
         self._stats = stats
         self._idle: dict[Profile, list[Connection]] = {}
         self._random = Random(0)
+        self._again = Again(loop, self.pump)
         self._idle_by_flavour = [0, 0]
         self._making_room = 0  # connections closed for the sake of the other flavour
         self.database = database

@@ -6,42 +6,19 @@ Invariants
 - A waiter is served whenever an idle connection and its lane allow it; a borrower gives back exactly once.
 """
 
-import asyncio
 from typing import Any
 
-from core.clock import Clock
-from core.config import Dsn
-from core.config import Tablet as TabletConfig
 from tablet import pool_plan
-from tablet.admin import AdminLane
 from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Refusal
-from tablet.affinity import Again, cheapest_to_change, fit_of
+from tablet.affinity import cheapest_to_change, fit_of
 from tablet.backend import Connection, Profile
 from tablet.cleaning import clean
-from tablet.epochs import Epochs
 from tablet.places import LANES_FULL, Places
 from tablet.pool_plan import Act, View
-from tablet.refusals import Refusals
-from tablet.stats import Stats
 
 
 class Pool(Places):
     """One a tablet."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        clock: Clock,
-        config: TabletConfig,
-        dsn: Dsn,
-        database: str,
-        refusals: Refusals,
-        admin: AdminLane,
-        epochs: Epochs,
-        stats: Stats,
-    ) -> None:
-        super().__init__(loop, clock, config, dsn, database, refusals, admin, epochs, stats)
-        self._again = Again(loop, self.pump)
 
     # -- lending
 

@@ -6,7 +6,10 @@ not the transaction.
 
 from __future__ import annotations
 
-from core.errors import not_supported
+from types import TracebackType
+from typing import Self
+
+from core.errors import SluiceError, not_supported
 from router import holding
 from router.calls import Answer
 from router.execute.write import set_savepoint, undo
@@ -22,15 +25,15 @@ class Failed(Exception):
 
 
 class Atomic:
-    """`begin`, then `touch` each shard before it is first written, then `commit` or `undo`; `end` in any case."""
+    """`async with`: `touch` each shard before it is first written, `commit` in the end; Failed and SluiceError, which
+    leave the block, undo what was written. Entering raises NOT_SUPPORTED."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._own = False
         self._touched: list[Link] = []
 
-    def begin(self) -> None:
-        """Raises NOT_SUPPORTED."""
+    async def __aenter__(self) -> Self:
         session = self._session
         self._own = session.tx is None and session.autocommit
         if self._own and session.reserved:
@@ -41,6 +44,19 @@ class Atomic:
         if self._own:
             holding.open_transaction(session)
             session.implicit = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        session = self._session
+        try:
+            if isinstance(error, (Failed, SluiceError)):
+                await undo(session, self._own, self._touched)
+        finally:
+            if self._own and session.tx is not None:
+                holding.transaction_over(session)
+            session.implicit = False
 
     async def touch(self, link: Link) -> None:
         if not self._own and link not in self._touched:
@@ -50,12 +66,3 @@ class Atomic:
     async def commit(self) -> None:
         if self._own:
             await self._session.worker.calls.commit(self._session)
-
-    async def undo(self) -> None:
-        await undo(self._session, self._own, self._touched)
-
-    def end(self) -> None:
-        session = self._session
-        if self._own and session.tx is not None:
-            holding.transaction_over(session)
-        session.implicit = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from core.errors import SluiceError
 from core.rpc import messages as m
 from router.calls import Answer
 from router.engine.affected import combine_oks
@@ -59,9 +58,7 @@ async def _around(
     after = before
     if session.worker.admission.limits_queries:
         await session.worker.admission.enter(session, links[0].keyspace, tuple(link.shard for link in links))
-    atomic = Atomic(session)
-    atomic.begin()
-    try:
+    async with Atomic(session) as atomic:
         for link in links:
             if flags & m.F_WRITE:
                 await atomic.touch(link)
@@ -76,11 +73,6 @@ async def _around(
             value = int(rows_of(told).rows[0][0] or 0)
             after = value if value != before else after
         await atomic.commit()
-    except (SluiceError, Failed):
-        await atomic.undo()
-        raise
-    finally:
-        atomic.end()
     session.last_insert_id = after
     return answers
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.errors import SluiceError, not_supported
+from core.errors import not_supported
 from core.rpc import messages as m
 from router.engine.affected import combine_oks
 from router.execute.atomic import Atomic, Failed
@@ -121,46 +121,38 @@ class OwnedDmlRunner:
         plan = self._plan
         keyspace = self._view.vschema.keyspaces[plan.chooser.keyspace]
         reads: list[_Read] = []
-        atomic = Atomic(session)
-        atomic.begin()
         try:
-            for part in plan.owned:
-                table = keyspace.tables[part.table]
-                owned = table.owned(part.changed)
-                shape = await shape_of(session, links[0], table)
-                columns = shape.wanted(table, owned)
-                if part.changed is not None and not part.changed.isdisjoint(shape.primary):
-                    raise not_supported(
-                        f"changing the primary key of {table.keyspace}.{table.name} together with a column of a "
-                        "lookup vindex",
-                        "DELETE the row and INSERT it again.",
-                    )
-                lookups = [LookupTable(self._view, table, one) for one in owned]
-                read = _Read(part, shape, columns, lookups, [])
-                for link in links:
-                    rest = render(part.rows, literals)
-                    rows = await read_rows(session, link, shape, columns, part.alias, rest)
-                    read.before += [(link, row) for row in rows.values()]
-                reads.append(read)
-            oks = await _write(session, atomic, [(link, text) for link in links], plan.tables)
-            for read in reads:
-                table = keyspace.tables[read.part.table]
-                keys = [(link, key_of(read.shape, row)) for link, row in read.before]
-                after = await _rows_with(session, read, table, links, keys)
-                writer = LookupWriter(session, self._view, atomic, read.shape)
-                for lookup in read.lookups:
-                    await writer.apply(lookup, read.before, after)
-            await atomic.commit()
+            async with Atomic(session) as atomic:
+                for part in plan.owned:
+                    table = keyspace.tables[part.table]
+                    owned = table.owned(part.changed)
+                    shape = await shape_of(session, links[0], table)
+                    columns = shape.wanted(table, owned)
+                    if part.changed is not None and not part.changed.isdisjoint(shape.primary):
+                        raise not_supported(
+                            f"changing the primary key of {table.keyspace}.{table.name} together with a column of a "
+                            "lookup vindex",
+                            "DELETE the row and INSERT it again.",
+                        )
+                    lookups = [LookupTable(self._view, table, one) for one in owned]
+                    read = _Read(part, shape, columns, lookups, [])
+                    for link in links:
+                        rest = render(part.rows, literals)
+                        rows = await read_rows(session, link, shape, columns, part.alias, rest)
+                        read.before += [(link, row) for row in rows.values()]
+                    reads.append(read)
+                oks = await _write(session, atomic, [(link, text) for link in links], plan.tables)
+                for read in reads:
+                    table = keyspace.tables[read.part.table]
+                    keys = [(link, key_of(read.shape, row)) for link, row in read.before]
+                    after = await _rows_with(session, read, table, links, keys)
+                    writer = LookupWriter(session, self._view, atomic, read.shape)
+                    for lookup in read.lookups:
+                        await writer.apply(lookup, read.before, after)
+                await atomic.commit()
         except Failed as failed:
-            await atomic.undo()
-            atomic.end()
             session.reply(failed.answer.data)
             return
-        except SluiceError:
-            await atomic.undo()
-            raise
-        finally:
-            atomic.end()
         total = combine_oks(oks, status=session.status)
         session.ok(total.affected_rows, total.last_insert_id, total.warnings, total.info)
 
@@ -192,33 +184,27 @@ class OwnedInsertRunner:
         }
         known = plan.plain and all(_given(row, shape.primary) for _, row in values)
         lookups = [LookupTable(self._view, table, one) for one in owned]
-        atomic = Atomic(session)
-        atomic.begin()
         try:
-            before: Rows = [] if known else await self._read(session, shape, columns, links, conditions, ())
-            oks = await _write(session, atomic, work, plan.tables)
-            old = [(link, key_of(shape, row)) for link, row in before]
-            after = await self._read(session, shape, columns, links, conditions, old)
-            if known and len(after) != len(values):
-                raise not_supported(
-                    f"values that {table.keyspace}.{table.name}, which owns a lookup vindex, changes as they are "
-                    "written",
-                    "Write values of the primary key's own type.",
+            async with Atomic(session) as atomic:
+                before: Rows = (
+                    [] if known else await self._read(session, shape, columns, links, conditions, ())
                 )
-            writer = LookupWriter(session, self._view, atomic, shape)
-            for lookup in lookups:
-                await writer.apply(lookup, before, after)
-            await atomic.commit()
+                oks = await _write(session, atomic, work, plan.tables)
+                old = [(link, key_of(shape, row)) for link, row in before]
+                after = await self._read(session, shape, columns, links, conditions, old)
+                if known and len(after) != len(values):
+                    raise not_supported(
+                        f"values that {table.keyspace}.{table.name}, which owns a lookup vindex, changes as they are "
+                        "written",
+                        "Write values of the primary key's own type.",
+                    )
+                writer = LookupWriter(session, self._view, atomic, shape)
+                for lookup in lookups:
+                    await writer.apply(lookup, before, after)
+                await atomic.commit()
         except Failed as failed:
-            await atomic.undo()
-            atomic.end()
             session.reply(failed.answer.data)
             return
-        except SluiceError:
-            await atomic.undo()
-            raise
-        finally:
-            atomic.end()
         total = combine_oks(oks, status=session.status)
         first = first if total.affected_rows else 0
         session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, total.info)
