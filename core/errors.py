@@ -74,6 +74,14 @@ _ROWS: Final = (
         "SHOW DATABASES lists the keyspaces; a shard is written keyspace:-80.",
     ),
     ErrorCode(
+        "DATABASE_ABSENT",
+        1008,
+        "HY000",
+        False,
+        "Can't drop database '{database}'; database doesn't exist",
+        "SHOW DATABASES lists the keyspaces.",
+    ),
+    ErrorCode(
         "UNKNOWN_COMMAND",
         1047,
         "08S01",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from core.errors import fail, not_supported
+from router.plan import databases
 from router.plan.context import Statement, names_other_keyspace
 from router.plan.names import tables_in
 from router.plan.plans import Choice, Chooser, DdlPlan, DmlPlan, Merge, Planned, SelectPlan
@@ -27,11 +28,12 @@ _BETWEEN = frozenset(("IF", "NOT", "EXISTS", "TABLE", "TABLES", "LOCAL", "NO_WRI
 
 def plan(statement: Statement) -> Planned:
     """Raises SluiceError."""
+    of_database = databases.plan(statement)
+    if of_database is not None:
+        return of_database
     lexemes = statement.lexemes
     words = [lexeme.text for lexeme in lexemes[:6] if lexeme.kind is WORD]
     what = " ".join([word for word in words if word not in ("OR", "REPLACE")][:2])
-    if words[1:2] and words[1] in ("DATABASE", "SCHEMA") and words[0] in ("CREATE", "DROP"):
-        raise not_supported(what, "Keyspaces are declared in cluster.toml, under [[keyspaces]].")
     keyspace = _keyspace(statement)
     if keyspace != statement.keyspace:
         _check_names(statement, what)

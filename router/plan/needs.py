@@ -18,6 +18,7 @@ from typing import Final
 
 from core.errors import SluiceError, fail
 from core.users import ADMIN, DDL, READ, ROUTINE, WRITE, Grants
+from router.plan.databases import database_statement
 from router.plan.names import SYSTEM_SCHEMAS, tables_in
 from router.plan.plans import Kind
 from router.plan.purity import unknown_calls
@@ -231,6 +232,12 @@ class _Statement:
 
     def _ddl(self) -> Iterable[Need]:
         first = self._lexemes[0].text
+        of_database = database_statement(self._lexemes)
+        if of_database is not None:
+            name = of_database.name or self._keyspace
+            system = name.lower() in SYSTEM_SCHEMAS and name not in self._vschema.keyspaces
+            yield Need(name or EVERYWHERE, DDL | ADMIN if system else DDL)
+            return
         head = [one.text for one in self._lexemes[1:16] if one.kind is WORD]
         if "TEMPORARY" in head[:2]:
             yield from self._tables(WRITE, first)

@@ -270,6 +270,7 @@ class Kind(Enum):
     DO = "do"
     FLUSH = "flush"
     XA = "xa"
+    DROP_DATABASE = "drop_database"  # of a name that is no keyspace
     OTHER = "other"
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from router.plan.plans import Kind
 from router.session import Session
 from router.statements import (
+    databases,
     explain,
     kill,
     load_data,
@@ -52,6 +53,7 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
     Kind.DO: routines.do,
     Kind.FLUSH: refused.run,
     Kind.XA: refused.run,
+    Kind.DROP_DATABASE: databases.drop,
     Kind.OTHER: refused.other,
 }
 
