@@ -8,9 +8,9 @@ Rules
   a user (max-min fairness). `started` and `ended` tell how many each user has in use.
 - Deadline-aware: whoever's deadline has passed is never served; `expired` hands them out. Removal is O(1).
 - Affine: of the waiters of the user whose turn it is, one for whom a connection with the right settings is there goes
-  before the others, as long as the first of them has not waited much longer than is usual now (by AFFINITY_S, or
-  three times as long, AFFINITY_MOST_S at most). One for whom there will be one soon goes behind them, for AFFINITY_S
-  only: that may leave a connection idle.
+  before the others, as long as the first of them did not come much earlier (by AFFINITY_S, or three times the usual
+  wait, AFFINITY_MOST_S at most). One for whom there will be one soon goes behind them, for AFFINITY_S only: that may
+  leave a connection idle. Waiters are indexed by what they need, so that a long queue is not searched.
 - Under standing overload the newest are refused at once rather than all served late (CoDel's idea): when for
   `interval_s` everybody served had waited longer than `target_s`, newcomers get OVERLOADED until somebody is
   served within the target or the queue is empty.
@@ -21,7 +21,7 @@ served now do not block those who can.
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -40,7 +40,7 @@ AFFINITY_S: Final = 0.003
 AFFINITY_MOST_S: Final = 0.020
 """So much longer than the others at most, where they wait, too."""
 AFFINITY_LOOK: Final = 32
-"""So many of those next in line are looked at."""
+"""So many of the profiles that are waited for are looked at."""
 
 NOW: Final = 0
 """A connection with exactly the settings that the waiter needs is idle."""
@@ -59,6 +59,10 @@ class Waiter(Protocol):
     queued_s: float
     queued: bool
 
+    @property
+    def profile(self) -> Hashable:
+        """Settings, database and flavour of the connection that it needs."""
+
 
 class Refusal(Enum):
     FULL = "QUEUE_FULL"
@@ -76,29 +80,53 @@ class Limits:
 
 
 class _User:
-    """One user's waiters, by lane, in order of arrival (a dict is an ordered set with O(1) removal)."""
+    """One user's waiters, by lane, and by lane and profile, in order of arrival (a dict is an ordered set with O(1)
+    removal)."""
 
-    __slots__ = ("lanes", "waiting")
+    __slots__ = ("lanes", "profiles", "waiting")
 
     def __init__(self) -> None:
         self.lanes: tuple[dict[Waiter, None], ...] = tuple({} for _ in range(LANES))
+        self.profiles: tuple[dict[Hashable, dict[Waiter, None]], ...] = tuple({} for _ in range(LANES))
         self.waiting = 0
+
+    def add(self, waiter: Waiter) -> None:
+        self.lanes[waiter.lane][waiter] = None
+        alike = self.profiles[waiter.lane].get(waiter.profile)
+        if alike is None:
+            self.profiles[waiter.lane][waiter.profile] = {waiter: None}
+        else:
+            alike[waiter] = None
+        self.waiting += 1
+
+    def remove(self, waiter: Waiter) -> None:
+        del self.lanes[waiter.lane][waiter]
+        profiles = self.profiles[waiter.lane]
+        alike = profiles[waiter.profile]
+        if len(alike) == 1:
+            del profiles[waiter.profile]
+        else:
+            del alike[waiter]
+        self.waiting -= 1
+
+
+def _living(waiters: Iterable[Waiter], now_s: float) -> Waiter | None:
+    """The first of `waiters` whose deadline has not passed."""
+    for waiter in waiters:
+        if waiter.deadline_s > now_s:
+            return waiter
+    return None
 
 
 def _first(user: _User, lanes: Sequence[int], now_s: float) -> Waiter | None:
     """Who waits longest in `lanes`, of those whose deadline has not passed."""
     if len(lanes) == 1:
-        for waiter in user.lanes[lanes[0]]:
-            if waiter.deadline_s > now_s:
-                return waiter
-        return None
+        return _living(user.lanes[lanes[0]], now_s)
     best: Waiter | None = None
     for lane in lanes:
-        for waiter in user.lanes[lane]:
-            if waiter.deadline_s > now_s:
-                if best is None or waiter.queued_s < best.queued_s:
-                    best = waiter
-                break
+        waiter = _living(user.lanes[lane], now_s)
+        if waiter is not None and (best is None or waiter.queued_s < best.queued_s):
+            best = waiter
     return best
 
 
@@ -178,8 +206,7 @@ class Queue:
                     self._levels.setdefault(self._running.get(name, 0), {})[name] = None
             elif self._levels:
                 self._levels.setdefault(self._running.get(waiter.user, 0), {})[waiter.user] = None
-        user.lanes[waiter.lane][waiter] = None
-        user.waiting += 1
+        user.add(waiter)
         self.waiting += 1
         self.by_lane[waiter.lane] += 1
         waiter.queued = True
@@ -207,8 +234,7 @@ class Queue:
             return
         waiter.queued = False
         user = self._users[waiter.user]
-        del user.lanes[waiter.lane][waiter]
-        user.waiting -= 1
+        user.remove(waiter)
         self.waiting -= 1
         self.by_lane[waiter.lane] -= 1
         if not user.waiting:
@@ -224,18 +250,31 @@ class Queue:
             self._in_order.clear()
 
     def take(
-        self, lanes: Sequence[int], now_s: float, fit: Callable[[Waiter], int] | None = None
+        self, lanes: Sequence[int], now_s: float, fit: Callable[[Hashable], int] | None = None
     ) -> Waiter | None:
         """The next to be served among `lanes`, taken out; None if nobody waits there, or those who do had better wait
-        for AFFINITY_S. `fit`: NOW, CHANGED or SOON of a waiter."""
+        for AFFINITY_S. `fit`: NOW, CHANGED or SOON of a profile."""
         waiter = self.next(lanes, now_s)
-        usual_s = self._usual_wait_s
-        patience_s = usual_s + min(max(3 * usual_s, AFFINITY_S), AFFINITY_MOST_S)
-        if waiter is not None and fit is not None and now_s - waiter.queued_s < patience_s:
+        if waiter is not None and fit is not None:
             waiter = self._affine(waiter, now_s, fit)
         if waiter is not None:
             self.serve(waiter, now_s)
         return waiter
+
+    def alike(self, first: Waiter, profile: Hashable, now_s: float) -> Waiter | None:
+        """Who is served before `first`, which `next` named, by a connection that has `profile`: it itself or one who
+        came not much later; None if nobody."""
+        if first.profile == profile:
+            return first
+        waiters = self._users[first.user].profiles[first.lane].get(profile)
+        if waiters is None:
+            return None
+        waiter = _living(waiters, now_s)
+        return waiter if waiter is not None and waiter.queued_s <= first.queued_s + self._grace_s() else None
+
+    def _grace_s(self) -> float:
+        """So much later may one have come who goes before the others for the sake of settings."""
+        return min(max(3 * self._usual_wait_s, AFFINITY_S), AFFINITY_MOST_S)
 
     def next(self, lanes: Sequence[int], now_s: float) -> Waiter | None:
         """The next to be served among `lanes`; None if nobody waits there."""
@@ -264,18 +303,27 @@ class Queue:
         elif self._above_since_s is None and self.waiting:
             self._above_since_s = now_s
 
-    def _affine(self, first: Waiter, now_s: float, fit: Callable[[Waiter], int]) -> Waiter | None:
-        """Of the first and those behind it: who needs no SET, else the first; else, where that has not waited for
-        long, who would wait in vain for a connection that needs none."""
-        changed = first if now_s - first.queued_s >= AFFINITY_S else None
-        for waiter in islice(self._users[first.user].lanes[first.lane], AFFINITY_LOOK):
-            if waiter.deadline_s > now_s:
-                found = fit(waiter)
-                if found == NOW:
-                    return waiter
-                if found == CHANGED and changed is None:
-                    changed = waiter
-        return changed
+    def _affine(self, first: Waiter, now_s: float, fit: Callable[[Hashable], int]) -> Waiter | None:
+        """Who came first of those who need no SET, if not much later than the first of all; else the first; else,
+        where that has not waited for long, who would wait in vain for a connection that needs none."""
+        latest_s = first.queued_s + self._grace_s()
+        changed: Waiter | None = None
+        now: Waiter | None = None
+        for profile, waiters in islice(self._users[first.user].profiles[first.lane].items(), AFFINITY_LOOK):
+            found = fit(profile)
+            best = now if found == NOW else changed
+            waiter = _living(waiters, now_s) if found != SOON else None
+            if (
+                waiter is None
+                or waiter.queued_s > latest_s
+                or (best is not None and best.queued_s <= waiter.queued_s)
+            ):
+                continue
+            if found == NOW:
+                now = waiter
+            else:
+                changed = waiter
+        return now or (first if now_s - first.queued_s >= AFFINITY_S else changed)
 
     def expired(self, now_s: float) -> list[Waiter]:
         """Those whose deadline has passed, taken out."""

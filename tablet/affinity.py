@@ -5,6 +5,7 @@ A SET costs a round trip, and another one when the settings that it took away ar
 one; with what follows one in five does:
 - statements that come in one turn of the loop are looked at together, before any connection is changed;
 - a waiter whose settings are on a connection that is running waits for it, AFFINITY_S at most (`admission.py`);
+- a connection that comes back goes to who waits for its settings, before others that came a little earlier;
 - the connection that is changed has settings which another idle one has too; else it is any, not the least recently
   used: where clients ask in turn, that one is wanted next.
 """
@@ -21,12 +22,11 @@ Idle = dict[Profile, list[Connection]]
 
 
 def fit_of(idle: Idle, connections: Iterable[Connection]) -> Callable[[Any], int]:
-    """Tells NOW, SOON or CHANGED of a waiter. A connection that a session holds does not come back soon."""
+    """Tells NOW, SOON or CHANGED of a profile. A connection that a session holds does not come back soon."""
     busy: set[Profile] | None = None
 
-    def fit(waiter: Any) -> int:
+    def fit(profile: Any) -> int:
         nonlocal busy
-        profile = waiter.profile
         if idle.get(profile):
             return NOW
         if busy is None:

@@ -1,12 +1,14 @@
 """What comes before a statement runs: the connection's profile, BEGIN, COM_STMT_PREPARE.
 
 Invariant: when a step fails the statement is not run; it is answered with that error, and the connection is reset
-before anybody else gets it. A transaction goes on with it; its next statement sets anew whatever was to be set.
+before anybody else gets it. A transaction goes on with it; its next statement sets anew whatever was to be set. A read
+that may be shared does not wait for the answer of its SET (`behind.py`); nobody gets to see that it ran if that fails.
 """
 
 from core.errors import fail
-from core.rpc.messages import F_BEGIN, F_PREPARED, FAIL, I_ERR, I_LAST, PREPARED
+from core.rpc.messages import F_BEGIN, F_CONSOLIDATE, F_PREPARED, FAIL, I_ERR, I_LAST, PREPARED
 from tablet.backend import Command, Connection
+from tablet.behind import Behind
 from tablet.ending import Ending
 from tablet.request import SETUP
 from tablet.settings import in_doubt
@@ -25,12 +27,20 @@ class Opening(Ending):
     def _send(self) -> None:
         raise NotImplementedError
 
+    def received(self, data: bytes) -> None:
+        raise NotImplementedError
+
     def set_up(self) -> None:
         """Brings the connection to the statement's profile, opens what it asks for, then runs it."""
         self.state = SETUP
         connection: Connection = self.connection
         steps = profile_steps(connection, self.profile, self.execution.base_collation)
         changes = len(steps)
+        if changes == 1 and self.flags & F_CONSOLIDATE and self._can_follow(steps[0]):
+            connection.transport.write(frame(steps[0]))
+            self._send()
+            connection.task = Behind(self)
+            return
         if self.flags & F_BEGIN and self.begin:
             query = bytes((COM_QUERY,))
             begin = [part.strip() for part in self.begin.split(";") if part.strip()]
@@ -54,6 +64,23 @@ class Opening(Ending):
             run_steps(connection, steps, ready)
         else:
             ready(None)
+
+    def _can_follow(self, step: bytes) -> bool:
+        """Whether this read, which nobody minds if it runs in vain, may be sent right behind `step`."""
+        if step[0] != COM_QUERY or self.held is not None or self.is_prepare or not self.sql:
+            return False
+        if self.flags & F_PREPARED:
+            self._number = self.connection.prepared.get((self.sql, self.profile[0], self.profile[1]))
+            return self._number is not None
+        return True
+
+    def refuse_setting(self, answer: bytes) -> None:
+        """From `Behind`: the SET failed, and the statement behind it is still on its way."""
+        if self.stopped is not None:
+            self.fail(self._stop_error())
+        else:
+            self._reply(I_LAST | I_ERR, answer, 0)
+        self.execution.pool.discard(self.connection)
 
     def _profiled(self) -> None:
         connection: Connection = self.connection

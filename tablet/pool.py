@@ -132,8 +132,9 @@ class Pool(Places):
         if queue.contended or connection.held:
             self._end_use(connection)
         lanes = self._lanes(flavour) if by_lane[flavour | HOLD] else LANES_FULL[flavour]
-        waiter: Any = queue.next(lanes, now_s)
-        if waiter is None or waiter.profile != connection.profile:
+        first = queue.next(lanes, now_s)
+        waiter: Any = None if first is None else queue.alike(first, connection.profile, now_s)
+        if waiter is None:
             return False
         queue.serve(waiter, now_s)
         stats = self._stats

@@ -1,7 +1,8 @@
 """Brings a lent connection to the profile a statement wants: settings, then database, then what opens it.
 
-The steps run one after the other, never pipelined: if a SET or START TRANSACTION fails, the statement behind it must
-not run. A failed step leaves the connection `dirty`: it is reset before anybody else gets it.
+The steps run one after the other, not pipelined but where `tablet/behind.py` says: if a SET or START TRANSACTION fails,
+the statement behind it must not run. A failed step leaves the connection `dirty`: it is reset before anybody else gets
+it.
 """
 
 from collections.abc import Callable, Sequence

@@ -258,9 +258,8 @@ async def test_settings_are_exact_and_never_leak(asker: Asker, mysql_server: Run
         "sql_select_limit=7": (7, "7"),
     }
 
-    async def check(settings: str) -> None:
-        flags = m.F_STATUS
-        reply = await asker.run(ask, flags, settings=settings)
+    async def check(settings: str, shared: int = 0) -> None:
+        reply = await asker.run(ask, m.F_STATUS | shared, settings=settings)
         expected = list(fresh.rows[0])
         if settings == latin:
             expected[2:6] = ["latin1", "latin1", "latin1_german1_ci", "latin1"]
@@ -277,9 +276,13 @@ async def test_settings_are_exact_and_never_leak(asker: Asker, mysql_server: Run
     for settings in order:
         await check(settings)
     await asyncio.gather(*(check(settings) for settings in order))
-    reply = await asker.run("SELECT 1", settings="no_such_variable=1")
-    assert reply.error[0] == 1193
-    assert reply.info & m.I_ERR
+    for settings in order:  # sent right behind its SET
+        await check(settings, m.F_CONSOLIDATE)
+    await asyncio.gather(*(check(settings, m.F_CONSOLIDATE) for settings in order))
+    for flags in (0, m.F_CONSOLIDATE):
+        reply = await asker.run("SELECT 1", flags, settings="no_such_variable=1")
+        assert reply.error[0] == 1193
+        assert reply.info & m.I_ERR
     assert (await asker.run("SELECT 1", settings="@a=1")).error[0] == 1235
     await check("")
 

@@ -18,6 +18,7 @@ class Waiter:
         self.deadline_s = deadline_s
         self.queued_s = now_s
         self.queued = False
+        self.profile = None
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ class Statement:
     queued_s: float
     lane: int = PLAIN
     queued: bool = False
+    profile: None = None
 
 
 @dataclass
