@@ -329,8 +329,8 @@ class Session:
         resend, self.resend = self.resend, None  # once: a second refusal is the client's to hear
         if resend is not None and link is not None and not self.sent_bytes:
             flags, tables, sql, extra = resend
-            if number == _DRAINING or (number == 15008 and not flags & m.F_WRITE):
-                # not begun, or a read whose answer the client has not seen: once more, by the tablet's successor
+            if number == _DRAINING or (number == 15008 and flags & m.F_CONSOLIDATE):
+                # not begun, or a read that surely changes nothing, and unseen: once more, by the successor
                 try:
                     self.request = link.execute(
                         self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra

@@ -10,10 +10,13 @@ a new incarnation of the server has none of the old threads.
     running a statement                 KILL by the admin lane, then the same
     silent after COM_QUIT               KILL after QUIT_TIMEOUT_S, the socket aborted after ABORT_TIMEOUT_S
     lost, or login broken off           look at the process list; with no thread id known wait connect_timeout
+    still there LINGER_S after that     KILL: MySQL may never hear that its client is gone (a silent network), and
+                                        what its transaction has locked stays locked until it does
 """
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from core.clock import Clock
@@ -25,8 +28,18 @@ FIRST_LOOK_S: Final = 0.002
 LOOK_EVERY_S: Final = 0.05
 QUIT_TIMEOUT_S: Final = 2.0
 ABORT_TIMEOUT_S: Final = 6.0
+LINGER_S: Final = 1.0
 
 Released = Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """A thread whose socket is gone."""
+
+    then: Released
+    since_s: float
+    killed: bool = False
 
 
 class Closer:
@@ -37,7 +50,7 @@ class Closer:
         self._clock = clock
         self._admin = admin
         self._open: dict[Connection, float] = {}  # told to close, not yet lost: since when
-        self._looking: dict[tuple[int, int], Released] = {}  # by thread id and incarnation
+        self._looking: dict[tuple[int, int], _Leaving] = {}  # by thread id and incarnation
         self._look_due = False
         self._killed: set[Connection] = set()
         self.pending = 0
@@ -65,7 +78,7 @@ class Closer:
         if thread_id is None:
             self._loop.call_later(CONNECT_TIMEOUT_S if self._admin.up else SETTLE_S, self._release, then)
             return
-        self._looking[(thread_id, incarnation)] = then
+        self._looking[(thread_id, incarnation)] = _Leaving(then, self._clock.now_s())
         self._schedule(FIRST_LOOK_S)
 
     @property
@@ -105,10 +118,10 @@ class Closer:
         if not self._admin.up:
             self._schedule(LOOK_EVERY_S)
             return
-        for key, then in list(self._looking.items()):
+        for key, leaving in list(self._looking.items()):
             if key[1] < self._admin.incarnation:
                 del self._looking[key]
-                self._release(then)
+                self._release(leaving.then)
         asked = list(self._looking)
         if not asked:
             return
@@ -118,12 +131,20 @@ class Closer:
             if not answer.lost and answer.error is None:
                 there = {int(row[0] or 0) for row in answer.rows}
                 for key in asked:
-                    if key[0] not in there and key in self._looking:
-                        then = self._looking.pop(key)
-                        self._loop.call_later(SETTLE_S, self._release, then)
+                    if key not in self._looking:
+                        continue
+                    if key[0] not in there:
+                        self._loop.call_later(SETTLE_S, self._release, self._looking.pop(key).then)
+                    elif key[1] == self._admin.incarnation:
+                        self._kill_lingering(key[0], self._looking[key])
             self._schedule(LOOK_EVERY_S)
 
         self._admin.run(f"SELECT ID FROM information_schema.PROCESSLIST WHERE ID IN ({numbers})", answered)
+
+    def _kill_lingering(self, thread_id: int, leaving: _Leaving) -> None:
+        if not leaving.killed and self._clock.now_s() - leaving.since_s >= LINGER_S:
+            leaving.killed = True
+            self._admin.run(f"KILL {thread_id}", lambda answer: setattr(leaving, "killed", not answer.lost))
 
     def _release(self, then: Released) -> None:
         self.pending -= 1

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from core.clock import Clock
 from core.config import Dsn
 from core.config import Tablet as TabletConfig
-from core.errors import SluiceError, fail
+from core.errors import CODES, SluiceError, fail
 from core.rpc.messages import (
     F_ADMIN,
     F_BEGIN,
@@ -39,14 +39,12 @@ from tablet.refusals import Refusals
 from tablet.request import CANCELLED, QUEUED, TIMED_OUT, deadline_passed
 from tablet.settings import parse
 from tablet.sharing import Sharing
+from tablet.silence import Silence
 from tablet.statement import Statement
 from tablet.stats import Stats
 
 _NEVER_SHARED: Final = F_WRITE | F_BEGIN | F_RESERVE
 _FOREVER_S: Final = 1e12
-
-_IDLE_STALL_S: Final = 60.0
-"""A client that takes nothing of its answer for so long gives up its connection (no less than the query timeout)."""
 
 
 class Peer(Protocol):
@@ -97,9 +95,9 @@ class Execution(Sharing):
         self.draining = False
         self.on_work: Callable[[], object] | None = None
         """Told when work comes, by whoever asks while the tablet is `at_rest`."""
-        self.stall_s = max(_IDLE_STALL_S, config.query_timeout_s)
         self._config = config
         self.query_timeout_s = config.query_timeout_s
+        self._silence = Silence(config.query_timeout_s)
         self._queue_timeout_s = config.queue_timeout_ms / 1000
         self._database = database
         self._base_profile = ("", database, False)
@@ -327,10 +325,14 @@ class Execution(Sharing):
             statement = connection.statement
             if statement is not None:
                 statement.overdue(now_s, HARD_AFTER_S)
+        for said in self._silence.sweep(self.pool.connections, now_s, self.admin.up):
+            self.stats.note_error(CODES["CONNECTION_LOST"].number, said)
         if self.joined:
             for joiner in list(self.joined):
                 if now_s >= joiner.limit_s:
                     joiner.stop(TIMED_OUT)
+        if self.slow:
+            self.sweep_slow(now_s)
         for expired in self.handles.expired(now_s):
             self._expire(expired)
         self._bury_lost()
@@ -346,7 +348,12 @@ class Execution(Sharing):
         """Whether nothing has a limit that may pass: `sweep` finds nothing to do until work comes."""
         pool = self.pool
         return not (
-            pool.in_use > 1 or pool.queue.waiting or self.joined or self.handles.any or pool.closer.is_closing
+            pool.in_use > 1
+            or pool.queue.waiting
+            or self.joined
+            or self.slow
+            or self.handles.any
+            or pool.closer.is_closing
         )
 
     @property

@@ -198,6 +198,7 @@ class Request:
         handle = self.held.handle if self.held is not None else 0
         self.peer.send((FAIL, self.id, error.number, error.sqlstate, error.message, handle))
         execution.joined.pop(self, None)
+        execution.slow.pop(self, None)
         if self.flight is not None:
             execution.fly_without(self)
 
@@ -236,6 +237,7 @@ class Request:
         while backlog and self._sent_bytes <= self.credit_bytes:
             chunk = backlog.popleft()
             if not backlog:
+                self.execution.slow.pop(self, None)
                 self._reply(self._info, chunk, self._status)
                 return
             self._sent_bytes += len(chunk)
@@ -245,6 +247,7 @@ class Request:
                 if with_handle
                 else (RESULT, self.id, I_SHARED, chunk)
             )
+        self.execution.slow[self] = self.execution.now()
 
     def _resume(self) -> None:
         # a client that reads slowly is not a query that runs long

@@ -1,12 +1,15 @@
 """How a tablet's statements share answers: the consolidator's verdicts carried out.
 
-Invariant: a statement that has joined another is in `joined` until it has its answer, runs by itself, or fails.
+Invariants
+- A statement that has joined another is in `joined` until it has its answer, runs by itself, or fails.
+- Whoever takes its part slowly holds neither a connection nor the others: it is in `slow`, with the time when it last
+  took some, until it has all, or has taken nothing for `stall_s`.
 """
 
 from typing import Any, Final
 
 from core.config import Tablet as TabletConfig
-from core.errors import SluiceError
+from core.errors import SluiceError, fail
 from core.rpc.messages import (
     F_CONSOLIDATE,
     F_DEPRECATE_EOF,
@@ -30,6 +33,9 @@ _FLAVOUR: Final = (
 """What of the flags decides the bytes of an answer, and whether its warnings are asked for."""
 _HOPELESS: Final = frozenset({"too_large", "slow_client"})
 """Reasons to stop sharing that hold for the next leader too: its joiners would only wait one after the other."""
+_STALL_S: Final = 60.0
+"""A client that takes nothing of its answer for so long gives up its connection, or its part of an answer that is all
+here (no less than the query timeout)."""
 
 
 class Sharing:
@@ -40,6 +46,8 @@ class Sharing:
         self.epochs = Epochs()
         self.consolidator = Consolidator(self.epochs, enabled=config.consolidator == "on")
         self.joined: dict[Any, None] = {}
+        self.slow: dict[Any, float] = {}
+        self.stall_s = max(_STALL_S, config.query_timeout_s)
 
     def _start(self, statement: Statement) -> None:
         raise NotImplementedError
@@ -88,6 +96,14 @@ class Sharing:
             self.unshare(flight, "leader_failed")
         else:
             self.consolidator.leave(flight, statement)
+
+    def sweep_slow(self, now_s: float) -> None:
+        """Ends those that take nothing of what they share."""
+        for statement, since_s in list(self.slow.items()):
+            if now_s - since_s >= self.stall_s:
+                self.stats.timeouts += 1
+                setting = "what a client may take to read on"
+                statement.fail(fail("TIMED_OUT", limit_s=f"{self.stall_s:g}", setting=setting))
 
     def _rerun(self, statement: Statement) -> None:
         self.joined.pop(statement, None)

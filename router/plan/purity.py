@@ -61,6 +61,8 @@ _LOCK_FUNCTIONS: Final = frozenset(
 def is_shareable(lexemes: list[Lexeme]) -> bool:
     """Whether two executions at the same moment must give the same answer and do nothing else: no clock, no random
     number, no variable, no session state, no lock, no function we do not know."""
+    if _takes_next_value(lexemes):
+        return False
     for at, lexeme in enumerate(lexemes):
         if lexeme.kind is VARIABLE or (lexeme.kind is WORD and lexeme.text in _UNSHARED_WORDS):
             return False
@@ -74,8 +76,8 @@ def is_shareable(lexemes: list[Lexeme]) -> bool:
 
 
 def may_write(lexemes: list[Lexeme]) -> bool:
-    """Whether a read calls a function that may be a stored one, and so write."""
-    return next(unknown_calls(lexemes), None) is not None
+    """Whether a read calls a function that may be a stored one, and so write, or takes a sequence's next value."""
+    return next(unknown_calls(lexemes), None) is not None or _takes_next_value(lexemes)
 
 
 def unknown_calls(lexemes: list[Lexeme]) -> Iterator[int]:
@@ -94,6 +96,17 @@ def _is_name(lexemes: list[Lexeme], at: int) -> bool:
     """Whether the parenthesis behind a word holds columns of a CTE or alias, or an index list: not a call."""
     before = lexemes[at - 1].text if at else ""
     return before in ("WITH", "RECURSIVE", "AS", "PARTITION")
+
+
+def _takes_next_value(lexemes: list[Lexeme]) -> bool:
+    """NEXT VALUE FOR (or PREVIOUS), which is written without a parenthesis."""
+    return any(
+        lexeme.kind is WORD
+        and lexeme.text in ("NEXT", "PREVIOUS")
+        and lexemes[at + 1].text == "VALUE"
+        and lexemes[at + 2].text == "FOR"
+        for at, lexeme in enumerate(lexemes[:-2])
+    )
 
 
 def is_locking(lexemes: list[Lexeme]) -> bool:

@@ -24,6 +24,7 @@ class CutProxy:
         self._listen = listen
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._deaf: set[tuple[socket.socket, socket.socket]] = set()
         self._open = threading.Event()
         self._open.set()
         self._listener: socket.socket | None = None
@@ -61,6 +62,12 @@ class CutProxy:
     def flow(self) -> None:
         """Ends `stall`; what was held back goes on."""
         self._open.set()
+
+    def swallow(self, first: int = 0) -> None:
+        """What clients say on the connections there are, but for the `first` oldest, is lost for good, also their
+        end; answers still come through. New connections are as ever."""
+        with self._lock:
+            self._deaf.update(self._pairs[first:])
 
     def refuse(self) -> None:
         """New connections are refused; those there are stay (see `cut`)."""
@@ -136,10 +143,13 @@ class CutProxy:
         try:
             while data := source.recv(65536):
                 self._open.wait()
-                sink.sendall(data)
+                if source is not pair[0] or pair not in self._deaf:
+                    sink.sendall(data)
         except OSError:
             pass
         self._open.wait()
+        if source is pair[0] and pair in self._deaf:
+            return
         with self._lock:
             mine = pair in self._pairs
             if mine:

@@ -97,6 +97,13 @@ def test_not_shareable(call: str) -> None:
     assert not made.consolidate
 
 
+def test_a_sequence_is_neither_shared_nor_read_twice() -> None:
+    for query in ("select next value for s", "select nextval(s)", "select id, next value for s from t"):
+        made = planned(query, "main").plan
+        assert isinstance(made, SelectPlan)
+        assert (made.consolidate, made.writes) == (False, True), query
+
+
 def test_shareable() -> None:
     assert select("select max(id), concat(name, 'x') from user use index (i) where id in (5)").consolidate
     assert not select("select id from user where id = 5 for share").consolidate

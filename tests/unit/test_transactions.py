@@ -253,10 +253,10 @@ async def test_lost_while_the_statement_runs() -> None:
     on.clean()
 
 
-async def test_a_read_is_sent_again_once_and_a_write_never() -> None:
+async def test_a_read_is_sent_again_once_and_what_may_write_never() -> None:
     on = Shards()
     on.a.script = lambda sql: HANG
-    for flags, sent in ((0, 2), (m.F_WRITE, 1)):
+    for flags, sent in ((m.F_CONSOLIDATE, 2), (0, 1), (m.F_WRITE, 1)):
         before = len(on.a.texts)
         on.session.forward(on.a.link, flags, (), b"select 1", None)
         on.a.lose()
