@@ -122,7 +122,7 @@ def test_a_database_that_is_not_there(cluster: Cluster) -> None:
         with cluster.connect("main", autocommit=True) as cnx, cnx.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute("INSERT INTO as_plain (a) VALUES (1)")
-            with pytest.raises(pymysql.err.OperationalError, match="1008.*database doesn't exist"):
+            with pytest.raises(pymysql.err.OperationalError, match=r"1008.*database doesn't exist"):
                 cursor.execute("DROP DATABASE nosuch")
             cursor.execute("ROLLBACK")
             cursor.execute("SELECT a FROM as_plain")
