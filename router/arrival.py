@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from core.errors import SluiceError
 from core.limits.table import Rules
 from router.connection import Connection
+from router.known_logins import VERDICT_SEQUENCE
 from router.parked import fresh_record
 from router.sockets import read
 from wire.answers import err_packet
@@ -91,7 +92,7 @@ class Arrival:
         except SluiceError as error:
             worker.stats.note_error(error.number, error.message)
             worker.stats.logins_refused += 1
-            self.refuse(error, known.sequence)
+            self.refuse(error, VERDICT_SEQUENCE)
             return
         worker.parking.keep(record, self.fd)
         if self.rounds is not None:

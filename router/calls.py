@@ -249,7 +249,7 @@ class Calls:
         flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS)
         answer = await self._in_session(session, link, sql, flags, tables, extra, file)
         if answer.warnings:
-            note_warnings(session, answer.warnings)
+            note_warnings(session, answer.warnings, further=True)
         if answer.failed:
             note_error(session, answer.last_payload())
         return answer

@@ -37,22 +37,22 @@ MAX_KNOWN: Final = 1024
 MAX_PACKET_BYTES: Final = 2048
 _USER_AT: Final = 36
 _SEQUENCE: Final = 1
+VERDICT_SEQUENCE: Final = _SEQUENCE + 1
+"""Of what a client is sent next: an ERR comes at once, without what the plugin says before an OK."""
 _ELSEWHERE: Final = CLIENT_SSL | CLIENT_COMPRESS | CLIENT_ZSTD
 
 
 class Known:
     """What a login packet leads to once its proof is right."""
 
-    __slots__ = ("answer", "profile", "sequence", "sha2", "user")
+    __slots__ = ("answer", "profile", "sha2", "user")
 
-    def __init__(self, user: str, sha2: bool, profile: Profile, answer: bytes, sequence: int) -> None:
+    def __init__(self, user: str, sha2: bool, profile: Profile, answer: bytes) -> None:
         self.user = user
         self.sha2 = sha2
         self.profile = profile
         self.answer = answer
         """What the client is sent: OK, and before it what the plugin says."""
-        self.sequence = sequence
-        """Of OK, or of ERR in its place."""
 
 
 class KnownLogins:
@@ -117,12 +117,12 @@ class KnownLogins:
         profile = self._profile(request, settings.caps & request.caps)
         if profile is None:
             return None
-        sequence = _SEQUENCE + 1 + sha2
+        sequence = VERDICT_SEQUENCE + sha2
         status = settings.status if profile.autocommit else 0
         answer = ok_packet(sequence, status=status, caps=profile.caps)
         if sha2:
             answer = frame(auth_more_data(FAST_AUTH_DONE), sequence - 1) + answer
-        known = Known(request.user, sha2, profile, answer, sequence)
+        known = Known(request.user, sha2, profile, answer)
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[key] = known

@@ -21,12 +21,13 @@ MAX_KEPT: Final = 1024
 """Warnings kept a session, as MySQL's max_error_count."""
 
 
-def note_warnings(session: "Session", packets: bytes) -> None:
-    """Adds the answer of a server's SHOW WARNINGS (text rows, classic EOF flavour)."""
+def note_warnings(session: "Session", packets: bytes, *, further: bool = False) -> None:
+    """Keeps the answer of a server's SHOW WARNINGS (text rows, classic EOF flavour): those of the statement before
+    are over, whatever `forgets_warnings` says. `further`: of one statement on several shards, to be added."""
     reader = ResultReader()
     reader.feed(packets, True)
     codec = result_codec(results_charset(session))
-    kept = list(session.warnings or ())
+    kept = list(session.warnings or ()) if further else []
     while len(kept) < MAX_KEPT and (payload := reader.next_row()) is not None:
         level, code, message = split_text_row(payload, 3)
         kept.append(((level or b"").decode(), int(code or 0), (message or b"").decode(codec, "replace")))

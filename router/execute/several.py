@@ -77,7 +77,7 @@ class Scatter:
 
     def on_result(self, index: int, info: int, data: bytes, handle: int, status: int) -> None:
         if info & m.I_WARNINGS:
-            note_warnings(self.session, data)
+            note_warnings(self.session, data, further=True)
             return
         last = bool(info & _I_LAST)
         if last:

@@ -192,7 +192,7 @@ class DdlRunner:
                     )
                 raise
             if answer.warnings:
-                note_warnings(session, answer.warnings)
+                note_warnings(session, answer.warnings, further=True)
             if answer.failed:
                 note_error(session, answer.last_payload())
                 error = answer.error()

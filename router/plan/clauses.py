@@ -124,6 +124,17 @@ def split_items(lexemes: list[Lexeme]) -> tuple[Item, ...] | None:
     return clauses.items if clauses is not None else None
 
 
+def naming_items(lexemes: list[Lexeme]) -> tuple[Item, ...] | None:
+    """The select list that a result's columns are named after: of set operations the first SELECT's."""
+    if lexemes and lexemes[0].text == "(" and lexemes[0].kind is MARK:
+        end = next((at for at, one in enumerate(lexemes) if at and not one.depth), len(lexemes))
+        return naming_items([one._replace(depth=one.depth - 1) for one in lexemes[1:end]])
+    for at, one in enumerate(lexemes):
+        if one.depth == 0 and one.kind is WORD and _CLAUSES.get(one.text) == "set":
+            return split_items(lexemes[:at])
+    return split_items(lexemes)
+
+
 def _first_select(lexemes: list[Lexeme]) -> int:
     for at, lexeme in enumerate(lexemes):
         if lexeme.depth == 0 and lexeme.kind is WORD and lexeme.text == "SELECT":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.errors import SluiceError, fail, not_supported
+from core.errors import SluiceError, not_supported
 from router.plan import ddl, dml, insert, select, substitute
 from router.plan.context import (
     Statement,
@@ -85,11 +85,8 @@ def _plan(
     lexed = lex(text, dialect)
     verb = classify(lexed.lexemes)
     if not lexed.lexemes:
-        if not lexed.conditional:
-            raise fail("EMPTY_QUERY")
-        return Planned(
-            SessionPlan(Kind.OTHER), "session"
-        )  # the session takes the marks off and runs what is inside
+        # of an executable comment the session takes the marks off, and runs what is inside
+        return Planned(SessionPlan(Kind.OTHER if lexed.conditional else Kind.EMPTY), "session")
     if not isinstance(verb, Verb):
         return Planned(SessionPlan(verb), "session")
     statement = Statement(lexed, keyspace, shard, vschema, spread=spread)

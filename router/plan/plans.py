@@ -271,6 +271,7 @@ class Kind(Enum):
     FLUSH = "flush"
     XA = "xa"
     DROP_DATABASE = "drop_database"  # of a name that is no keyspace
+    EMPTY = "empty"
     OTHER = "other"
 
 
@@ -298,7 +299,8 @@ class SubstitutePlan:
     `template` has these spots as negative pieces: piece -1-k is `spots[k]`; the session renders them as literals
     normalises and plans the text that results, with `substitute=False`.
 
-    Spots: ("variable", name as written behind @@: `session.sql_mode`), ("user_variable", name without @),
+    Spots: ("variable", name as written behind @@: `session.sql_mode`), ("user_variable", name without @; "_in_list"
+    in ORDER BY and GROUP BY, where no number may stand alone),
     ("function", one of those of LocalColumn, or "schema": DATABASE() without the target shard), and
     ("name_part", i): the text of literal i inside a backticked column
     name, so with every backtick in it doubled."""

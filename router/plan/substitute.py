@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
-from router.plan.clauses import Item, split_items, split_select
+from router.plan.clauses import Item, naming_items, split_select
 from router.plan.context import Statement, encoded
 from router.plan.names import SYSTEM_SCHEMAS
 from router.plan.plans import Bind, LocalColumn, Planned, SubstitutePlan, Template
@@ -29,6 +29,7 @@ FUNCTIONS: Final = {
 }
 """Functions of session state, by the name a spot has for them."""
 Spot = tuple[str, str]
+_BEGIN_LISTS: Final = frozenset(("BY", "SELECT", "FROM", "SET", "VALUES", "VALUE", "LIMIT", "USING", "INTO"))
 _BEFORE_NAME: Final = frozenset((".", "AS", "INTO", "INSERT", "REPLACE", "IGNORE", "TABLE"))
 """Behind these, `user` is a table's or a column's name: INSERT INTO user () VALUES ()."""
 
@@ -89,7 +90,8 @@ def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
             if lexeme.text.startswith("@@"):
                 found.append((lexeme.start, lexeme.end, ("variable", _variable(lexeme.text))))
             elif len(lexeme.text) > 1 and not _is_account(lexemes, at):
-                found.append((lexeme.start, lexeme.end, ("user_variable", _user_variable(lexeme.text))))
+                kind = "user_variable_in_list" if _is_listed(lexemes, at) else "user_variable"
+                found.append((lexeme.start, lexeme.end, (kind, _user_variable(lexeme.text))))
         elif lexeme.kind is WORD and lexeme.text in FUNCTIONS:
             if at and lexemes[at - 1].text in _BEFORE_NAME and lexemes[at - 1].kind in (MARK, WORD):
                 continue
@@ -98,6 +100,18 @@ def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
             elif lexeme.text == "CURRENT_USER" and (at + 1 >= len(lexemes) or lexemes[at + 1].text != "("):
                 found.append((lexeme.start, lexeme.end, ("function", "current_user")))
     return found
+
+
+def _is_listed(lexemes: list[Lexeme], at: int) -> bool:
+    """Whether it may be an item of ORDER BY or GROUP BY, where a number would be a column's position."""
+    if not at or lexemes[at - 1].text not in ("BY", ","):
+        return False
+    for before in reversed(lexemes[:at]):
+        if before.depth < lexemes[at].depth:
+            return False
+        if before.depth == lexemes[at].depth and before.kind is WORD and before.text in _BEGIN_LISTS:
+            return before.text == "BY"
+    return False
 
 
 def _names_system_schema(statement: Statement) -> bool:
@@ -126,8 +140,8 @@ def _user_variable(text: str) -> str:
 
 
 def _names_to_keep(statement: Statement, spots: list[tuple[int, int, Spot]]) -> list[Item]:
-    """Items of the outermost select list that hold a spot and have no alias."""
-    items = split_items(statement.lexemes)
+    """Items that the result's columns are named after, hold a spot and have no alias."""
+    items = naming_items(statement.lexemes)
     return [
         item
         for item in items or []

@@ -54,6 +54,7 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
     Kind.FLUSH: refused.run,
     Kind.XA: refused.run,
     Kind.DROP_DATABASE: databases.drop,
+    Kind.EMPTY: refused.empty,
     Kind.OTHER: refused.other,
 }
 

@@ -14,10 +14,11 @@ from router.statements.local import value_of_spot
 from router.statements.passing import keyspace_view, one_shard
 from router.statements.result import rows_of
 from router.statements.words import BIND, VARIABLE, WORD, Words
-from router.variables.literals import cell_literal, text_literal
+from router.variables.literals import cell_literal, text_literal, value_literal
 from router.variables.reading import client_charset
 
 _READS_TABLES: Final = frozenset(("FROM", "TABLE"))
+_BITS: Final = frozenset((b"x'", b"X'", b"0x", b"b'", b"B'", b"0b"))
 
 
 def constant(session: Session, words: Words, start: int, end: int, *, system: bool) -> bytes | None:
@@ -29,6 +30,9 @@ def constant(session: Session, words: Words, start: int, end: int, *, system: bo
     if literal is not None:
         if literal[:1] == b"_" and (b"\\" in literal or b'"' in literal or not literal.isascii()):
             return None  # what it means depends on sql_mode and character set
+        if not system and literal[:2] in _BITS:
+            # a number where it is written, a string of bytes in a variable
+            return value_literal(literal_value(literal))
         return stored(session, words, literal)
     if end - start == 1 and words.lexemes[start].kind is VARIABLE:
         text = words.lexemes[start].text

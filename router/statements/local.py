@@ -38,6 +38,9 @@ def value_of_spot(session: Session, spot: tuple[str, str]) -> bytes:
     kind, name = spot
     if kind == "user_variable":
         return (session.user_variables or {}).get(name.lower(), lit.NULL)
+    if kind == "user_variable_in_list":
+        found = (session.user_variables or {}).get(name.lower(), lit.NULL)
+        return b"%s+0" % found if found.isdigit() else found
     if kind == "variable":
         scope, plain = variable_name(name)
         value = read(session, scope, plain)

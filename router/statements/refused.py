@@ -32,6 +32,7 @@ _WORDS: Final[dict[str, str]] = {
     "SIGNAL": "Use it inside a stored program.",
     "RESIGNAL": "Use it inside a stored program.",
 }
+_NOTHING: Final = b" \t\r\n\f\v\0;"
 _PASSED: Final = frozenset(("HELP",))
 
 
@@ -40,6 +41,15 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
     del session, sql
     construct, instead = _KINDS[kind]
     raise not_supported(construct, instead)
+
+
+def empty(session: Session, kind: Kind, sql: bytes) -> None:
+    """A statement of comments alone does nothing, as on the servers; less than that is refused."""
+    del kind
+    if not sql.strip(_NOTHING):
+        raise fail("EMPTY_QUERY")
+    session.affected_rows = 0
+    session.ok()
 
 
 def other(session: Session, kind: Kind, sql: bytes) -> None:
@@ -55,7 +65,8 @@ def other(session: Session, kind: Kind, sql: bytes) -> None:
             raise not_supported(
                 "several executable comments as a statement", "Write it without the comments."
             )
-        raise fail("EMPTY_QUERY")
+        empty(session, Kind.EMPTY, sql)
+        return
     if first.text in _PASSED:
         session.forward(session.any_link(), 0, (), sql, None)
         return

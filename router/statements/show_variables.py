@@ -57,7 +57,7 @@ def overlaid(session: Session, scope: str, name: str, shown: str) -> str:
     set_here = rule.kind is Class.IGNORED and name in (session.variables or {})
     if rule.kind is not Class.ROUTER and name not in _ALSO and not set_here:
         return shown
-    if name in (session.settings or {}):
+    if name in (session.settings or {}) and name != "character_set_results":
         return shown  # the server has it already
     value = read(session, scope, name)
     if value is UNKNOWN_HERE:

@@ -87,6 +87,28 @@ SEQUENCES: list[tuple[str, ...]] = [
         "SHOW WARNINGS",
         "CREATE DATABASE",
     ),
+    # warnings are those of the last statement that had any
+    (
+        "SELECT 1 + 'one'",
+        "SELECT 1 + 'two'",
+        "SHOW WARNINGS",
+        "INSERT INTO as_plain (a) VALUES (1)",
+        "SHOW WARNINGS",
+    ),
+    # user variables in the places of literals
+    (
+        "SET @bits = b'0100000101000010', @hex = x'4142', @one = 1",
+        "SELECT @bits, @bits + 0, @hex = 'AB', @hex + 0",
+        "SELECT CONCAT('v: ', @one) UNION SELECT 'x'",
+        "(SELECT @one)",
+        "((SELECT @one) UNION SELECT 2) ORDER BY 1",
+        "INSERT INTO as_plain (id, a) VALUES (1, 3), (2, 2)",
+        "SELECT GROUP_CONCAT(v) FROM (SELECT a AS v FROM as_plain ORDER BY @one, id) AS t",
+        "SELECT a, id FROM as_plain GROUP BY id, @one ORDER BY id",
+    ),
+    # comments alone
+    ("--", "/* nothing */", "# nothing", "/*!99999 SELECT 1 */", " ", ";"),
+    ("SET character_set_results = NULL", "SHOW VARIABLES LIKE 'character_set_results'"),
 ]
 
 
@@ -94,7 +116,8 @@ def _said(cnx: "pymysql.Connection[Any]", sql: str) -> tuple[Any, ...]:
     with cnx.cursor() as cursor:
         try:
             affected = cursor.execute(sql)
-            return sql, affected, cursor.lastrowid, sorted(cursor.fetchall())
+            names = [column[0] for column in cursor.description or ()]
+            return sql, affected, cursor.lastrowid, names, sorted(cursor.fetchall())
         except pymysql.err.MySQLError as error:
             return sql, error.args[0]
 

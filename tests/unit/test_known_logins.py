@@ -1,5 +1,6 @@
 """The short way in: it says yes to nothing that the long way would refuse."""
 
+import socket
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -7,7 +8,9 @@ import pytest
 
 from cli.bench.protocol import Login as Client
 from core.config import User
+from core.errors import fail
 from router.accounts import Accounts
+from router.arrival import Arrival
 from router.known_logins import MAX_KNOWN, KnownLogins
 from router.parked import Profile, ProfileValues
 from router.sql.dialect import Dialect
@@ -30,6 +33,25 @@ class Shelf(KnownLogins):
             Dialect.DEFAULT.value, None, (), (), "", (),
         )  # fmt: skip
         return Profile(cast("Any", None), values) if self.begins else None
+
+
+class Full(SimpleNamespace):
+    """A worker that admits nobody more."""
+
+    admission = stats = sockets = property(lambda self: self)
+    logins_refused = 0
+
+    def perf_counter(self) -> float:
+        return 0.0
+
+    def admit(self, *_: object) -> None:
+        raise fail("TOO_MANY_CONNECTIONS", used=1, limit=1)
+
+    def note_error(self, *_: object) -> None:
+        pass
+
+    def owner(self, fd: int) -> None:
+        pass
 
 
 class World:
@@ -137,6 +159,19 @@ def test_what_is_known_is_bounded(world: World) -> None:
     assert len(world.known._known) <= MAX_KNOWN
     world.known.forget()
     assert not world.known._known
+
+
+def test_a_refusal_comes_next_to_the_login(world: World) -> None:
+    known = world.known.proved(*world.packet())
+    assert known is not None
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        arrival = Arrival.__new__(Arrival)
+        arrival.fd, arrival.id, arrival.host, arrival.nonce = ours.fileno(), 1, "", b""
+        arrival.worker = cast("Any", Full(connections={}))
+        arrival._logged_in(known)
+        told = theirs.recv(1000)
+    assert told[3:5] == b"\2\xff"
 
 
 def test_greetings_are_those_of_a_login() -> None:

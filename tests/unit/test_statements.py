@@ -330,7 +330,7 @@ def test_user_variables() -> None:
     assert held == {
         "a": b"-5",
         "b": b"'it''s'",
-        "d": b"x'41'",
+        "d": b"_binary x'41'",
         "e": b"1.50",
         "f": b"'a\nb'",
         "g": b"'it''s'",
@@ -494,7 +494,7 @@ def test_prepare_binds_values_as_literals() -> None:
         (Kind.OTHER, "HANDLER t OPEN", 1235),
         (Kind.OTHER, "SHUTDOWN", 1235),
         (Kind.OTHER, "FROBNICATE", 1064),
-        (Kind.OTHER, "/* nothing */", 1065),
+        (Kind.EMPTY, " ; ", 1065),
         (Kind.SHOW, "SHOW PROFILES", 1235),
         (Kind.SHOW, "SHOW CREATE USER x", 1235),
     ],
