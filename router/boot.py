@@ -5,16 +5,18 @@ import hashlib
 import os
 import resource
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from core.config import Config, ConfigError, parse_address
 from core.limits import SharedCounters
 from router.accounts import Accounts
-from wire.constants import CLIENT_LOCAL_FILES, SERVER_CAPABILITIES
+from router.query_attributes import offered_by
+from wire.constants import CLIENT_LOCAL_FILES, CLIENT_QUERY_ATTRIBUTES, SERVER_CAPABILITIES
 from wire.keys import RsaPrivateKey, generate_rsa_pem
 from wire.login import LoginSettings
+from wire.passwords import Decoys
 from wire.tls import ensure_certificate, server_context
 
 DESCRIPTORS_FOR_ITSELF: Final = 400
@@ -38,8 +40,18 @@ class Boot:
     backlog: int
     accounts: Accounts
     login: LoginSettings
+    """Before the MySQL behind is known."""
     tls: ssl.SSLContext
     counters: SharedCounters
+
+    def login_to(self, server_version: str, decoys: Decoys) -> LoginSettings:
+        """What clients of a MySQL of this version are greeted with."""
+        return replace(
+            self.login,
+            server_version=f"{server_version}-Sluice",
+            caps=self.login.caps | offered_by(server_version),
+            decoys=decoys,
+        )
 
 
 def column(slot: int, generation: int) -> int:
@@ -72,6 +84,7 @@ def make_boot(config: Config, router: str, number: int) -> Boot:
             f"with {hard} descriptors each (RLIMIT_NOFILE): set workers = 0, or raise the limit"
         )
     accounts = Accounts(config.users, os.urandom(32))
+    not_offered = 0 if config.router.local_infile else CLIENT_LOCAL_FILES
     tls = _tls(config)
     key = RsaPrivateKey(generate_rsa_pem())
     return Boot(
@@ -85,7 +98,7 @@ def make_boot(config: Config, router: str, number: int) -> Boot:
         login=LoginSettings(
             server_version="Sluice",
             decoys=accounts.decoys,
-            caps=SERVER_CAPABILITIES & ~(0 if config.router.local_infile else CLIENT_LOCAL_FILES),
+            caps=SERVER_CAPABILITIES & ~(CLIENT_QUERY_ATTRIBUTES | not_offered),
             tls=True,
             require_tls=config.router.require_tls,
             rsa_key=lambda: key,

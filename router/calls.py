@@ -12,6 +12,7 @@ from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
 from router import holding
 from router.gateway import Link
+from router.query_attributes import along
 from router.transaction import Transaction
 from router.warnings import note_error, note_warnings
 from wire.answers import Err, parse_err
@@ -247,7 +248,7 @@ class Calls:
         the session's warnings.
         """
         flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS)
-        answer = await self._in_session(session, link, sql, flags, tables, extra, file)
+        answer = await self._in_session(session, link, sql, flags, tables, along(session, extra), file)
         if answer.warnings:
             note_warnings(session, answer.warnings, further=True)
         if answer.failed:

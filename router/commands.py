@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SluiceError
 from router import prepared
+from router.query_attributes import take
 from router.session import Session
 from router.statements import ignore_space, initial_charset_settings
 from router.statements.kill import kill
@@ -71,7 +72,10 @@ def _take_ignore_space(session: Session, caps: int, *, fresh: bool) -> None:
 
 
 def _query(session: Session, payload: bytes) -> None:
-    session.on_query(wire_commands.query_text(payload, session.caps))
+    attributes, sql = wire_commands.parse_query(payload, session.caps)
+    if attributes:
+        take(session, attributes)
+    session.on_query(sql)
 
 
 def _quit(session: Session, payload: bytes) -> None:

@@ -215,7 +215,7 @@ class Connection:
             session.binary = False
             if session.rules:
                 session.leave_limits()
-            session.statement = b""
+            session.statement = session.attributes = b""
         if self._renumbered:
             self.write = self._plain_write
             self._renumbered = False

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from core.errors import SluiceError, fail, not_supported
 from router.cursors import Cursor, Opening
 from router.plan.plans import FinishPlan, Planned, SessionPlan, SubstitutePlan
-from router.session import Runner, Session, transcode
+from router.query_attributes import take
+from router.session import Runner, Session
 from router.sql.dialect import Dialect
 from router.sql.lex import BIND, lex
 from router.sql.normalise import normalise
+from router.transcoding import transcode
 from wire.answers import is_eof
 from wire.columns import Column, parse_column, text_column
 from wire.constants import CLIENT_QUERY_ATTRIBUTES, TYPE_STRING, TYPE_VAR_STRING, TYPE_VARCHAR
@@ -275,8 +277,9 @@ def execute(session: Session, payload: bytes) -> None:
             _run_bound(session, statement, payload[5:])
             return
     asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
-    own_types = asked.types[:count]  # behind them come those of query attributes
-    statement.types_raw = pack(f"<{len(own_types)}H", *own_types)
+    if asked.attributes:
+        take(session, asked.attributes)
+    statement.types_raw = pack(f"<{len(asked.types)}H", *asked.types)
     wants_cursor = asked.wants_cursor
     if session.codec is not None:
         asked = _transcoded(asked, session.codec)
@@ -342,8 +345,7 @@ def _transcoded(asked: Execute, codec: str) -> Execute:
     for index, value in enumerate(values):
         if asked.types[index] & 0xFF in _TEXT_TYPES and isinstance(value, bytes):
             values[index] = transcode(value, codec)
-    types = asked.types[: asked.parameter_count]
-    payload = build_execute(0, types, values, False)
+    payload = build_execute(0, asked.types, values, False)
     return parse_execute(payload, asked.parameter_count)
 
 

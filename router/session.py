@@ -21,9 +21,11 @@ from core.limits.table import Rules
 from core.rpc import messages as m
 from router import holding
 from router.gateway import Link
+from router.query_attributes import along
 from router.reservation import Reservation
 from router.sql.dialect import Dialect
 from router.transaction import Transaction
+from router.transcoding import transcode
 from router.variables.reading import is_mariadb
 from router.warnings import forgets_warnings, note_error, note_warnings
 from wire.answers import SessionChanges, err_packet, ok_packet
@@ -86,6 +88,7 @@ class Session:
     __slots__ = (
         "account_roles",
         "affected_rows",
+        "attributes",
         "autocommit",
         "binary",
         "codec",
@@ -179,6 +182,8 @@ class Session:
         self.owed_bytes = 0
         self.sent_bytes = 0
         self.statement = b""
+        self.attributes = b""
+        """Query attributes of the client's command."""
         self.several: Course | None = None
         """What this statement is a part of."""
         self.resend: tuple[int, tuple[str, ...] | None, bytes, dict[str, Any] | None] | None = None
@@ -263,6 +268,8 @@ class Session:
     ) -> None:
         self.link = link
         self.sent_bytes = 0
+        if self.attributes:
+            extra = along(self, extra)
         if self.warnings is not None and (tables != () or forgets_warnings(self)):
             self.warnings = None
         if self.autocommit and self.tx is None and self.reserved is None:
@@ -597,13 +604,3 @@ def with_characteristics(session: Session) -> str:
         else:
             settings[names[0]] = "1" if one.endswith("READ ONLY") else "0"
     return session.worker.intern(",".join(f"{k}={settings[k]}" for k in sorted(settings)))
-
-
-def transcode(sql: bytes, codec: str) -> bytes:
-    """Statement text of a client charset that cannot be lexed as bytes, in UTF-8. Raises SYNTAX."""
-    try:
-        return sql.decode(codec).encode()
-    except UnicodeDecodeError as error:
-        raise fail(
-            "SYNTAX", message=f"the statement is not valid {codec} text at byte {error.start}"
-        ) from None

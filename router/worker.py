@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from time import perf_counter
 from typing import Any, Final
 
@@ -280,11 +279,7 @@ class Worker:
             )
             return
         self._users_changed(snapshot.get("users", {}))
-        self.login_settings = replace(
-            self.boot.login,
-            server_version=f"{self.view.server_version}-Sluice",
-            decoys=self.accounts.decoys,
-        )
+        self.login_settings = self.boot.login_to(self.view.server_version, self.accounts.decoys)
         self.greetings = Greetings(self.login_settings)
         self.known_logins.forget()
         self.admission.limits_changed()

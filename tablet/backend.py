@@ -5,7 +5,7 @@ ours and the connector never sees a byte again. It is kept referenced, since its
 transport when collected. `tests/e2e/test_tablet_backend.py` is the contract with each connector version.
 
 Invariants
-- Capabilities: no DEPRECATE_EOF, QUERY_ATTRIBUTES or MULTI_STATEMENTS; SESSION_TRACK and LOCAL_FILES where offered.
+- Capabilities: no DEPRECATE_EOF or MULTI_STATEMENTS; SESSION_TRACK, LOCAL_FILES and QUERY_ATTRIBUTES where offered.
 - No file of this host is ever sent: a server that asks for one gets what the router sends, or loses the connection.
 - At most one command is under way; whoever sent it is `task` and gets every byte until it sets `task` to None.
 - Bytes that no task waits for (a server that shuts down, or worse) close the connection.
@@ -25,6 +25,7 @@ from mysql.connector.aio.connection import MySQLConnection
 
 from core.config import Dsn
 from tablet.prepared import Prepared
+from wire.commands import build_query
 from wire.constants import (
     CLIENT_DEPRECATE_EOF,
     CLIENT_FOUND_ROWS,
@@ -42,6 +43,7 @@ from wire.constants import (
 )
 from wire.errors import ServerProtocolError
 from wire.packets import frame, packet_count
+from wire.query_attributes import NO_ATTRIBUTES
 from wire.repeated import RepeatedScanner
 from wire.scan import ERR, QUERY, ResultScanner
 
@@ -55,15 +57,19 @@ _LOGIN_COLLATION: Final = (
     "utf8mb4_general_ci"  # known to every server; the connector's own choice is not to MariaDB
 )
 _UNWANTED: Final = (
-    CLIENT_DEPRECATE_EOF
-    | CLIENT_QUERY_ATTRIBUTES
-    | CLIENT_MULTI_STATEMENTS
-    | CLIENT_OPTIONAL_RESULTSET_METADATA
-    | CLIENT_FOUND_ROWS
+    CLIENT_DEPRECATE_EOF | CLIENT_MULTI_STATEMENTS | CLIENT_OPTIONAL_RESULTSET_METADATA | CLIENT_FOUND_ROWS
 )
-_WANTED: Final = CLIENT_LOCAL_FILES | CLIENT_MULTI_RESULTS | CLIENT_PS_MULTI_RESULTS | CLIENT_SESSION_TRACK
+_WANTED: Final = (
+    CLIENT_LOCAL_FILES
+    | CLIENT_MULTI_RESULTS
+    | CLIENT_PS_MULTI_RESULTS
+    | CLIENT_QUERY_ATTRIBUTES
+    | CLIENT_SESSION_TRACK
+)
 
 _query_header = Struct("<IB").pack
+_longer_query_header = Struct("<IBH").pack
+_NONE: Final = int.from_bytes(NO_ATTRIBUTES, "little")
 _QUIT: Final = frame(bytes((COM_QUIT,)))
 
 Profile = tuple[str, str, bool]
@@ -104,7 +110,7 @@ class _Login(MySQLConnection):
             raise mysql.connector.InterfaceError("tls=required, but this MySQL offers no TLS", errno=2026)
         if not offered & CLIENT_SSL:
             self._ssl_disabled = True  # else the connector takes apart a cipher that is not there
-        flags = self._client_flags & ~_UNWANTED | (_WANTED & offered)
+        flags = self._client_flags & ~(_UNWANTED | _WANTED) | (_WANTED & offered)
         self._client_flags = flags | (CLIENT_FOUND_ROWS if self.found_rows else 0)
 
     async def _post_connection(self) -> None:
@@ -128,6 +134,8 @@ class Connection(asyncio.Protocol):
         "on_writable",
         "prepared",
         "profile",
+        "query_attributes",
+        "query_bytes",
         "retire_s",
         "scanner",
         "settings",
@@ -150,6 +158,10 @@ class Connection(asyncio.Protocol):
         self.thread_id: int = adopted._handshake["server_threadid"]
         self.scanner = RepeatedScanner(session_track=bool(login._client_flags & CLIENT_SESSION_TRACK))
         self.task: Task | None = None
+        self.query_attributes = bool(login._client_flags & CLIENT_QUERY_ATTRIBUTES)
+        """COM_QUERY has a block of attributes, and types of COM_STMT_EXECUTE have names."""
+        self.query_bytes = 1 + len(NO_ATTRIBUTES) if self.query_attributes else 1
+        """What stands before the text of a COM_QUERY."""
         self.found_rows: bool = login.found_rows
         self.settings = ""
         self.database = database
@@ -210,12 +222,14 @@ class Connection(asyncio.Protocol):
     # -- commands
 
     def query(self, sql: bytes) -> None:
-        """Sends COM_QUERY; `task` and the scanner are set by the caller."""
-        size = len(sql) + 1
-        if size < MAX_PAYLOAD:
-            self.transport.write(_query_header(size, COM_QUERY) + sql)
+        """Sends COM_QUERY without attributes; `task` and the scanner are set by the caller."""
+        size = len(sql) + self.query_bytes
+        if size >= MAX_PAYLOAD:
+            self.transport.write(frame(build_query(sql, self.query_attributes)))
+        elif self.query_attributes:
+            self.transport.write(_longer_query_header(size, COM_QUERY, _NONE) + sql)
         else:
-            self.transport.write(frame(bytes((COM_QUERY,)) + sql))
+            self.transport.write(_query_header(size, COM_QUERY) + sql)
 
     def command(
         self,
@@ -226,7 +240,9 @@ class Connection(asyncio.Protocol):
         deprecate_eof: bool = False,
     ) -> None:
         """Sends one command of the tablet's own; `then` gets it when it is over, well or not. An answer beyond
-        `keep_bytes` costs the connection."""
+        `keep_bytes` costs the connection. `payload`: of a COM_QUERY without the block of attributes."""
+        if self.query_attributes and payload[0] == COM_QUERY:
+            payload = build_query(payload[1:], True)
         Command(self, payload, then, kind, keep_bytes, deprecate_eof)
 
     def quit(self) -> None:

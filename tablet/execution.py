@@ -36,7 +36,7 @@ from tablet.killer import HARD_AFTER_S
 from tablet.pool import Pool
 from tablet.programs import Programs
 from tablet.refusals import Refusals
-from tablet.request import CANCELLED, QUEUED, TIMED_OUT, deadline_passed
+from tablet.request import ATTRIBUTES, CANCELLED, QUEUED, TIMED_OUT, deadline_passed
 from tablet.settings import parse
 from tablet.sharing import Sharing
 from tablet.silence import Silence
@@ -110,9 +110,14 @@ class Execution(Sharing):
             self.on_work()
         _, id_, deadline_ms, flags, handle, user, settings, tables, sql, extra = record
         asked: dict[str, Any] = extra or {}
+        attributes = asked.get("attributes", b"")
+        if attributes:
+            flags |= ATTRIBUTES
         form = make_form(flags, user, settings, tables, asked.get("database") or self._database)
         limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
-        self._begin(peer, id_, form, handle, sql, asked.get("params"), asked.get("begin", ""), limit_s)
+        self._begin(
+            peer, id_, form, handle, sql, asked.get("params"), asked.get("begin", ""), limit_s, attributes
+        )
 
     def form(self, peer: Peer, record: Record) -> None:
         """FORM: RUNs that name its number follow."""
@@ -136,11 +141,14 @@ class Execution(Sharing):
         params: bytes | None,
         begin: str,
         limit_s: float,
+        attributes: bytes = b"",
     ) -> None:
         flags = form.flags
         statement = Statement(self, peer, id_, flags, form.user, form.profile, form.tables, sql, params)
         statement.lane = form.lane
         statement.begin = begin
+        if attributes:
+            statement.attributes = attributes
         statement.limit_s = limit_s
         peer.statements[id_] = statement
         self.stats.queries += 1

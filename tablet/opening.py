@@ -10,6 +10,7 @@ from core.rpc.messages import F_BEGIN, F_CONSOLIDATE, F_PREPARED, FAIL, I_ERR, I
 from tablet.backend import Command, Connection
 from tablet.behind import Behind
 from tablet.ending import Ending
+from tablet.prepared import OnServer
 from tablet.request import SETUP
 from tablet.settings import in_doubt
 from tablet.setup import profile_steps, run_steps
@@ -37,7 +38,7 @@ class Opening(Ending):
         steps = profile_steps(connection, self.profile, self.execution.base_collation)
         changes = len(steps)
         if changes == 1 and self.flags & F_CONSOLIDATE and self._can_follow(steps[0]):
-            connection.transport.write(frame(steps[0]))
+            connection.query(steps[0][1:])
             self._send()
             connection.task = Behind(self)
             return
@@ -70,8 +71,8 @@ class Opening(Ending):
         if step[0] != COM_QUERY or self.held is not None or self.is_prepare or not self.sql:
             return False
         if self.flags & F_PREPARED:
-            self._number = self.connection.prepared.get((self.sql, self.profile[0], self.profile[1]))
-            return self._number is not None
+            self._known = self.connection.prepared.get((self.sql, self.profile[0], self.profile[1]))
+            return self._known is not None
         return True
 
     def refuse_setting(self, answer: bytes) -> None:
@@ -92,8 +93,8 @@ class Opening(Ending):
             return
         if self.flags & F_PREPARED:
             key = (self.sql, self.profile[0], self.profile[1])
-            self._number = connection.prepared.get(key)
-            if self._number is None:
+            self._known = connection.prepared.get(key)
+            if self._known is None:
                 connection.command(_prepare(self.sql), self._prepared, PREPARE, 1 << 24)
                 return
         self._send()
@@ -111,8 +112,9 @@ class Opening(Ending):
     def _remember(self, command: Command) -> None:
         connection: Connection = self.connection
         key = (self.sql, self.profile[0], self.profile[1])
-        self._number = command.scanner.statement_id
-        extra = connection.prepared.add(key, self._number)
+        scanner = command.scanner
+        self._known = OnServer(scanner.statement_id, scanner.parameter_count, connection.query_attributes)
+        extra = connection.prepared.add(key, self._known)
         if extra is not None:  # COM_STMT_CLOSE has no answer
             connection.transport.write(frame(bytes((COM_STMT_CLOSE,)) + extra.to_bytes(4, "little")))
 

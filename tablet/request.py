@@ -34,6 +34,7 @@ from tablet.backend import Profile
 from tablet.consolidator import Flight
 from tablet.held import Held
 from tablet.killer import Kill
+from tablet.prepared import OnServer
 from wire.constants import SERVER_STATUS_AUTOCOMMIT
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ DONE: Final = 7
 CANCELLED: Final = "CANCELLED"
 TIMED_OUT: Final = "TIMED_OUT"
 
+ATTRIBUTES: Final = 1 << 30
+"""Among the flags, the tablet's own: `attributes` is set, since query attributes came along."""
 WITH_HANDLE: Final = F_STATUS | F_BEGIN | F_RESERVE
 
 
@@ -70,13 +73,14 @@ class Request:
         "_file",
         "_info",
         "_kill",
-        "_number",
+        "_known",
         "_out",
         "_over",
         "_paused_s",
         "_sent_bytes",
         "_status",
         "_token",
+        "attributes",
         "begin",
         "connection",
         "credit_bytes",
@@ -109,7 +113,8 @@ class Request:
     lane: int
     queued_s: float
     deadline_s: float
-    _number: int | None
+    _known: OnServer | None
+    attributes: bytes
     _backlog: deque[bytes]
 
     def __init__(

@@ -22,7 +22,7 @@ from core.rpc.messages import (
 )
 from tablet.consolidator import Consolidator, Flight
 from tablet.epochs import Epochs
-from tablet.request import DONE, JOINED, NEW, Request
+from tablet.request import ATTRIBUTES, DONE, JOINED, NEW, Request
 from tablet.statement import Statement
 from tablet.stats import Stats
 
@@ -55,7 +55,9 @@ class Sharing:
     def _joins(self, statement: Statement) -> bool:
         """Whether the statement now waits for another's answer."""
         flags = statement.flags
-        params = statement.params if flags & F_PREPARED else None
+        params: Any = statement.params if flags & F_PREPARED else None
+        if flags & ATTRIBUTES:
+            params = (params, statement.attributes)
         key = (statement.sql, statement.profile, statement.user, flags & _FLAVOUR, params)
         reason = self.consolidator.join(key, statement)
         if not reason:

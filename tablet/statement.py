@@ -4,7 +4,6 @@ Streaming: what MySQL sends is passed on as it comes; when the client is more th
 read any more until CREDITs come. Time limits do not count while the client is what takes the time.
 """
 
-from struct import Struct
 from typing import Final
 
 from core.errors import SluiceError, fail
@@ -26,10 +25,10 @@ from core.rpc.messages import (
 from tablet.backend import Connection
 from tablet.infile import Infile
 from tablet.killer import Kill
-from tablet.request import DONE, ENDING, JOINED, QUEUED, RUNNING, SETUP, SHARED, TIMED_OUT
+from tablet.request import ATTRIBUTES, DONE, ENDING, JOINED, QUEUED, RUNNING, SETUP, SHARED, TIMED_OUT
 from wire.constants import (
     COM_PING,
-    COM_STMT_EXECUTE,
+    COM_QUERY,
     SERVER_MORE_RESULTS_EXISTS,
     SERVER_SESSION_STATE_CHANGED,
     SERVER_STATUS_AUTOCOMMIT,
@@ -39,8 +38,10 @@ from wire.errors import ServerProtocolError
 from wire.packets import frame, packet_count
 from wire.scan import ERR, LOCAL_INFILE, OK, QUERY
 
-_execute_header: Final = Struct("<BI").pack
 _NO_PARAMS: Final = b"\0\1\0\0\0"
+_BUILT: Final = F_PREPARED | ATTRIBUTES
+_SURELY_ONE: Final = 0xFFFFF0
+"""A text so long is one packet, whatever stands before it."""
 _UNUSUAL: Final = (ERR, LOCAL_INFILE)
 _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS | SERVER_SESSION_STATE_CHANGED
 
@@ -71,8 +72,8 @@ class Statement(Infile):
 
     def _is_prepared(self, connection: Connection) -> bool:
         settings, database, _ = self.profile
-        self._number = number = connection.prepared.get((self.sql, settings, database))
-        return number is not None
+        self._known = known = connection.prepared.get((self.sql, settings, database))
+        return known is not None
 
     def refused(self, error: SluiceError) -> None:
         """From the pool: there will be none."""
@@ -99,13 +100,12 @@ class Statement(Infile):
         if flags & F_WRITE or self.held is not None:
             self._start_write()
         sql = self.sql
-        if flags & F_PREPARED:
-            assert self._number is not None
-            payload = _execute_header(COM_STMT_EXECUTE, self._number) + (self.params or _NO_PARAMS)
+        if flags & _BUILT:
+            payload = self._payload(connection)
             packets = packet_count(len(payload))
         elif sql:
             payload = b""
-            packets = 1 if len(sql) < 0xFFFFFE else packet_count(len(sql) + 1)
+            packets = 1 if len(sql) < _SURELY_ONE else packet_count(len(sql) + connection.query_bytes)
         else:
             payload = bytes((COM_PING,))  # a reservation without a statement
             packets = 1
@@ -122,6 +122,17 @@ class Statement(Infile):
             connection.transport.write(frame(payload))
         else:
             connection.query(sql)
+
+    def _payload(self, connection: Connection) -> bytes:
+        """The command where it is more than a text."""
+        if not self.flags & F_PREPARED:
+            attributes = self.attributes if connection.query_attributes else b""
+            return bytes((COM_QUERY,)) + attributes + self.sql if self.sql else bytes((COM_PING,))
+        known = self._known
+        assert known is not None
+        if self.flags & ATTRIBUTES:
+            return known.execute_with(self.params or _NO_PARAMS, self.attributes)
+        return known.execute(self.params or _NO_PARAMS)
 
     def _start_write(self) -> None:
         held = self.held

@@ -17,15 +17,7 @@ from wire.constants import (
 )
 from wire.errors import ClientProtocolError, CommandError, malformed
 from wire.packets import PayloadCursor
-from wire.parameters import Parameter, read_parameters
-
-_NO_ATTRIBUTES = b"\x00\x01"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    sql: bytes
-    attributes: tuple[Parameter, ...] = ()
+from wire.query_attributes import NO_ATTRIBUTES, split_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +26,14 @@ class FieldList:
     wildcard: bytes
 
 
-def query_text(payload: bytes, caps: int) -> bytes:
-    """The SQL of a COM_QUERY; the fast way for a router that has no use for query attributes."""
-    if not caps & CLIENT_QUERY_ATTRIBUTES:
-        return payload[1:]
-    if payload[1:3] == _NO_ATTRIBUTES:
-        return payload[3:]
-    return parse_query(payload, caps).sql
-
-
-def parse_query(payload: bytes, caps: int) -> Query:
-    """The SQL of a COM_QUERY and its query attributes, each named, of `caps` with CLIENT_QUERY_ATTRIBUTES."""
-    if not caps & CLIENT_QUERY_ATTRIBUTES:
-        return Query(payload[1:])
-    cursor = PayloadCursor(payload, "COM_QUERY", 1)
-    count = cursor.lenenc_int()
-    if cursor.lenenc_int() != 1:
-        raise malformed("COM_QUERY with other than one set of parameters")
-    if not count:
-        return Query(cursor.rest())
-    attributes, cursor.at = read_parameters(payload, cursor.at, count, named=True)
-    return Query(cursor.rest(), attributes)
+def parse_query(payload: bytes, caps: int) -> tuple[bytes, bytes]:
+    """The block of query attributes (`wire.query_attributes`), empty for none, and the SQL of a COM_QUERY."""
+    return split_query(payload) if caps & CLIENT_QUERY_ATTRIBUTES else (b"", payload[1:])
 
 
 def build_query(sql: bytes, query_attributes: bool) -> bytes:
     """COM_QUERY for a MySQL connection; `query_attributes` if CLIENT_QUERY_ATTRIBUTES was negotiated on it."""
-    return b"\x03\x00\x01" + sql if query_attributes else b"\x03" + sql
+    return b"\x03" + NO_ATTRIBUTES + sql if query_attributes else b"\x03" + sql
 
 
 def parse_init_db(payload: bytes) -> str:

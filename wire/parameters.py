@@ -1,4 +1,4 @@
-"""The block of typed parameters shared by COM_STMT_EXECUTE and, as query attributes, by COM_QUERY.
+"""Typed parameters as COM_STMT_EXECUTE has them; with names also those that COM_QUERY calls query attributes.
 
 Invariant: reading values yields exactly the bytes they occupy, so that whatever follows is found.
 """
@@ -6,7 +6,6 @@ Invariant: reading values yields exactly the bytes they occupy, so that whatever
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from struct import error as StructError
 
 from wire.binary import BinaryValue, decoder, value_size
@@ -15,31 +14,6 @@ from wire.errors import malformed
 from wire.packets import PayloadCursor
 
 MAX_PARAMETERS = 65535
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """`type` is the two-byte type with UNSIGNED_PARAMETER; `name` is empty for a placeholder's value."""
-
-    type: int
-    value: BinaryValue
-    name: bytes = b""
-
-
-def read_parameters(data: bytes, at: int, count: int, named: bool) -> tuple[tuple[Parameter, ...], int]:
-    """Null bitmap, types and values at `at`, and the offset after them. New types must be bound."""
-    cursor = PayloadCursor(data, "parameters", at)
-    if count > MAX_PARAMETERS:
-        raise malformed("too many parameters")
-    nulls = cursor.uint((count + 7) // 8)
-    if cursor.uint(1) != 1:
-        raise malformed("parameters without types")
-    types, names = read_types(cursor, count, named)
-    values, end = read_values(data, cursor.at, types, nulls)
-    parameters = tuple(
-        Parameter(type_, value, name) for type_, value, name in zip(types, values, names, strict=True)
-    )
-    return parameters, end
 
 
 def read_types(cursor: PayloadCursor, count: int, named: bool) -> tuple[tuple[int, ...], tuple[bytes, ...]]:

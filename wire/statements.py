@@ -25,7 +25,8 @@ from wire.constants import (
 )
 from wire.errors import CommandError, malformed
 from wire.packets import PayloadCursor, lenenc_bytes, lenenc_int
-from wire.parameters import MAX_PARAMETERS, Parameter, read_types, read_values
+from wire.parameters import MAX_PARAMETERS, read_types, read_values, value_slices
+from wire.query_attributes import build_block, read_attributes, unbound
 from wire.rows import Value
 
 _EXECUTE_HEAD = Struct("<BIBI")
@@ -49,8 +50,8 @@ class Fetch:
 class Execute:
     """A COM_STMT_EXECUTE. `types` are those to remember for the next one; `nulls` has bit i for parameter i.
 
-    `values_at` is where the values begin in `payload`; query attributes lie behind the statement's own parameters
-    and are counted in `types` and `nulls` only beyond `parameter_count`.
+    `values_at` is where the values begin in `payload`; `attributes` is the block of the query attributes sent along
+    (`wire.query_attributes`), empty for none.
     """
 
     payload: bytes
@@ -58,10 +59,11 @@ class Execute:
     flags: int
     parameter_count: int
     types: tuple[int, ...]
-    names: tuple[bytes, ...]
     nulls: int
     values_at: int
+    values_end: int
     long_data: Mapping[int, bytes]
+    attributes: bytes = b""
 
     @property
     def wants_cursor(self) -> bool:
@@ -69,21 +71,6 @@ class Execute:
 
     def values(self) -> list[BinaryValue]:
         """The statement's parameters, long data in its place. Raises ClientProtocolError 1835."""
-        return self._all_values()[: self.parameter_count]
-
-    def attributes(self) -> tuple[Parameter, ...]:
-        """Query attributes sent along."""
-        count = self.parameter_count
-        if len(self.types) == count:
-            return ()
-        return tuple(
-            Parameter(type_, value, name)
-            for type_, value, name in zip(
-                self.types[count:], self._all_values()[count:], self.names[count:], strict=True
-            )
-        )
-
-    def _all_values(self) -> list[BinaryValue]:
         # Bytes may follow: node's mysql2 sends one for each NULL, and MySQL does not mind.
         values, _ = read_values(self.payload, self.values_at, self.types, self.nulls, self.long_data)
         for index, data in self.long_data.items():
@@ -121,19 +108,22 @@ def parse_execute(
     attributes = bool(caps & CLIENT_QUERY_ATTRIBUTES)
     count = parameter_count
     if not count and not (attributes and flags & PARAMETER_COUNT_AVAILABLE):
-        return Execute(payload, statement, flags, 0, (), (), 0, len(payload), _NO_LONG_DATA)
+        return _without_parameters(payload, statement, flags)
     cursor = PayloadCursor(payload, "COM_STMT_EXECUTE", 10)
     if attributes:
         count = cursor.lenenc_int()
         if not parameter_count <= count <= MAX_PARAMETERS:
             raise CommandError(1210, "HY000", "Incorrect arguments to mysqld_stmt_execute")
         if not count:
-            return Execute(payload, statement, flags, 0, (), (), 0, len(payload), _NO_LONG_DATA)
+            return _without_parameters(payload, statement, flags)
     nulls = cursor.uint((count + 7) // 8)
+    names: tuple[bytes, ...] = ()
     if cursor.uint(1):
         types, names = read_types(cursor, count, attributes)
+    elif count > parameter_count:
+        raise unbound()
     elif known_types is not None and len(known_types) == count:
-        types, names = tuple(known_types), (b"",) * count
+        types = tuple(known_types)
     else:
         raise CommandError(1210, "HY000", "Incorrect arguments to mysqld_stmt_execute")
     # as in MySQL, long data sent for a parameter wins over a NULL bit
@@ -144,23 +134,35 @@ def parse_execute(
     )
     for index in usable:
         nulls &= ~(1 << index)
-    return Execute(payload, statement, flags, parameter_count, types, names, nulls, cursor.at, usable)
+    at, end, block = cursor.at, len(payload), b""
+    if count > parameter_count:
+        types, of_attributes = types[:parameter_count], types[parameter_count:]
+        _, end = value_slices(payload, at, types, nulls, usable)
+        found, _ = read_attributes(
+            payload, end, of_attributes, names[parameter_count:], nulls >> parameter_count
+        )
+        nulls &= (1 << parameter_count) - 1
+        block = build_block(found)
+    return Execute(payload, statement, flags, parameter_count, types, nulls, at, end, usable, block)
+
+
+def _without_parameters(payload: bytes, statement: int, flags: int) -> Execute:
+    return Execute(payload, statement, flags, 0, (), 0, len(payload), len(payload), _NO_LONG_DATA)
 
 
 def rebuild_execute(execute: Execute, statement_id: int, query_attributes: bool) -> bytes:
     """The same execution as a payload for `statement_id` on a MySQL connection, with types bound anew.
 
     Cursor flags are dropped (who calls has refused them or answers without), query attributes too. Where no long
-    data and no query attributes are in the way, the values are copied as they came.
+    data is in the way, the values are copied as they came.
     """
-    count = execute.parameter_count
     types = execute.types
-    if len(types) == count and not execute.long_data:
+    if not execute.long_data:
         return (
             _execute_head(statement_id, types, execute.nulls, query_attributes)
-            + execute.payload[execute.values_at :]
+            + execute.payload[execute.values_at : execute.values_end]
         )
-    return build_execute(statement_id, types[:count], execute.values(), query_attributes, execute.long_data)
+    return build_execute(statement_id, types, execute.values(), query_attributes, execute.long_data)
 
 
 def build_execute(

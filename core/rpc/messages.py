@@ -10,7 +10,7 @@ Times are milliseconds on the *tablet's* monotonic clock: WELCOME and PONG carry
 
 from typing import Any, Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Both sides must have the same; HELLO with another version is answered with REFUSED."""
 
 # ---- router (or another asker) to tablet
@@ -84,6 +84,7 @@ F_INFILE: Final = 1 << 20  # a LOAD DATA LOCAL: the router sends the file when i
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)
 #   "params":   bytes  COM_STMT_EXECUTE payload after the statement id, types included (new_params_bound = 1)
+#   "attributes": bytes  query attributes of the statement: their block in COM_QUERY (wire/query_attributes.py)
 #   "database": str    default database when it is not the keyspace's own
 #   "scopes":   list   admission scopes beyond user, keyspace and shard (workload, fingerprint)
 

@@ -30,6 +30,7 @@ from router.execute.values import render
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import Finish, FinishPart
+from router.query_attributes import along
 from router.session import Session
 from router.statements.passing import with_status
 from router.statements.result import rows_of
@@ -195,6 +196,7 @@ class _Held:
                 handle=self._handle,
                 user=session.user,
                 settings=settings,
+                extra=along(session),
             )
         except TabletError as error:
             self._handle = error.handle
@@ -244,6 +246,7 @@ class _Fetching:
                 user=session.user,
                 settings=session.settings_text,
                 tables=(part.table,),
+                extra=along(session),
             )
             for link in links
         ]

@@ -20,6 +20,7 @@ from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import SelectPlan
 from router.prepared import bound_text
+from router.query_attributes import along
 from router.session import Session
 from router.view import ClusterView
 from router.warnings import note_warnings
@@ -72,7 +73,7 @@ class Scatter:
                 session.settings_text,
                 tables,
                 sql,
-                None,
+                along(session),
             )
 
     def on_result(self, index: int, info: int, data: bytes, handle: int, status: int) -> None:

@@ -19,6 +19,7 @@ from router.execute.whole import reply_distinct
 from router.gateway import Link
 from router.plan.plans import DdlPlan, DmlPlan
 from router.prepared import bound_text
+from router.query_attributes import along
 from router.reservation import effect_of
 from router.session import Session
 from router.view import ClusterView
@@ -148,6 +149,7 @@ async def _define(session: Session, link: Link, sql: bytes, tables: tuple[str, .
         user=session.user,
         settings=session.settings_text,
         tables=tables,
+        extra=along(session),
     )
     if handle and not answer.handle:
         holding.lose_reserved(session, link)

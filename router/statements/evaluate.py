@@ -7,6 +7,7 @@ from router.calls import TabletError
 from router.execute.reserve import PINS, pinned
 from router.plan.purity import reserve_reason
 from router.plan.substitute import FUNCTIONS
+from router.query_attributes import along
 from router.session import Session
 from router.sql.literals import literal_value
 from router.statements.assignments import constant_literal
@@ -139,7 +140,10 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
         elif reads or (session.tx is not None and link in session.tx.held):
             answer = await calls.in_session(session, link, sql, tables=())
         else:
-            answer = await calls.execute(link, sql, user=session.user, settings=session.settings_text)
+            extra = along(session)
+            answer = await calls.execute(
+                link, sql, user=session.user, settings=session.settings_text, extra=extra
+            )
     finally:
         if results is not None:
             session.replace_settings(held)

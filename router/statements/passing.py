@@ -13,6 +13,7 @@ from core.rpc import messages as m
 from router import holding
 from router.calls import Answer
 from router.gateway import Link
+from router.query_attributes import along
 from router.session import Session
 from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
 from router.warnings import note_error, note_warnings
@@ -117,7 +118,7 @@ async def _beside(session: Session, link: Link, sql: bytes, extra: dict[str, Any
         return
     handle = holding.reserved_handle(session, link)
     flags = session.flags | m.F_STATUS if handle else session.flags
-    answer = await ask(session, link, sql, flags=flags, handle=handle, extra=extra)
+    answer = await ask(session, link, sql, flags=flags, handle=handle, extra=along(session, extra))
     if handle and not answer.handle:
         holding.lose_reserved(session, link)
     if answer.warnings:

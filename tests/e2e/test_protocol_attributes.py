@@ -1,14 +1,51 @@
-"""Query attributes and connection attributes: read right, whatever comes with them, and dropped."""
+"""Query attributes and connection attributes: read right, whatever comes with them, and told to who asks for them."""
+
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
 
 import pymysql
 import pytest
 
-from tests.kit.cluster import Cluster
+from tests.kit.cluster import PASSWORD, SHARDS, USER, Cluster
 from tests.kit.drivers import connect, fetch
+from tests.wire.raw_client import RawClient
+from wire.commands import build_query
+from wire.constants import CLIENT_DEPRECATE_EOF, CLIENT_QUERY_ATTRIBUTES, TYPE_LONG, TYPE_STRING
+from wire.packets import iterate_payloads, lenenc_bytes
+from wire.query_attributes import build_block, with_attributes
+from wire.rows import split_text_row
+from wire.scan import PREPARE, QUERY, ResultScanner
+from wire.statements import build_execute, build_prepare
 
 pytestmark = pytest.mark.e2e
 
+_COMPONENT = "'file://component_query_attributes'"
+# mysql-connector forgets the name of an attribute that is NULL; the packets below have some
+GIVEN = (
+    ("text", "größe 'x'"),
+    ("number", -7),
+    ("real", 1.5),
+    ("decimal", Decimal("12.50")),
+    ("moment", datetime(2026, 3, 1, 12, 30, 1, 5)),
+    ("clock", time(10, 20, 30)),
+)
+_SEEN = ", ".join(f"mysql_query_attribute_string('{name}')" for name, _ in GIVEN)
 
+
+@pytest.fixture
+def component(cluster: Cluster) -> None:
+    """The servers have `mysql_query_attribute_string()`, which MySQL's alone know."""
+    if cluster.flavour != "mysql":
+        pytest.skip("MariaDB has no query attributes")
+    for shard in SHARDS:
+        if not cluster.query_direct(
+            shard, f"SELECT 1 FROM mysql.component WHERE component_urn = {_COMPONENT}"
+        ):
+            cluster.query_direct(shard, f"INSTALL COMPONENT {_COMPONENT}")
+
+
+@pytest.mark.usefixtures("component")
 @pytest.mark.parametrize("prepared", [False, True])
 def test_statements_with_attributes(cluster: Cluster, prepared: bool) -> None:
     cnx = connect("connector", cluster.connect_kwargs())
@@ -18,7 +55,7 @@ def test_statements_with_attributes(cluster: Cluster, prepared: bool) -> None:
     for number in range(1, 7):
         cursor.clear_attributes()
         for at in range(number % 3):
-            cursor.add_attribute(f"größe{at}", (7, "seven", None)[at])
+            cursor.add_attribute(f"größe{at}", (7, "seven")[at])
         cursor.execute("INSERT INTO counter (id, owner) VALUES (%s, %s)", (number, number * 10))
         cursor.execute("SELECT owner, %s FROM counter WHERE id = %s", ("ö?'", number))
         assert cursor.fetchall() == [(number * 10, "ö?'")]
@@ -27,6 +64,122 @@ def test_statements_with_attributes(cluster: Cluster, prepared: bool) -> None:
     assert cursor.fetchall() == [(6,)]
     plain.execute("DELETE FROM counter")
     cnx.close()
+
+
+def _asked(kwargs: dict[str, Any], prepared: bool) -> list[Any]:
+    """What a session with attributes of many types is told of them, in and out of a transaction, and after them."""
+    found: list[Any] = []
+    cnx = connect("connector", kwargs, autocommit=False)
+    cursor = cnx.cursor(prepared=prepared)
+    for _ in range(2):
+        for name, value in GIVEN:
+            cursor.add_attribute(name, value)
+        cursor.execute(f"SELECT {_SEEN}, %s, mysql_query_attribute_string('other')", ("own",))
+        found.append(cursor.fetchall())
+        cursor.clear_attributes()
+        cursor.execute(f"SELECT {_SEEN}, %s", ("own",))
+        found.append(cursor.fetchall())
+        cnx.commit()
+        cnx.autocommit = True
+    cursor.add_attribute("text", "x" * 300)
+    cursor.execute("SET @seen = mysql_query_attribute_string('text')")
+    cursor.execute("SELECT LENGTH(@seen)")
+    found.append(cursor.fetchall())
+    cnx.close()
+    return found
+
+
+@pytest.mark.usefixtures("component")
+@pytest.mark.parametrize("prepared", [False, True])
+def test_what_the_server_is_told_is_what_it_is_told_directly(cluster: Cluster, prepared: bool) -> None:
+    direct = cluster.direct("commerce/-80")
+    told = _asked(cluster.connect_kwargs(), prepared)
+    assert told == _asked(direct, prepared)
+    assert told[0][0][:2] == ("größe 'x'", "-7")
+    assert set(told[1][0]) == {None, "own"}
+    assert told[-1] == [(300,)]
+
+
+@pytest.mark.usefixtures("component")
+@pytest.mark.parametrize("prepared", [False, True])
+def test_every_shard_of_a_statement_is_told(cluster: Cluster, prepared: bool) -> None:
+    cluster.clear("counter")
+    keys = [next(key for key in range(1, 99) if cluster.shard_of(key) == shard) for shard in ("-80", "80-")]
+    cnx = connect("connector", cluster.connect_kwargs())
+    cursor = cnx.cursor(prepared=prepared)
+    cursor.add_attribute("hits", 41)
+    hits = "CAST(mysql_query_attribute_string('hits') AS SIGNED)"
+    for statement in (
+        f"INSERT INTO counter (id, owner, hits) VALUES ({keys[0]}, 0, {hits}), ({keys[1]}, 0, {hits})",
+        f"UPDATE counter SET hits = hits + {hits}",
+    ):
+        cursor.execute(statement)
+    # merged, and finished on one server: there, too
+    for statement in (
+        f"SELECT hits - {hits}, {hits} FROM counter ORDER BY id",
+        f"SELECT {hits}, FIRST_VALUE({hits}) OVER (ORDER BY id) FROM counter WHERE hits > {hits}",
+    ):
+        cursor.execute(statement)
+        assert cursor.fetchall() == [(41, 41)] * 2, statement
+    cnx.close()
+    cluster.clear("counter")
+
+
+def _rows(client: RawClient, payload: bytes) -> list[list[bytes | None]] | bytes:
+    scanner = ResultScanner()
+    scanner.begin(QUERY)
+    packets = [*iterate_payloads(client.ask(payload, scanner))]
+    if packets[0][0] == 0xFF:
+        return packets[0][1:9]
+    return [split_text_row(packet, packets[0][0]) for packet in packets[2 + packets[0][0] : -1]]
+
+
+@pytest.mark.usefixtures("component")
+def test_packets_that_no_driver_sends(cluster: Cluster) -> None:
+    direct = cluster.direct("commerce/-80")
+    answers = []
+    for address, user, password in (
+        (("127.0.0.1", cluster.port), USER, PASSWORD),
+        (direct["unix_socket"], direct["user"], direct["password"]),
+    ):
+        with RawClient(address, user, password, CLIENT_QUERY_ATTRIBUTES) as client:
+            assert client.caps & CLIENT_QUERY_ATTRIBUTES
+            assert not client.caps & CLIENT_DEPRECATE_EOF
+            seen = b"SELECT mysql_query_attribute_string('n')"
+            block = build_block([(TYPE_STRING, b"n", b"\x02hi")])
+            found: list[Any] = [
+                _rows(client, b"\x03" + block + seen),
+                _rows(client, b"\x03" + build_block([(TYPE_STRING, b"n", None)]) + seen),
+                # a year of four characters where its two bytes would be, text behind it that would be run as well
+                _rows(client, b"\x03\x01\x01\0\x01\x0d\0\x01n" + lenenc_bytes(b"2026") + seen),
+                # of one name the first; without types; and the next statement without any
+                _rows(
+                    client,
+                    b"\x03" + build_block([(TYPE_STRING, b"n", b"\x01" + x) for x in (b"a", b"b")]) + seen,
+                ),
+                _rows(client, b"\x03\x01\x01\0\0\x02hi" + seen),
+                _rows(client, build_query(seen, True)),
+            ]
+            scanner = ResultScanner()
+            scanner.begin(PREPARE)
+            number = client.ask(build_prepare(seen + b", ?"), scanner)[5:9]
+            params = build_execute(0, [TYPE_LONG], [7], False)[5:]
+            bound = b"\x17" + number + with_attributes(params, 1, block)
+            known = b"\x17" + number + b"\x08\x01\0\0\0\x01\0\0\x08\0\0\0"  # a type sent before, no attribute
+            untyped = b"\x17" + number + b"\x08\x01\0\0\0\x02\0\0\x08\0\0\0\x02hi"
+            null = b"\x17" + number + with_attributes(params, 1, build_block([(TYPE_STRING, b"n", None)]))
+            for payload in (bound, known, untyped, null, bound):
+                scanner.begin(QUERY)
+                last = [*iterate_payloads(client.ask(payload, scanner))]
+                found.append(last[0][1:9] if last[0][0] == 0xFF else last[4])
+            answers.append(found)
+    assert answers[0] == answers[1]
+    assert answers[0][:6] == [[[b"hi"]], [[None]], [[None]], [[b"a"]], b"\x2b\x07#HY000", [[None]]]
+
+
+def test_who_has_none_is_offered_none(cluster: Cluster) -> None:
+    with RawClient(("127.0.0.1", cluster.port), USER, PASSWORD, CLIENT_QUERY_ATTRIBUTES) as client:
+        assert client.query_attributes == (cluster.flavour == "mysql")
 
 
 def test_connection_attributes_are_bounded(cluster: Cluster) -> None:

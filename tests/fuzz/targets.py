@@ -177,9 +177,15 @@ def packets(data: bytes) -> None:
         raise Fault("packets depend on how they are cut")
 
 
+def _attributes(block: bytes) -> None:
+    """A block of query attributes says itself what it says, with the SQL behind it where it was."""
+    if block and c.parse_query(b"\x03" + block + b"SQL", CLIENT_QUERY_ATTRIBUTES) != (block, b"SQL"):
+        raise Fault("query attributes read otherwise the second time")
+
+
 _PARSERS: Final[tuple[Callable[[bytes, int], object], ...]] = (
     lambda payload, caps: c.parse_query(payload, caps),
-    lambda payload, caps: c.query_text(payload, caps),
+    lambda payload, caps: _attributes(c.parse_query(payload, caps)[0]),
     lambda payload, caps: c.parse_field_list(payload),
     lambda payload, caps: c.parse_init_db(payload),
     lambda payload, caps: c.parse_process_kill(payload),

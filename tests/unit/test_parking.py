@@ -10,8 +10,8 @@ from router.sql.dialect import Dialect
 
 TRANSIENT = {
     # of the running statement
-    "binary", "implicit", "link", "owed_bytes", "request", "resend", "rules", "sent_bytes", "several", "source",
-    "statement", "task",
+    "attributes", "binary", "implicit", "link", "owed_bytes", "request", "resend", "rules", "sent_bytes", "several",
+    "source", "statement", "task",
     # sessions that have one of these are not parked
     "next_transaction", "reserved", "tx",
     # made anew

@@ -11,7 +11,7 @@ from tablet import settings
 from tablet.consolidator import MAX_JOINERS, MAX_SHARED_BYTES, Consolidator
 from tablet.epochs import MAX_TABLES, Epochs
 from tablet.pool_plan import CONVERT_AFTER_S, Act, View, choose, convert, hold_limit, lifetime_s
-from tablet.prepared import MAX_STATEMENTS, Prepared
+from tablet.prepared import MAX_STATEMENTS, OnServer, Prepared
 
 BASE = "utf8mb4_0900_ai_ci"
 
@@ -260,14 +260,15 @@ def test_consolidation_is_bounded() -> None:
 
 def test_prepared_is_least_recently_used_first() -> None:
     prepared = Prepared()
+    made = {number: OnServer(number, 1, True) for number in (*range(MAX_STATEMENTS), 1000, 2000)}
     for number in range(MAX_STATEMENTS):
-        assert prepared.add((b"%d" % number, "", ""), number) is None
-    assert prepared.get((b"0", "", "")) == 0
-    assert prepared.add((b"new", "", ""), 1000) == 1
+        assert prepared.add((b"%d" % number, "", ""), made[number]) is None
+    assert prepared.get((b"0", "", "")) is made[0]
+    assert prepared.add((b"new", "", ""), made[1000]) == 1
     assert prepared.get((b"1", "", "")) is None
     assert prepared.get((b"0", "sql_mode=''", "")) is None
-    assert prepared.add((b"0", "", ""), 2000) == 0  # prepared anew: the old one is to be closed
-    assert prepared.get((b"0", "", "")) == 2000
+    assert prepared.add((b"0", "", ""), made[2000]) == 0  # prepared anew: the old one is to be closed
+    assert prepared.get((b"0", "", "")) is made[2000]
     prepared.clear()
     assert len(prepared) == 0
 

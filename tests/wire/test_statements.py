@@ -13,7 +13,6 @@ from wire.commands import (
     parse_process_kill,
     parse_query,
     parse_set_option,
-    query_text,
     unknown_command,
 )
 from wire.constants import (
@@ -28,7 +27,8 @@ from wire.constants import (
 )
 from wire.errors import ClientProtocolError, CommandError
 from wire.packets import lenenc_bytes
-from wire.parameters import Parameter, value_slices
+from wire.parameters import value_slices
+from wire.query_attributes import parse_block
 from wire.statements import (
     Fetch,
     LongData,
@@ -110,7 +110,7 @@ def test_query_attributes_of_an_execute() -> None:
     assert execute.flags == PARAMETER_COUNT_AVAILABLE
     assert not execute.wants_cursor
     assert execute.values() == [7]
-    assert execute.attributes() == (Parameter(TYPE_VAR_STRING, b"id", b"trace"),)
+    assert parse_block(execute.attributes) == [(TYPE_VAR_STRING, b"trace", b"\x02id")]
     assert rebuild_execute(execute, 6, False) == build_execute(6, [TYPE_LONG], [7], False)
 
 
@@ -121,7 +121,7 @@ def test_an_execute_without_parameters() -> None:
     assert execute.values() == []
     assert rebuild_execute(execute, 9, True) == b"\x17\x09\0\0\0\0\1\0\0\0"
     none_given = parse_execute(b"\x17\x05\0\0\0\x08\1\0\0\0\x00", 0, caps=ATTRIBUTES)
-    assert (none_given.values(), none_given.attributes()) == ([], ())
+    assert (none_given.values(), none_given.attributes) == ([], b"")
     assert parse_execute(b"\x17\x05\0\0\0\x01\1\0\0\0", 0).wants_cursor
 
 
@@ -139,7 +139,7 @@ def test_noise_raises_typed_errors_only(noise: bytes, count: int, caps: bool) ->
         try:
             execute = parse_execute(head + noise, count, (TYPE_LONGLONG,) * count, caps=flags)
             execute.values()
-            execute.attributes()
+            parse_block(execute.attributes)
             rebuild_execute(execute, 1, not caps)
         except ClientProtocolError as error:
             assert error.number in (1210, 1835)  # noqa: PT017
@@ -157,23 +157,20 @@ def test_noise_raises_typed_errors_only(noise: bytes, count: int, caps: bool) ->
             assert error.number in (1047, 1835)  # noqa: PT017
     try:
         parse_query(b"\x03" + noise, flags)
-        query_text(b"\x03" + noise, flags)
     except ClientProtocolError as error:
         assert error.number == 1835  # noqa: PT017
 
 
 def test_queries() -> None:
-    assert query_text(b"\x03select 1", 0) == b"select 1"
-    assert query_text(b"\x03\x00\x01select 1", ATTRIBUTES) == b"select 1"
+    assert parse_query(b"\x03select 1", 0) == (b"", b"select 1")
+    assert parse_query(b"\x03\x00\x01select 1", ATTRIBUTES) == (b"", b"select 1")
     with_attribute = (
         b"\x03\x01\x01\x00\x01\xfd\0" + lenenc_bytes(b"trace") + lenenc_bytes(b"id 1") + b"select 1"
     )
-    assert query_text(with_attribute, ATTRIBUTES) == b"select 1"
-    assert parse_query(with_attribute, ATTRIBUTES).attributes == (
-        Parameter(TYPE_VAR_STRING, b"id 1", b"trace"),
-    )
+    block, sql = parse_query(with_attribute, ATTRIBUTES)
+    assert (parse_block(block), sql) == ([(TYPE_VAR_STRING, b"trace", b"\x04id 1")], b"select 1")
     for caps in (False, True):
-        assert query_text(build_query(b"select 2", caps), ATTRIBUTES if caps else 0) == b"select 2"
+        assert parse_query(build_query(b"select 2", caps), ATTRIBUTES if caps else 0) == (b"", b"select 2")
     with pytest.raises(ClientProtocolError):
         parse_query(b"\x03\x00\x02select 1", ATTRIBUTES)
 

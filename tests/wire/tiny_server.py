@@ -14,7 +14,7 @@ from typing import Self
 
 from wire.answers import err_packet, ok_packet
 from wire.columns import number_column, text_column
-from wire.commands import query_text
+from wire.commands import parse_query
 from wire.constants import (
     COM_CHANGE_USER,
     COM_INIT_DB,
@@ -168,7 +168,7 @@ class Connection:
         if command == COM_STMT_CLOSE:
             return b""
         if command == COM_QUERY:
-            sql = query_text(payload, caps)
+            _, sql = parse_query(payload, caps)
             if sql.upper().startswith(b"SET"):
                 return ok_packet(1)
             rows: list[list[Value]] = [[verdict.user, 2**63 - 1], [None, len(sql)]]
