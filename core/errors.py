@@ -74,6 +74,22 @@ _ROWS: Final = (
         "SHOW DATABASES lists the keyspaces; a shard is written keyspace:-80.",
     ),
     ErrorCode(
+        "DATABASE_EXISTS",
+        1007,
+        "HY000",
+        False,
+        "Can't create database '{database}'; database exists",
+        "Keyspaces are declared in cluster.toml. An unsharded one can be dropped, which empties it, and created.",
+    ),
+    ErrorCode(
+        "TABLES_LOCKED",
+        1192,
+        "HY000",
+        False,
+        "Can't execute the given command because you have active locked tables or an active transaction",
+        "UNLOCK TABLES first.",
+    ),
+    ErrorCode(
         "DATABASE_ABSENT",
         1008,
         "HY000",

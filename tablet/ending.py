@@ -8,7 +8,17 @@ closed, unless it is a transaction's and the KILL has been answered.
 from typing import Final
 
 from core.errors import fail
-from core.rpc.messages import F_INFILE, F_RELEASE, F_WARNINGS, F_WRITE, I_ERR, I_LAST, I_OK, ROWS_SHIFT
+from core.rpc.messages import (
+    F_INFILE,
+    F_RELEASE,
+    F_RENEW,
+    F_WARNINGS,
+    F_WRITE,
+    I_ERR,
+    I_LAST,
+    I_OK,
+    ROWS_SHIFT,
+)
 from tablet.backend import Command, Connection, Sink
 from tablet.programs import ASK, RESET
 from tablet.request import DONE, ENDING, RUNNING, Request
@@ -113,6 +123,8 @@ class Ending(Request):
         programs = self.execution.programs
         if self.flags & F_WRITE and self.tables is None:
             programs.note(self.sql)
+            if self.flags & F_RENEW:
+                self.execution.pool.renew()
         doubt = programs.doubt(self.sql, self.flags, kind, self.tables)
         if kind == RESULTSET and status & SERVER_SESSION_STATE_CHANGED:
             doubt = RESET  # MariaDB's way to tell

@@ -191,6 +191,13 @@ class Places:
             if not bucket:
                 del self._idle[profile]
 
+    def renew(self) -> None:
+        """Closes every connection there is once it is idle: new ones know the database as it is now."""
+        for connection in self.connections:
+            connection.retire_s = 0.0
+        self.shrink(self._now())
+        self.pump()
+
     # -- refusals
 
     def refuse_all(self, error: SluiceError) -> None:

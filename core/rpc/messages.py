@@ -80,6 +80,9 @@ F_PATIENT: Final = (
     32_768  # the answer may wait up to PATIENCE_S for others to the same worker (a storm of logins)
 )
 F_INFILE: Final = 1 << 20  # a LOAD DATA LOCAL: the router sends the file when it is asked for it (I_INFILE)
+F_RENEW: Final = (
+    1 << 21
+)  # changes what connections keep of their database: afterwards none of them is used again
 
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)

@@ -137,18 +137,22 @@ class WriteSeveral:
         session.start(write_on(session, work, self._plan.tables, copies=self._plan.copies))
 
 
-async def _define(session: Session, link: Link, sql: bytes, tables: tuple[str, ...] | None) -> Answer:
+async def _define(session: Session, link: Link, sql: bytes, plan: DdlPlan) -> Answer:
     """DDL on one shard, outside of any transaction: on the connection that is reserved there, if one is, since its
     names may be temporary tables, and its table locks count. Raises SluiceError."""
     handle = holding.reserved_handle(session, link)
     answer = await session.worker.calls.execute(
         link,
         sql,
-        flags=m.F_WRITE | m.F_STATUS | m.F_WARNINGS | session.flags & m.F_FOUND_ROWS,
+        flags=m.F_WRITE
+        | m.F_STATUS
+        | m.F_WARNINGS
+        | session.flags & m.F_FOUND_ROWS
+        | (m.F_RENEW if plan.renews else 0),
         handle=handle,
         user=session.user,
         settings=session.settings_text,
-        tables=tables,
+        tables=plan.tables,
         extra=along(session),
     )
     if handle and not answer.handle:
@@ -186,7 +190,7 @@ class DdlRunner:
         rows: list[bytes] = []
         for link in self._links:
             try:
-                answer = await _define(session, link, sql, plan.tables)
+                answer = await _define(session, link, sql, plan)
             except TabletError as failure:
                 if oks:
                     failure.message += (

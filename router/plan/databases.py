@@ -1,9 +1,6 @@
-"""CREATE, ALTER and DROP DATABASE: keyspaces are declared in cluster.toml, so statements only find them there or not.
+"""CREATE, ALTER and DROP DATABASE: which keyspace they mean, and what is refused before anything is looked at.
 
-statement                       a keyspace                               no keyspace
-CREATE [IF NOT EXISTS]          its servers say that it exists           refused (1235)
-CREATE OR REPLACE, DROP         refused: it would take its tables (1235) DROP: the session says so (1008, or a note)
-ALTER                           its servers change it                    1049
+CREATE and DROP are the session's (`router/statements/databases.py`), ALTER goes to the keyspace's servers.
 
 Invariant: no statement makes or drops a database on a server, or alters one that is not a keyspace.
 """
@@ -26,6 +23,7 @@ _OPTIONS: Final = frozenset(
 )
 """Words that may stand where ALTER DATABASE leaves its name out."""
 _COMMENT_MARKS: Final = re.compile(r"/\*M?!\d*|\*/")
+_STRING: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'", re.DOTALL)
 _QUOTED_NAMES: Final = Dialect.ANSI_QUOTES
 
 
@@ -38,6 +36,8 @@ class DatabaseStatement:
     name: str
     exists: bool
     replaces: bool
+    at: int
+    """The lexeme behind the name."""
 
 
 def database_statement(lexemes: list[Lexeme]) -> DatabaseStatement | None:
@@ -64,13 +64,14 @@ def database_statement(lexemes: list[Lexeme]) -> DatabaseStatement | None:
         name = lexemes[at].raw
     if words[0] == "ALTER" and len(words) > at and words[at] in _OPTIONS:
         name = ""
-    return DatabaseStatement(words[0], word, name, exists, replaces)
+    return DatabaseStatement(words[0], word, name, exists, replaces, at + bool(name))
 
 
 def with_comments(text: str) -> DatabaseStatement | None:
     """What a statement says of a database where its executable comments are executed."""
     try:
-        return database_statement(lex(_COMMENT_MARKS.sub(" ", text), _QUOTED_NAMES).lexemes)
+        plain = _STRING.sub("?", _COMMENT_MARKS.sub(" ", text))
+        return database_statement(lex(plain, _QUOTED_NAMES).lexemes)
     except SluiceError:
         return None
 
@@ -82,7 +83,11 @@ def plan(statement: Statement) -> Planned | None:
         executed = with_comments(statement.text)
         if said is None and executed is None:
             return None
-        if said is None or executed is None or replace(said, exists=executed.exists) != executed:
+        if (
+            said is None
+            or executed is None
+            or replace(said, exists=executed.exists, at=executed.at) != executed
+        ):
             raise not_supported(
                 "executable comments around the words of CREATE, ALTER or DROP DATABASE",
                 "Write what is inside as plain SQL.",
@@ -94,27 +99,26 @@ def plan(statement: Statement) -> Planned | None:
     name = said.name or statement.keyspace
     if not name:
         raise fail("NO_DATABASE")
+    system = name.lower() in SYSTEM_SCHEMAS
     known = name in statement.vschema.keyspaces
-    if said.verb == "DROP" and not known and name.lower() not in SYSTEM_SCHEMAS:
-        return Planned(SessionPlan(Kind.DROP_DATABASE), "session")
-    if said.verb == "DROP" or said.replaces:
-        raise drop_refusal(said, name, known)
-    if not known and said.verb == "CREATE":
+    if said.replaces:
         raise not_supported(
-            f"{said.verb} {said.word} of a new keyspace",
+            f"CREATE OR REPLACE {said.word}", f"Use DROP {said.word} IF EXISTS and CREATE {said.word}."
+        )
+    if said.verb == "CREATE" and not known:
+        raise not_supported(
+            f"CREATE {said.word} of a new keyspace",
             f"Keyspaces are declared in cluster.toml: add `{name}` under [[keyspaces]], and clusterctl up.",
         )
+    if said.verb == "DROP" and system and not known:
+        raise not_supported(f"DROP {said.word} {name}", "It is MySQL's own.")
+    if said.verb == "DROP" and statement.sharded(name):
+        raise not_supported(
+            f"DROP {said.word} of a sharded keyspace",
+            "Drop its tables; keyspaces are declared in cluster.toml.",
+        )
+    if said.verb != "ALTER":
+        return Planned(SessionPlan(Kind.DATABASE), "session")
     if not known:
         raise fail("UNKNOWN_DATABASE", database=name)
-    return Planned(DdlPlan(name, ()), "write", ("DDL goes to every shard",))
-
-
-def drop_refusal(said: DatabaseStatement, name: str, known: bool) -> SluiceError:
-    """Why a database that there is stays."""
-    verb = "CREATE OR REPLACE" if said.replaces else said.verb
-    if not known:
-        return not_supported(f"{verb} {said.word} {name}", "Keyspaces are declared in cluster.toml.")
-    return not_supported(
-        f"{verb} {said.word} of a keyspace",
-        f"Drop its tables; to drop the keyspace, take `{name}` out of cluster.toml and drop it on its servers.",
-    )
+    return Planned(DdlPlan(name, None, renews=True), "write", ("DDL goes to every shard",))

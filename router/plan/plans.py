@@ -244,6 +244,7 @@ class DdlPlan:
     tables: tuple[str, ...] | None
     commits: bool = True
     unknown: str = ""  # the table it makes, where the VSchema does not have it
+    renews: bool = False  # it changes what connections keep of their default database
 
 
 class Kind(Enum):
@@ -270,7 +271,7 @@ class Kind(Enum):
     DO = "do"
     FLUSH = "flush"
     XA = "xa"
-    DROP_DATABASE = "drop_database"  # of a name that is no keyspace
+    DATABASE = "database"  # CREATE or DROP DATABASE
     EMPTY = "empty"
     OTHER = "other"
 

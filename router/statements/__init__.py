@@ -53,7 +53,7 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
     Kind.DO: routines.do,
     Kind.FLUSH: refused.run,
     Kind.XA: refused.run,
-    Kind.DROP_DATABASE: databases.drop,
+    Kind.DATABASE: databases.run,
     Kind.EMPTY: refused.empty,
     Kind.OTHER: refused.other,
 }

@@ -135,27 +135,3 @@ def test_sequences(cluster: Cluster) -> None:
                 cluster.query("DROP TABLE as_plain", database="main")
         wrong += [pair for pair in zip(*told, strict=True) if pair[0] != pair[1]]
     assert wrong == []
-
-
-def test_a_database_that_is_not_there(cluster: Cluster) -> None:
-    """As on a server, where the tablet's own account might not ask: other databases are not its business."""
-    gone = "Can't drop database 'nosuch'; database doesn't exist"
-    cluster.query(TABLE, database="main")
-    try:
-        with cluster.connect("main", autocommit=True) as cnx, cnx.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute("INSERT INTO as_plain (a) VALUES (1)")
-            with pytest.raises(pymysql.err.OperationalError, match=r"1008.*database doesn't exist"):
-                cursor.execute("DROP DATABASE nosuch")
-            cursor.execute("ROLLBACK")
-            cursor.execute("SELECT a FROM as_plain")
-            assert cursor.fetchall() == ((1,),)
-            for sql in ("DROP SCHEMA IF EXISTS nosuch", "drop database /*!32312 if exists*/ `nosuch`"):
-                assert cursor.execute(sql) == 0
-                cursor.execute("SHOW WARNINGS")
-                assert cursor.fetchall() == (("Note", 1008, gone),)
-            for sql in ("DROP DATABASE main", "CREATE OR REPLACE DATABASE main", "DROP DATABASE mysql"):
-                with pytest.raises(pymysql.err.NotSupportedError, match="1235"):
-                    cursor.execute(sql)
-    finally:
-        cluster.query("DROP TABLE as_plain", database="main")
