@@ -494,6 +494,15 @@ _ROWS: Final = (
         "A warning of CREATE TABLE. Add the table to the VSchema (docs/vschema.md).",
     ),
     ErrorCode(
+        "NEEDS_VARIABLES",
+        15019,
+        "HY000",
+        False,
+        "The statement may run stored programs that use user variables: {names}",
+        "The tablet tells the router, which gives them to the connection. A client sees it where a statement over "
+        "several shards, or CREATE TABLE ... SELECT, runs such programs: select one shard, or fill the table then.",
+    ),
+    ErrorCode(
         "ACCOUNT_REMOVED",
         15030,
         "28000",

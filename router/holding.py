@@ -31,7 +31,6 @@ def forward_held(
     extra: dict[str, Any] | None,
 ) -> None:
     """`Session.forward` of a session that is not in autocommit, or holds something. Raises."""
-    session.resend = None
     tx = session.tx
     if tx is None and not session.autocommit:
         tx = open_transaction(session)
@@ -56,6 +55,11 @@ def forward_held(
     session.request = link.execute(
         session, flags, handle, session.user, session.settings_text, tables, sql, extra
     )
+
+
+def holds(session: "Session") -> bool:
+    """Whether its statements run on connections that it keeps, or keeps from then on."""
+    return not session.autocommit or session.tx is not None or session.reserved is not None
 
 
 def check_joining(session: "Session", tx: Transaction, link: Link) -> None:

@@ -51,6 +51,7 @@ _I_OK: Final = m.I_OK
 _I_ERR: Final = m.I_ERR
 _ROWS_SHIFT: Final = m.ROWS_SHIFT
 _DRAINING: Final = CODES["DRAINING"].number
+_NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
 _CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
 
 
@@ -272,11 +273,11 @@ class Session:
             extra = along(self, extra)
         if self.warnings is not None and (tables != () or forgets_warnings(self)):
             self.warnings = None
+        self.resend = (flags, tables, sql, extra)
         if self.autocommit and self.tx is None and self.reserved is None:
             if self.next_transaction is not None:
                 self._forward_characterised(link, flags, tables, sql, extra)
                 return
-            self.resend = (flags, tables, sql, extra)
             self.request = link.execute(
                 self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
             )
@@ -333,9 +334,9 @@ class Session:
     def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
         """The forwarded statement was refused or lost."""
         link, self.request = self.link, 0
-        resend, self.resend = self.resend, None  # once: a second refusal is the client's to hear
-        if resend is not None and link is not None and not self.sent_bytes:
-            flags, tables, sql, extra = resend
+        again, self.resend = self.resend, None  # once: a second refusal is the client's to hear
+        if again is not None and link is not None and not self.sent_bytes and not holding.holds(self):
+            flags, tables, sql, extra = again
             if number == _DRAINING or (number == 15008 and flags & m.F_CONSOLIDATE):
                 # not begun, or a read that surely changes nothing, and unseen: once more, by the successor
                 try:
@@ -345,6 +346,9 @@ class Session:
                     return
                 except SluiceError as error:
                     number, sqlstate, text = error.number, error.sqlstate, error.message
+        if number == _NEEDS_VARIABLES and again is not None and link is not None:
+            self.start(self.worker.calls.run_again(self, link, again, text))
+            return
         if link is not None:
             holding.note_fail(self, link, number, text, handle)
         if self.sent_bytes:

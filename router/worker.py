@@ -23,12 +23,12 @@ from router.admission import Admission
 from router.arrival import Arrival
 from router.beat import Beat
 from router.boot import Boot, column
-from router.calls import Calls
 from router.connection import READY, Connection
 from router.departure import Departure
 from router.draining import Draining
 from router.execute.compile import compile_plan
 from router.execute.multi import run_several
+from router.execute.program_variables import SessionCalls
 from router.execute.sequence import Sequences
 from router.execute.several import run_as_binary
 from router.gateway import Link
@@ -68,7 +68,7 @@ class Worker:
         self.log = logging.getLogger("router.worker")
         self.clock = MonotonicClock()
         self.context = make_context()
-        self.calls = Calls(loop)
+        self.calls = SessionCalls(loop)
         self.stats = WorkerStats()
         self.view: ClusterView | None = None
         self.column = column(slot, tag >> 1)

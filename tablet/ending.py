@@ -80,7 +80,15 @@ class Ending(Request):
                 connection.verify = True  # a procedure may have left a transaction open
             elif scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT:
                 connection.dirty = True
-        if scanner.warnings and self.flags & F_WARNINGS and self.stopped is None:
+        if self._makes_programs:  # who has been told of it finds it known
+            self.execution.programs.look(self._ask_warnings)
+        else:
+            self._ask_warnings()
+
+    def _ask_warnings(self) -> None:
+        connection: Connection = self.connection
+        wanted = connection.scanner.warnings and self.flags & F_WARNINGS and self.stopped is None
+        if wanted and not connection.is_lost:
             connection.command(_SHOW_WARNINGS, self._warned)
         else:
             self._settle()
@@ -121,10 +129,9 @@ class Ending(Request):
         """What stored programs may have left in the session without a word of it."""
         connection: Connection = self.connection
         programs = self.execution.programs
-        if self.flags & F_WRITE and self.tables is None:
-            programs.note(self.sql)
-            if self.flags & F_RENEW:
-                self.execution.pool.renew()
+        self._makes_programs = self.flags & F_WRITE and self.tables is None and programs.note(self.sql)
+        if self.flags & F_WRITE and self.tables is None and self.flags & F_RENEW:
+            self.execution.pool.renew()
         doubt = programs.doubt(self.sql, self.flags, kind, self.tables)
         if kind == RESULTSET and status & SERVER_SESSION_STATE_CHANGED:
             doubt = RESET  # MariaDB's way to tell

@@ -21,6 +21,7 @@ from core.rpc.messages import (
     F_OLAP,
     F_PREPARED,
     F_RESERVE,
+    F_VARIABLES,
     F_WRITE,
     I_ERR,
     I_LAST,
@@ -156,6 +157,12 @@ class Execution(Sharing):
             statement.fail(form.refused)
             return
         try:
+            variables = self.programs.variables
+            if variables.names and not flags & F_VARIABLES and variables.needed_by(sql, flags, form.tables):
+                if handle:
+                    self.handles.get(handle, peer)
+                statement.send_back(fail("NEEDS_VARIABLES", names=variables.names), handle)
+                return
             if handle:
                 self._on_handle(statement, handle)
             elif flags & F_ADMIN:

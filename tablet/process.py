@@ -142,6 +142,14 @@ class TabletProcess:
         execution = self._execution
         execution.base_collation = info.collation
         execution.programs.forget(mariadb=info.flavour == "mariadb")
+
+        def looked() -> None:
+            if execution.admin.up:  # else MySQL is gone again
+                self._open(execution)
+
+        execution.programs.look(looked)
+
+    def _open(self, execution: Execution) -> None:
         execution.stats.down_reason = ""
         if not self._stop.is_set():
             self._service.set_state(SERVING)

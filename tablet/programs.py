@@ -21,6 +21,7 @@ from typing import Final
 
 from core.rpc.messages import F_WRITE
 from tablet.admin import Answer
+from tablet.program_variables import ProgramVariables
 from wire.scan import ERR, RESULTSET
 
 KNOWN: Final = 0
@@ -30,18 +31,23 @@ RESET: Final = 2
 LOOK_EVERY_S: Final = 30.0
 """Programs that others make past this tablet are seen after that long; those made through it at once."""
 MAX_NAMES: Final = 2000
-"""With more functions and views than that, every statement is taken to use one."""
+"""With more programs and views than that, every statement is taken to use one."""
 
 _SYSTEM: Final = "('sys', 'mysql', 'information_schema', 'performance_schema')"
 _HIDDEN: Final = "REGEXP 'get_lock|call'"
+_USES: Final = "IF(ROUTINE_DEFINITION LIKE '%@%', ROUTINE_DEFINITION, '')"
 LOOK_SQL: Final = (
-    f"SELECT 'function', ROUTINE_NAME, ROUTINE_DEFINITION IS NULL OR LOWER(ROUTINE_DEFINITION) {_HIDDEN}"
+    f"SELECT 'function', ROUTINE_NAME, ROUTINE_DEFINITION IS NULL OR LOWER(ROUTINE_DEFINITION) {_HIDDEN}, {_USES}"
     f" FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA NOT IN {_SYSTEM}"
-    f" UNION ALL SELECT 'trigger', '', MAX(LOWER(ACTION_STATEMENT) {_HIDDEN})"
-    f" FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA NOT IN {_SYSTEM} HAVING COUNT(*) > 0"
-    f" UNION ALL SELECT 'view', TABLE_NAME, 0 FROM information_schema.VIEWS WHERE TABLE_SCHEMA NOT IN {_SYSTEM}"
-    f" LIMIT {MAX_NAMES + 1}"
+    f" UNION ALL SELECT 'procedure', ROUTINE_NAME, 0, {_USES} FROM information_schema.ROUTINES"
+    f" WHERE ROUTINE_TYPE <> 'FUNCTION' AND ROUTINE_SCHEMA NOT IN {_SYSTEM} AND ROUTINE_DEFINITION LIKE '%@%'"
+    f" UNION ALL SELECT 'trigger', EVENT_OBJECT_TABLE, LOWER(ACTION_STATEMENT) {_HIDDEN},"
+    " IF(ACTION_STATEMENT LIKE '%@%', ACTION_STATEMENT, '')"
+    f" FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA NOT IN {_SYSTEM}"
+    " UNION ALL SELECT 'view', TABLE_NAME, 0, '' FROM information_schema.VIEWS"
+    f" WHERE TABLE_SCHEMA NOT IN {_SYSTEM} LIMIT {MAX_NAMES + 1}"
 )
+"""Kind, name (of a trigger: its table), whether it may take locks or run programs that do, body where it has an `@`."""
 
 _COMMENTS: Final = rb"(?:\s+|/\*.*?\*/|--[^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z))*"
 _CALL: Final = re.compile(_COMMENTS + rb"call\b", re.IGNORECASE | re.DOTALL)
@@ -50,7 +56,7 @@ _PLAIN: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAKES: Final = re.compile(
-    rb"\b(?:create|alter)\b.{0,300}?\b(?:function|trigger|view)\b|\brename\b.{0,300}?\btables?\b",
+    rb"\b(?:create|alter)\b.{0,300}?\b(?:function|procedure|package|trigger|view)\b|\brename\b.{0,300}?\btables?\b",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -63,6 +69,8 @@ class Programs:
         self._pending = False
         self._changes = 0
         """What a look finds that began before the latest of them counts for nothing."""
+        self._waiting: list[Callable[[], None]] = []
+        self.variables = ProgramVariables()
         self._look_at_s = 0.0
         self._names: re.Pattern[bytes] | None = None
         self._all = True
@@ -77,10 +85,18 @@ class Programs:
         self.mariadb = mariadb
         self._change()
 
-    def note(self, sql: bytes) -> None:
-        """A statement whose tables are not known begins or ends: it may make a program. Call it both times."""
-        if _MAKES.search(sql, 0, 4096):
-            self._change()
+    def note(self, sql: bytes) -> bool:
+        """A statement whose tables are not known begins or ends: whether it may make a program. Call it both times."""
+        if not _MAKES.search(sql, 0, 4096):
+            return False
+        self._change()
+        return True
+
+    def look(self, then: Callable[[], None]) -> None:
+        """Looks at once; `then` when what there is is known, or MySQL cannot be asked."""
+        self._waiting.append(then)
+        if not self._pending:
+            self._look()
 
     def sweep(self, now_s: float) -> None:
         """Looks where it is time to."""
@@ -116,18 +132,26 @@ class Programs:
 
         def answered(answer: Answer) -> None:
             self._pending = False
-            if changes == self._changes and not answer.lost and answer.error is None:
+            failed = answer.lost or answer.error is not None
+            if changes == self._changes and not failed:
                 self.learn(answer.rows)
+            elif self._waiting and not failed:
+                self._look()
+                return
+            waiting, self._waiting = self._waiting, []
+            for then in waiting:
+                then()
 
         self._run(LOOK_SQL, answered)
 
     def learn(self, rows: list[list[bytes | None]]) -> None:
-        """What LOOK_SQL says: kind, name, whether it may take locks or run other programs that do."""
+        """What LOOK_SQL says."""
+        self.variables.learn(rows, many=len(rows) > MAX_NAMES)
         functions = [row for row in rows if row[0] == b"function"]
         triggers = [row for row in rows if row[0] == b"trigger"]
         self._triggers = bool(triggers)
         self._locking = any(row[2] != b"0" for row in (*functions, *triggers))
-        names = [row[1] or b"" for row in rows if row[0] != b"trigger"] if functions else []
+        names = [row[1] or b"" for row in rows if row[0] in (b"function", b"view")] if functions else []
         self._all = len(rows) > MAX_NAMES or any(not name.isascii() or b"`" in name for name in names)
         if names and not self._all:
             found = b"|".join(re.escape(name) for name in sorted(set(names)))

@@ -74,6 +74,7 @@ class Request:
         "_info",
         "_kill",
         "_known",
+        "_makes_programs",
         "_out",
         "_over",
         "_paused_s",
@@ -114,6 +115,7 @@ class Request:
     queued_s: float
     deadline_s: float
     _known: OnServer | None
+    _makes_programs: bool | int
     attributes: bytes
     _backlog: deque[bytes]
 
@@ -206,6 +208,11 @@ class Request:
         execution.slow.pop(self, None)
         if self.flight is not None:
             execution.fly_without(self)
+
+    def send_back(self, error: SluiceError, handle: int) -> None:
+        """As `fail`, of a statement that has not begun and that the router will send again: no error of anyone's."""
+        self._finish()
+        self.peer.send((FAIL, self.id, error.number, error.sqlstate, error.message, handle))
 
     def fail_held(self, error: SluiceError) -> None:
         """The handle is gone, and this statement is told so."""

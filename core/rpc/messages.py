@@ -79,6 +79,7 @@ F_FOUND_ROWS: Final = 8192  # the client has CLIENT_FOUND_ROWS: affected rows of
 F_PATIENT: Final = (
     32_768  # the answer may wait up to PATIENCE_S for others to the same worker (a storm of logins)
 )
+F_VARIABLES: Final = 1 << 18  # the connection has the session's user variables that stored programs use
 F_INFILE: Final = 1 << 20  # a LOAD DATA LOCAL: the router sends the file when it is asked for it (I_INFILE)
 F_RENEW: Final = (
     1 << 21

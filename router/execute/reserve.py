@@ -25,7 +25,7 @@ from router.sql.lex import VARIABLE, lex
 from router.sql.normalise import normalise
 from router.statements.result import rows_of
 from router.tracking import with_temporary_tables
-from router.variables.literals import cell_literal, value_literal
+from router.variables.literals import NULL, cell_literal, value_literal
 
 PINS: Final = frozenset(
     ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "a temporary table")
@@ -110,21 +110,21 @@ async def run_bracketed(
     await admit(session, link)
     await reserve(session, link)
     try:
-        await _bring(session, link, names)
+        await bring(session, link, names)
         if reason == "LAST_INSERT_ID(value)":
             # where the function is not reached, the connection would tell what another session left
             await _must(session, link, b"SET last_insert_id = %d" % session.last_insert_id)
         answer = await run()
         warnings = session.warnings
         if not answer.failed:
-            await _read_back(session, link, names, answer, reason)
+            await read_back(session, link, names, answer, reason)
             session.warnings = warnings  # those of the client's own statement only
     finally:
         holding.release_unpinned(session, link)
     return answer
 
 
-async def _bring(session: Session, link: Link, names: dict[str, str]) -> None:
+async def bring(session: Session, link: Link, names: dict[str, str]) -> None:
     """Gives the reserved connection the session's user variables of these names."""
     if names:
         known = session.user_variables or {}
@@ -162,9 +162,8 @@ async def run_prepared(
     reply_whole(session, answer)
 
 
-async def _read_back(
-    session: Session, link: Link, names: dict[str, str], answer: Answer, reason: str
-) -> None:
+async def read_back(session: Session, link: Link, names: dict[str, str], answer: Answer, reason: str) -> None:
+    """The session takes over what the reserved connection's user variables of these names are now. Raises."""
     wanted = list(names.values())
     if reason == "SQL_CALC_FOUND_ROWS":
         wanted.append("FOUND_ROWS()")
@@ -178,9 +177,13 @@ async def _read_back(
     cells = dict(zip(reversed(wanted), zip(rows.columns, rows.rows[0], strict=True), strict=True))
     variables = dict(session.user_variables or {})
     for name, spelt in names.items():
-        variables[name] = cell_literal(*cells[spelt])
+        literal = cell_literal(*cells[spelt])
+        if literal == NULL:
+            variables.pop(name, None)
+        else:
+            variables[name] = literal
     if names:
-        session.user_variables = variables
+        session.user_variables = variables or None
     if "FOUND_ROWS()" in cells:
         session.found_rows = int(cells["FOUND_ROWS()"][1] or 0)
     if "LAST_INSERT_ID()" in cells:
@@ -207,14 +210,14 @@ async def pinned(
     await admit(session, link)
     await reserve(session, link)
     try:
-        await _bring(session, link, names)
+        await bring(session, link, names)
         answer = await session.worker.calls.in_session(session, link, text, flags=flags, tables=tables)
         reserved = session.reserved.get(link) if session.reserved else None
         if reserved is not None and not answer.failed:
             reserved.note(effect, text, time())
             if names:
                 warnings = session.warnings
-                await _read_back(session, link, names, answer, "")
+                await read_back(session, link, names, answer, "")
                 session.warnings = warnings
             if effect.about_locks:
                 await _ask_of_locks(session, link, reserved)
@@ -273,7 +276,7 @@ async def reserve(session: Session, link: Link) -> Reservation:
 async def _must(session: Session, link: Link, sql: bytes) -> Answer:
     """A statement around the client's own that has to succeed. Raises SluiceError."""
     warnings = session.warnings
-    answer = await session.worker.calls.in_session(session, link, sql)
+    answer = await session.worker.calls.in_session(session, link, sql, flags=m.F_VARIABLES)
     if not answer.failed:
         session.warnings = warnings  # those of the client's own statement only
     if answer.failed:

@@ -5,7 +5,7 @@ from typing import Final
 from core.errors import SluiceError, fail, not_supported
 from router.calls import TabletError
 from router.execute.reserve import PINS, pinned
-from router.plan.purity import reserve_reason
+from router.plan.purity import may_write, reserve_reason
 from router.plan.substitute import FUNCTIONS
 from router.query_attributes import along
 from router.session import Session
@@ -137,7 +137,7 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
             session.set_setting("character_set_results", None)
         if reason:
             answer = await pinned(session, link, sql, 0, ())
-        elif reads or (session.tx is not None and link in session.tx.held):
+        elif reads or may_write(lexemes) or (session.tx is not None and link in session.tx.held):
             answer = await calls.in_session(session, link, sql, tables=())
         else:
             extra = along(session)

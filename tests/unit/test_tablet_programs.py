@@ -7,8 +7,8 @@ from tablet.admin import Answer
 from tablet.programs import ASK, KNOWN, LOOK_EVERY_S, MAX_NAMES, RESET, Programs
 from wire.scan import ERR, OK, RESULTSET
 
-QUIET = [b"function", b"area", b"0"]
-TRIGGER = [b"trigger", b"", b"0"]
+QUIET = [b"function", b"area", b"0", b""]
+TRIGGER = [b"trigger", b"", b"0", b""]
 
 
 class Lane:
@@ -33,7 +33,7 @@ def known(*rows: list[bytes | None], mariadb: bool = False) -> Programs:
 
 
 def test_nothing_is_open_where_there_are_no_programs() -> None:
-    programs = known([b"view", b"area", b"0"])
+    programs = known([b"view", b"area", b"0", b""])
     assert not programs.watching
     for kind in (OK, RESULTSET, ERR):
         assert programs.doubt(b"SELECT area()", 0, kind, ()) == KNOWN
@@ -46,7 +46,7 @@ def test_a_call_leaves_anything(sql: bytes) -> None:
 
 
 def test_a_function_by_its_name() -> None:
-    programs = known(QUIET, [b"view", b"maps", b"0"])
+    programs = known(QUIET, [b"view", b"maps", b"0", b""])
     for sql in (
         b"SELECT area(1)",
         b"select `AREA` (1)",
@@ -66,13 +66,15 @@ def test_triggers_fire_at_writes() -> None:
     assert mysql.doubt(b"INSERT INTO t VALUES (1)", F_WRITE, ERR, ["t"]) == ASK
     assert mariadb.doubt(b"INSERT INTO t VALUES (1)", F_WRITE, ERR, ["t"]) == RESET
     assert mariadb.doubt(b"INSERT INTO t VALUES (1)", F_WRITE, OK, ["t"]) == KNOWN
-    locking = known([b"trigger", b"", b"1"])
+    locking = known([b"trigger", b"", b"1", b""])
     assert locking.doubt(b"INSERT INTO t VALUES (1)", F_WRITE, OK, ["t"]) == RESET
     assert locking.doubt(b"SELECT 1", 0, RESULTSET, ()) == KNOWN
 
 
 @pytest.mark.parametrize(
-    "row", [[b"function", b"area", b"1"], [b"function", b"area", None]], ids=["takes locks", "body not shown"]
+    "row",
+    [[b"function", b"area", b"1", b""], [b"function", b"area", None, b""]],
+    ids=["takes locks", "body not shown"],
 )
 def test_what_trackers_never_tell_is_reset(row: list[bytes | None]) -> None:
     assert known(row).doubt(b"SELECT area()", 0, RESULTSET, ()) == RESET
@@ -80,11 +82,11 @@ def test_what_trackers_never_tell_is_reset(row: list[bytes | None]) -> None:
 
 @pytest.mark.parametrize("name", ["größe".encode(), b"a`b"])
 def test_names_that_cannot_be_looked_for_are_everywhere(name: bytes) -> None:
-    assert known([b"function", name, b"0"]).doubt(b"SELECT 1", 0, RESULTSET, ()) == ASK
+    assert known([b"function", name, b"0", b""]).doubt(b"SELECT 1", 0, RESULTSET, ()) == ASK
 
 
 def test_more_names_than_can_be_looked_for() -> None:
-    rows: list[list[bytes | None]] = [[b"function", b"f%d" % n, b"0"] for n in range(MAX_NAMES + 1)]
+    rows: list[list[bytes | None]] = [[b"function", b"f%d" % n, b"0", b""] for n in range(MAX_NAMES + 1)]
     assert known(*rows).doubt(b"SELECT 1", 0, RESULTSET, ()) == ASK
 
 
@@ -112,3 +114,19 @@ def test_looks_again_in_time_and_after_a_change() -> None:
     assert not programs.watching
     programs.note(b"CREATE TABLE t (id INT)")
     assert not programs.watching
+
+
+def test_who_waits_is_told_when_what_there_is_is_known() -> None:
+    lane = Lane()
+    programs = Programs(lane.run)  # type: ignore[arg-type]
+    told: list[int] = []
+    programs.look(lambda: told.append(1))
+    programs.look(lambda: told.append(2))
+    assert programs.note(b"CREATE PROCEDURE p() SET @a = 1")
+    lane.answer()  # of a look that began before the procedure was made
+    assert not told
+    lane.answer()
+    assert told == [1, 2]
+    programs.look(lambda: told.append(3))
+    lane.answer(lost=True)
+    assert told == [1, 2, 3]
