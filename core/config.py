@@ -35,6 +35,7 @@ class Dsn:
     database: str
     socket: str = ""
     tls: str = "preferred"  # disabled, preferred, required
+    caller: str = ""  # the tablet that connects, for who looks at that MySQL
 
     @classmethod
     def parse(cls, text: str, key: str) -> "Dsn":

@@ -86,7 +86,8 @@ class Arrival:
 
     def _logged_in(self, known: "Known") -> None:
         worker, profile = self.worker, known.profile
-        record = fresh_record(self.id, self.host, profile, self.fd, self.nonce, worker.perf_counter())
+        since_s = worker.perf_counter()
+        record = fresh_record(self.id, self.host, profile, self.fd, self.nonce, since_s, known.pid)
         try:
             worker.admission.admit(record, profile.user, profile.keyspace, profile.shard)
         except SluiceError as error:

@@ -20,6 +20,7 @@ from wire import commands as wire_commands
 from wire import constants as c
 from wire.answers import eof_packet, ok_packet
 from wire.columns import parse_column
+from wire.connect_attributes import kept
 from wire.errors import CommandError, WireError
 from wire.login import Authenticated
 from wire.packets import frame, iterate_payloads
@@ -55,6 +56,8 @@ def run(connection: "Connection", payload: bytes) -> None:
 def start_session(session: Session, verdict: Authenticated) -> None:
     """Puts a session that has just logged in into its first state. Raises SluiceError: then it does not begin."""
     worker = session.worker
+    block, session.pid = kept(verdict.attributes)
+    session.connect_attributes = worker.intern(block)
     if verdict.database:
         session.use(verdict.database)
     else:

@@ -45,12 +45,13 @@ _ELSEWHERE: Final = CLIENT_SSL | CLIENT_COMPRESS | CLIENT_ZSTD
 class Known:
     """What a login packet leads to once its proof is right."""
 
-    __slots__ = ("answer", "profile", "sha2", "user")
+    __slots__ = ("answer", "pid", "profile", "sha2", "user")
 
-    def __init__(self, user: str, sha2: bool, profile: Profile, answer: bytes) -> None:
+    def __init__(self, user: str, sha2: bool, profile: Profile, answer: bytes, pid: int) -> None:
         self.user = user
         self.sha2 = sha2
         self.profile = profile
+        self.pid = pid
         self.answer = answer
         """What the client is sent: OK, and before it what the plugin says."""
 
@@ -114,22 +115,24 @@ class KnownLogins:
             or not _is_right(account, sha2, proof, nonce)
         ):
             return None
-        profile = self._profile(request, settings.caps & request.caps)
-        if profile is None:
+        begun = self._begin(request, settings.caps & request.caps)
+        if begun is None:
             return None
+        profile, pid = begun
         sequence = VERDICT_SEQUENCE + sha2
         status = settings.status if profile.autocommit else 0
         answer = ok_packet(sequence, status=status, caps=profile.caps)
         if sha2:
             answer = frame(auth_more_data(FAST_AUTH_DONE), sequence - 1) + answer
-        known = Known(request.user, sha2, profile, answer)
+        known = Known(request.user, sha2, profile, answer, pid)
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[key] = known
         return known
 
-    def _profile(self, request: LoginRequest, caps: int) -> Profile | None:
-        """Of a session that begins with this request; None where it would not begin, or would not be plain."""
+    def _begin(self, request: LoginRequest, caps: int) -> tuple[Profile, int] | None:
+        """Profile and process number of a session that begins with this request; None where it would not begin, or
+        would not be plain."""
         worker = self._worker
         verdict = Authenticated(
             request.user, request.database, caps, request.charset, request.attributes, request.plugin,
@@ -144,7 +147,7 @@ class KnownLogins:
             return None
         if more_of(session) != NOTHING_MORE:
             return None
-        return worker.parking.intern(values_of(session, connection))
+        return worker.parking.intern(values_of(session, connection)), session.pid
 
 
 def _is_right(account: Account, sha2: bool, proof: bytes, nonce: bytes) -> bool:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from router.parking import Parking
     from router.worker import Worker
 
-_PACKED: Final = struct.Struct("<idQQQ20s")  # descriptor, idle since, last insert id, rows, found rows, nonce
+_PACKED: Final = struct.Struct("<idQQQ20sI")
+"""Descriptor, idle since, last insert id, rows, found rows, nonce, process number."""
 _NO_ROWS: Final = (1 << 64) - 1
 """Affected rows -1, as MySQL itself writes it."""
 
@@ -32,8 +33,9 @@ class Profile:
     """What equal sessions share. Immutable; one object for equal ones."""
 
     __slots__ = (
-        "__weakref__", "account_roles", "autocommit", "caps", "charset", "codec", "dialect", "flags", "keyspace",
-        "multi_statements", "parking", "scope", "settings", "settings_text", "shard", "user", "variables",
+        "__weakref__", "account_roles", "autocommit", "caps", "charset", "codec", "connect_attributes", "dialect",
+        "flags", "keyspace", "multi_statements", "parking", "scope", "settings", "settings_text", "shard", "user",
+        "variables",
     )  # fmt: skip
 
     def __init__(self, parking: "Parking", values: "ProfileValues") -> None:
@@ -50,6 +52,7 @@ class Profile:
         self.dialect = Dialect(values.dialect)
         self.codec = values.codec
         self.account_roles = values.account_roles
+        self.connect_attributes = values.connect_attributes
         self.settings: dict[str, str] | None = dict(values.settings) or None
         self.settings_text = values.settings_text
         self.variables: dict[str, str] | None = dict(values.variables) or None
@@ -60,6 +63,7 @@ class Profile:
             self.user, self.caps, self.charset, self.keyspace, self.shard, self.scope, self.autocommit, self.flags,
             self.multi_statements, self.dialect.value, self.codec, self.account_roles,
             tuple((self.settings or {}).items()), self.settings_text, tuple((self.variables or {}).items()),
+            self.connect_attributes,
         )  # fmt: skip
 
 
@@ -81,6 +85,7 @@ class ProfileValues(NamedTuple):
     settings: tuple[tuple[str, str], ...]
     settings_text: str
     variables: tuple[tuple[str, str], ...]
+    connect_attributes: bytes
 
 
 class More(NamedTuple):
@@ -197,14 +202,17 @@ def record_of(parking: "Parking", connection: Connection, session: Session, fd: 
             session.affected_rows & _NO_ROWS,
             session.found_rows,
             connection.nonce,
+            session.pid,
         ),
         None if more == NOTHING_MORE else more,
     )
 
 
-def fresh_record(number: int, host: str, profile: Profile, fd: int, nonce: bytes, since_s: float) -> Parked:
+def fresh_record(
+    number: int, host: str, profile: Profile, fd: int, nonce: bytes, since_s: float, pid: int
+) -> Parked:
     """The record of a session that has just begun."""
-    return Parked(number, host, profile, None, _PACKED.pack(fd, since_s, 0, _NO_ROWS, 0, nonce), None)
+    return Parked(number, host, profile, None, _PACKED.pack(fd, since_s, 0, _NO_ROWS, 0, nonce, pid), None)
 
 
 def more_of(session: Session) -> More:
@@ -222,7 +230,7 @@ def values_of(session: Session, connection: Connection) -> ProfileValues:
         session.user, connection.caps, connection.charset, session.keyspace, session.shard, session.scope,
         session.autocommit, session.flags, session.multi_statements, session.dialect.value, session.codec,
         session.account_roles, tuple((session.settings or {}).items()), session.settings_text,
-        tuple((session.variables or {}).items()),
+        tuple((session.variables or {}).items()), session.connect_attributes,
     )  # fmt: skip
 
 
@@ -235,7 +243,7 @@ def revive(worker: "Worker", record: Parked) -> Connection:
     connection.caps = profile.caps
     connection.charset = profile.charset
     connection.claims = record.claims
-    _, since_s, insert_id, affected_rows, found_rows, nonce = _PACKED.unpack(record.packed)
+    _, since_s, insert_id, affected_rows, found_rows, nonce, pid = _PACKED.unpack(record.packed)
     connection.nonce = nonce
     session = Session(worker, connection, profile.user, profile.caps)
     session.keyspace = profile.keyspace
@@ -247,6 +255,7 @@ def revive(worker: "Worker", record: Parked) -> Connection:
     session.dialect = profile.dialect
     session.codec = profile.codec
     session.account_roles = profile.account_roles
+    session.connect_attributes, session.pid = profile.connect_attributes, pid
     session.settings = profile.settings
     session.settings_text = profile.settings_text
     session.variables = profile.variables

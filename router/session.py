@@ -93,6 +93,7 @@ class Session:
         "autocommit",
         "binary",
         "codec",
+        "connect_attributes",
         "connection",
         "dialect",
         "flags",
@@ -107,6 +108,7 @@ class Session:
         "next_statement",
         "next_transaction",
         "owed_bytes",
+        "pid",
         "request",
         "resend",
         "reserved",
@@ -162,6 +164,8 @@ class Session:
         self.found_rows = 0
         self.warnings: list[tuple[str, int, str]] | None = None
         self.account_roles: tuple[str, ...] = ()
+        self.connect_attributes, self.pid = b"", 0
+        """What `wire.connect_attributes` keeps of the login."""
         self.next_statement = 0
         self.dialect = Dialect.DEFAULT
         """How sql_mode changes the lexical rules."""

@@ -11,7 +11,7 @@ import signal
 import socket
 from collections.abc import Coroutine, Sequence
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, AnyStr, Final
 
 import uvloop
 
@@ -98,7 +98,7 @@ class Worker:
         """None until it serves."""
         self.server: dict[str, Any] = {}
         """What the MySQL behind said of itself (WELCOME): version, flavour, variables, collations."""
-        self._interned: dict[str, str] = {}
+        self._interned: dict[Any, Any] = {}
         self.next_id = 0
         self._foreign_ids: frozenset[int] = frozenset()
         self._inherits = bool(tag & 1)
@@ -212,9 +212,9 @@ class Worker:
         own = session.variables.get("transaction_mode") if session.variables else None
         return own or self.boot.config.router.transaction_mode
 
-    def intern(self, text: str) -> str:
-        """One object for equal settings texts: sessions share them."""
-        found = self._interned.get(text)
+    def intern(self, text: AnyStr) -> AnyStr:
+        """One object for equal texts: sessions share them."""
+        found: AnyStr | None = self._interned.get(text)
         if found is None:
             if len(self._interned) >= MAX_INTERNED:
                 self._interned.clear()

@@ -67,6 +67,9 @@ _WANTED: Final = (
     | CLIENT_SESSION_TRACK
 )
 
+_MAX_CALLER: Final = 100
+"""Characters of the tablet's name; the server keeps 512 bytes for all connection attributes."""
+
 _query_header = Struct("<IB").pack
 _longer_query_header = Struct("<IBH").pack
 _NONE: Final = int.from_bytes(NO_ATTRIBUTES, "little")
@@ -355,6 +358,7 @@ async def open_connection(
         collation=_LOGIN_COLLATION,
         connection_timeout=int(CONNECT_TIMEOUT_S),
         ssl_disabled=bool(dsn.socket) or dsn.tls == "disabled",
+        conn_attrs={"program_name": "sluice", "sluice_tablet": dsn.caller[:_MAX_CALLER]},
         **({"unix_socket": dsn.socket} if dsn.socket else {"host": dsn.host, "port": dsn.port}),
     )
     login.found_rows = found_rows

@@ -10,7 +10,7 @@ DRAINING      SIGTERM came: running work may finish         the end, DRAIN_S lat
 import asyncio
 import logging
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from core.clock import MonotonicClock
@@ -53,6 +53,7 @@ class TabletProcess:
     """`await TabletProcess(...).run()` returns after SIGTERM; StartError where it cannot start."""
 
     def __init__(self, config: Config, dsn: Dsn, identity: Identity, etcd: tuple[str, ...]) -> None:
+        dsn = replace(dsn, caller=identity.alias)
         self._config = config
         self._dsn = dsn
         self._identity = identity

@@ -14,7 +14,7 @@ Invariants
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
@@ -104,7 +104,7 @@ class Authenticated:
     database: str | None
     caps: int
     charset: int
-    attributes: Mapping[str, str]
+    attributes: bytes
     plugin: str
     max_packet_bytes: int
     sequence: int

@@ -7,8 +7,7 @@ Source: MySQL internals, "Connection Phase Packets".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from struct import Struct
 
 from wire.constants import (
@@ -45,7 +44,8 @@ class LoginRequest:
     auth_response: bytes
     database: str | None
     plugin: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: bytes = b""
+    """Connection attributes as they came: names and values, each with its length (`wire.connect_attributes`)."""
     zstd_level: int = 0
 
 
@@ -112,7 +112,7 @@ def parse_login(payload: bytes) -> LoginRequest:
         response = cursor.nul_bytes()
     database = cursor.nul_bytes() if caps & CLIENT_CONNECT_WITH_DB and cursor.left() else b""
     plugin = _plugin(cursor) if caps & CLIENT_PLUGIN_AUTH and cursor.left() else NATIVE_PASSWORD
-    attributes = _attributes(cursor) if caps & CLIENT_CONNECT_ATTRS and cursor.left() else {}
+    attributes = _attributes(cursor) if caps & CLIENT_CONNECT_ATTRS and cursor.left() else b""
     level = cursor.uint(1) if caps & CLIENT_ZSTD_COMPRESSION_ALGORITHM and cursor.left() else 0
     return LoginRequest(
         caps,
@@ -135,7 +135,7 @@ def parse_change_user(payload: bytes, caps: int) -> LoginRequest:
     database = cursor.nul_bytes()
     charset = cursor.uint(2) if cursor.left() >= 2 else 0
     plugin = _plugin(cursor) if caps & CLIENT_PLUGIN_AUTH and cursor.left() else NATIVE_PASSWORD
-    attributes = _attributes(cursor) if caps & CLIENT_CONNECT_ATTRS and cursor.left() else {}
+    attributes = _attributes(cursor) if caps & CLIENT_CONNECT_ATTRS and cursor.left() else b""
     return LoginRequest(caps, 0, charset, _name(user), response, _name(database) or None, plugin, attributes)
 
 
@@ -145,16 +145,16 @@ def _plugin(cursor: PayloadCursor) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _attributes(cursor: PayloadCursor) -> dict[str, str]:
+def _attributes(cursor: PayloadCursor) -> bytes:
     size = cursor.lenenc_int()
     if size > MAX_ATTRIBUTES_BYTES:
         raise bad_handshake()
-    inner = PayloadCursor(cursor.take(size), "connection attributes", 0, _bad)
-    attributes: dict[str, str] = {}
+    block = cursor.take(size)
+    inner = PayloadCursor(block, "connection attributes", 0, _bad)
     while inner.left():
-        key = inner.lenenc_bytes().decode("utf-8", "backslashreplace")
-        attributes[key] = inner.lenenc_bytes().decode("utf-8", "backslashreplace")
-    return attributes
+        inner.lenenc_bytes()
+        inner.lenenc_bytes()
+    return block
 
 
 def _name(raw: bytes) -> str:

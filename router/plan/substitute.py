@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
+from router.plan import connect_attributes
 from router.plan.clauses import Item, naming_items, split_select
 from router.plan.context import Statement, encoded
 from router.plan.names import SYSTEM_SCHEMAS
@@ -37,8 +38,12 @@ _BEFORE_NAME: Final = frozenset((".", "AS", "INTO", "INSERT", "REPLACE", "IGNORE
 def plan(statement: Statement) -> Planned | None:
     """None when the statement reads no session state."""
     spots = _spots(statement.lexemes)
-    if not spots:
+    tables = connect_attributes.edits(statement)
+    if not spots and not tables:
         return None
+    for start, end, spot in tables:
+        if spot is not None:
+            spots.append((start, end, spot))
     names = _names_to_keep(statement, spots)
     pieces: list[bytes | int] = []
     values: list[Spot] = []
@@ -55,7 +60,8 @@ def plan(statement: Statement) -> Planned | None:
             pieces.append(encoded(text[at:end]))
         at = end
 
-    edits: list[tuple[int, int, Spot | int | Item]] = [(s, e, spot) for s, e, spot in spots]
+    edits: list[tuple[int, int, Spot | int | Item | None]] = [(s, e, spot) for s, e, spot in spots]
+    edits += [(start, end, None) for start, end, spot in tables if spot is None]
     edits += [(one.start, one.end, one.bind) for one in statement.lexemes if one.kind is BIND]
     edits += [(item.end, item.end, item) for item in names]
     for start, end, what in sorted(edits, key=lambda edit: edit[:2]):
@@ -71,7 +77,7 @@ def plan(statement: Statement) -> Planned | None:
                     put(("name_part", str(lexeme.bind)))
                     name_at = lexeme.end
             pieces.append(encoded(text[name_at : what.end].replace("`", "``") + "`"))
-        else:
+        elif what is not None:
             put(what)
         at = end
     copy(len(text))

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
+from router.plan.connect_attributes import SPOT as CONNECT_ATTRIBUTES
 from router.plan.plans import LocalColumn
 from router.session import Session
 from router.sql.literals import literal_value
+from router.statements.connect_attributes import attributes_table
 from router.statements.words import variable_name
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets, result_codec
@@ -36,6 +38,8 @@ _UNSIGNED: Final = BINARY_FLAG | UNSIGNED_FLAG
 def value_of_spot(session: Session, spot: tuple[str, str]) -> bytes:
     """SQL text of a session-state spot of a SubstitutePlan; of a variable that only a server knows, `@@name`."""
     kind, name = spot
+    if kind == CONNECT_ATTRIBUTES:
+        return attributes_table(session, name)
     if kind == "user_variable":
         return (session.user_variables or {}).get(name.lower(), lit.NULL)
     if kind == "user_variable_in_list":

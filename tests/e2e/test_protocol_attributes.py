@@ -1,5 +1,6 @@
 """Query attributes and connection attributes: read right, whatever comes with them, and told to who asks for them."""
 
+import os
 from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
@@ -182,9 +183,76 @@ def test_who_has_none_is_offered_none(cluster: Cluster) -> None:
         assert client.query_attributes == (cluster.flavour == "mysql")
 
 
+_TABLE = "performance_schema.session_connect_attrs"
+_OWN = f"{_TABLE} WHERE PROCESSLIST_ID = CONNECTION_ID()"
+
+
+def test_a_client_is_told_what_it_said_of_itself(cluster: Cluster) -> None:
+    cnx = connect("pymysql", cluster.connect_kwargs(), program_name="størk 'x'")
+    number = cnx.thread_id()
+    said = [
+        ("_client_name", "pymysql"),
+        ("_client_version", cnx._connect_attrs["_client_version"]),
+        ("_pid", str(os.getpid())),
+        ("program_name", "størk 'x'"),
+    ]
+    rows = [(number, *pair, position) for position, pair in enumerate(said)]
+    for sql, expected in (
+        (f"SELECT * FROM {_OWN} ORDER BY ORDINAL_POSITION", rows),
+        ("SELECT * FROM performance_schema.session_account_connect_attrs", rows),
+        (f"SELECT attr_name, attr_value FROM {_OWN}", said),
+        (
+            (
+                f"SELECT a.ATTR_VALUE FROM {_TABLE} AS a JOIN Performance_Schema.`session_account_connect_attrs` b ON 1"
+                " WHERE a.ATTR_NAME = '_client_name' AND a.ATTR_NAME = b.ATTR_NAME"
+            ),
+            [("pymysql",)],
+        ),
+        (
+            f"SELECT {_TABLE}.ATTR_VALUE, session_connect_attrs.ORDINAL_POSITION FROM {_TABLE} ORDER BY 2 DESC LIMIT 1",
+            [("størk 'x'", 3)],
+        ),
+        (f"SELECT COUNT(*), (SELECT MAX(ATTR_VALUE) FROM {_OWN}) IS NULL FROM {_OWN}", [(4, 0)]),
+        (f"SELECT ATTR_VALUE FROM {_TABLE} WHERE PROCESSLIST_ID = 1 OR ATTR_NAME = ''", []),
+    ):
+        assert fetch(cnx, sql) == expected, sql
+    cnx.select_db("performance_schema")
+    assert fetch(cnx, "SELECT COUNT(*) FROM session_connect_attrs") == [(4,)]
+    cnx.close()
+
+
+def test_the_name_of_a_column_is_as_on_the_server(cluster: Cluster) -> None:
+    text = f"SELECT ATTR_NAME, attr_value, {_TABLE}.ORDINAL_POSITION, PROCESSLIST_ID FROM {_OWN}"
+    names = []
+    for cnx in (cluster.connect(), pymysql.connect(**cluster.direct("commerce/-80"))):
+        with cnx, cnx.cursor() as cursor:
+            cursor.execute(text)
+            names.append([column[0] for column in cursor.description])
+    assert names[0] == names[1]
+
+
+def test_they_change_with_the_user_and_come_in_binary_rows(cluster: Cluster) -> None:
+    cnx = connect("connector", cluster.connect_kwargs(), conn_attrs={"program_name": "first"})
+    cursor = cnx.cursor(prepared=True)
+    name = f"SELECT ATTR_VALUE FROM {_OWN} AND ATTR_NAME = %s"
+    cursor.execute(name, ("program_name",))
+    assert cursor.fetchall() == [(b"first",)]  # as from the server, for its binary collation
+    cursor.close()
+    cnx._conn_attrs["program_name"] = "second"
+    cnx.cmd_change_user(USER, PASSWORD, "commerce")
+    assert fetch(cnx, name, ("program_name",)) == [("second",)]
+    assert fetch(cnx, name, ("_client_name",)) == [("mysql-connector-python",)]
+    cnx.close()
+    with RawClient(("127.0.0.1", cluster.port), USER, PASSWORD) as silent:
+        assert _rows(silent, b"\x03SELECT ATTR_NAME FROM " + _OWN.encode()) == []
+
+
 def test_connection_attributes_are_bounded(cluster: Cluster) -> None:
     cnx = connect("pymysql", cluster.connect_kwargs(), program_name="x" * 60_000)
-    assert fetch(cnx, "SELECT 1") == [(1,)]
+    (lost,) = fetch(
+        cnx, f"SELECT ATTR_VALUE > 59000, (SELECT COUNT(*) FROM {_OWN}) FROM {_OWN} AND ORDINAL_POSITION = 0"
+    )
+    assert lost == (1, 4)
     cnx.close()
     with pytest.raises(pymysql.err.OperationalError, match="Bad handshake"):
         connect("pymysql", cluster.connect_kwargs(), program_name="x" * 66_000)

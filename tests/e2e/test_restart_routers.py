@@ -70,7 +70,7 @@ class Busy(threading.Thread):
 
 def test_restart_under_idle_busy_and_new_clients(cluster: Cluster) -> None:
     before = cluster.pids("router-worker")
-    idle = [plain(cluster) for _ in range(IDLE)]
+    idle = [plain(cluster, program_name=f"idle {number % 3}") for number in range(IDLE)]
     for number, client in enumerate(idle):
         with client.cursor() as cursor:
             cursor.execute(f"SET @mine = {number}, SESSION sort_buffer_size = {32768 + 1024 * (number % 3)}")
@@ -98,6 +98,10 @@ def test_restart_under_idle_busy_and_new_clients(cluster: Cluster) -> None:
     sql = "SELECT @mine, @@sort_buffer_size, CONNECTION_ID()"
     for number, client in enumerate(idle):
         assert ask(client, sql) == (number, 32768 + 1024 * (number % 3), client.thread_id())
+    said = "SELECT ATTR_VALUE FROM performance_schema.session_connect_attrs WHERE ATTR_NAME = "
+    for number, client in enumerate(idle[:6]):
+        assert ask(client, said + "'program_name'") == (f"idle {number % 3}",)
+        assert ask(client, said + "'_pid'") == (str(os.getpid()),)
     in_transaction.ping(reconnect=False)
     in_transaction.close()
     for client in idle:

@@ -27,12 +27,12 @@ class Shelf(KnownLogins):
 
     begins = True
 
-    def _profile(self, request: Any, caps: int) -> Profile | None:
+    def _begin(self, request: Any, caps: int) -> tuple[Profile, int] | None:
         values = ProfileValues(
             request.user, caps, request.charset, request.database or "", "", "", True, 0, False,
-            Dialect.DEFAULT.value, None, (), (), "", (),
+            Dialect.DEFAULT.value, None, (), (), "", (), request.attributes,
         )  # fmt: skip
-        return Profile(cast("Any", None), values) if self.begins else None
+        return (Profile(cast("Any", None), values), 7) if self.begins else None
 
 
 class Full(SimpleNamespace):

@@ -17,7 +17,7 @@ TRANSIENT = {
     # made anew
     "connection", "worker",
 }  # fmt: skip
-PACKED = {"affected_rows", "found_rows", "last_insert_id", "started_s"}
+PACKED = {"affected_rows", "found_rows", "last_insert_id", "pid", "started_s"}
 
 
 def test_every_slot_of_a_session_is_kept_or_known_to_be_transient() -> None:

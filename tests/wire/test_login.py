@@ -85,7 +85,7 @@ def test_the_right_password_lets_in_and_no_other(user: str, default: str, plugin
         if right:
             assert isinstance(verdict, Authenticated)
             assert (verdict.user, verdict.database, verdict.charset) == (user, "shop", 255)
-            assert verdict.attributes == {"_os": "x"}
+            assert verdict.attributes == b"\x03_os\x01x"
             assert not verdict.caps & CLIENT_DEPRECATE_EOF
             assert verdict.max_packet_bytes == 1 << 24
         else:
