@@ -335,6 +335,14 @@ _ROWS: Final = (
         "Send SET TRANSACTION before the transaction begins.",
     ),
     ErrorCode(
+        "NOT_IN_TRANSACTION",
+        1766,
+        "HY000",
+        False,
+        "The system variable {name} cannot be set when there is an ongoing transaction.",
+        "Set it before the transaction begins.",
+    ),
+    ErrorCode(
         "READ_ONLY_TRANSACTION",
         1792,
         "25006",

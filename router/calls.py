@@ -14,6 +14,7 @@ from router import holding
 from router.gateway import Link
 from router.query_attributes import along
 from router.transaction import Transaction
+from router.transaction_tracker import noted
 from router.warnings import note_error, note_warnings
 from wire.answers import Err, parse_err
 from wire.constants import SERVER_STATUS_IN_TRANS
@@ -48,6 +49,8 @@ class Answer:
     status: int
     warnings: bytes = b""
     """What SHOW WARNINGS says of the statement, where the flags asked for it."""
+    tracked: bytes | None = None
+    """What the server's trackers said, where the flags asked for it (I_TRACKED)."""
 
     @property
     def failed(self) -> bool:
@@ -78,7 +81,17 @@ class FileSource(Protocol):
 class Call:
     """Collects one answer; `await call.answer` gives it or raises TabletError."""
 
-    __slots__ = ("_chunks", "_file", "_link", "_size", "_too_large", "_warnings", "answer", "request")
+    __slots__ = (
+        "_chunks",
+        "_file",
+        "_link",
+        "_size",
+        "_too_large",
+        "_tracked",
+        "_warnings",
+        "answer",
+        "request",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, link: Link, file: FileSource | None = None) -> None:
         self._file = file
@@ -89,10 +102,14 @@ class Call:
         self._size = 0
         self._too_large = False
         self._warnings = b""
+        self._tracked: bytes | None = None
 
     def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
         if info & m.I_WARNINGS:
             self._warnings = data
+            return
+        if info & m.I_TRACKED:
+            self._tracked = data
             return
         if info & m.I_INFILE:
             assert self._file is not None
@@ -105,7 +122,7 @@ class Call:
         elif info & m.I_LAST:
             if not self.answer.done():
                 whole = b"".join((*self._chunks, data)) if self._chunks else data
-                self.answer.set_result(Answer(info, whole, handle, status, self._warnings))
+                self.answer.set_result(Answer(info, whole, handle, status, self._warnings, self._tracked))
         elif self._size > MAX_ANSWER_BYTES:
             self._too_large = True
             self._chunks.clear()
@@ -248,9 +265,13 @@ class Calls:
         the session's warnings.
         """
         flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS)
+        if session.flags & m.F_SESSION_TRACK:
+            flags |= m.F_SESSION_TRACK | m.F_TRACK_ROWS
         answer = await self._in_session(session, link, sql, flags, tables, along(session, extra), file)
         if answer.warnings:
             note_warnings(session, answer.warnings, further=True)
+        if answer.tracked is not None:
+            noted(session, link, answer.tracked)
         if answer.failed:
             note_error(session, answer.last_payload())
         return answer
@@ -266,11 +287,18 @@ class Calls:
         file: FileSource | None,
     ) -> Answer:
         tx = session.tx
-        if tx is None and not session.autocommit:
+        if tx is None and not session.autocommit and not holding.reads_no_table(flags, tables):
             tx = holding.open_transaction(session)
         reserved = session.reserved.get(link) if session.reserved else None
         if tx is None:
             handle = holding.reserved_handle(session, link)
+            settings = session.settings_text
+            if (
+                tables != ()
+            ):  # the router's own statements around the client's are not what SET TRANSACTION was about
+                settings = holding.settings_now(session, flags, tables)
+            if not session.autocommit:
+                flags |= m.F_NO_AUTOCOMMIT
             try:
                 answer = await self.execute(
                     link,
@@ -278,7 +306,7 @@ class Calls:
                     flags=flags | m.F_STATUS if handle else flags,
                     handle=handle,
                     user=session.user,
-                    settings=session.settings_text,
+                    settings=settings,
                     tables=tables,
                     extra=extra,
                     file=file,
@@ -370,10 +398,10 @@ class Calls:
         if tx is None:
             return
         tx.check()
-        flags = m.F_STATUS | m.F_WRITE | session.flags & m.F_FOUND_ROWS
+        flags = m.F_STATUS | m.F_WRITE | session.flags & (m.F_FOUND_ROWS | m.F_SESSION_TRACK)
         kept = frozenset(session.reserved or ())
         tx.committing = True
-        work = self._loop.create_task(self._commit(tx, session.user, session.settings_text, flags, kept))
+        work = self._loop.create_task(self._commit(session, tx, flags, kept))
         self._committing.add(work)
         work.add_done_callback(self._committing.discard)
         try:
@@ -383,9 +411,8 @@ class Calls:
             raise
         holding.transaction_over(session)
 
-    async def _commit(
-        self, tx: Transaction, user: str, settings: str, flags: int, kept: frozenset[Link]
-    ) -> None:
+    async def _commit(self, session: "Session", tx: Transaction, flags: int, kept: frozenset[Link]) -> None:
+        user, settings = session.user, session.settings_text
         done: list[str] = []
         try:
             for link in list(tx.held):
@@ -400,6 +427,8 @@ class Calls:
                         user=user,
                         settings=settings,
                     )
+                    if answer.tracked is not None:
+                        noted(session, link, answer.tracked)
                     if answer.failed:
                         error = answer.error()
                         raise TabletError(error.number, error.sqlstate, error.text, 0)

@@ -123,7 +123,7 @@ async def _list_fields(session: Session, asked: wire_commands.FieldList) -> None
         return
     payloads = list(iterate_payloads(answer.data))
     columns = [parse_column(payload) for payload in payloads[1 : 1 + payloads[0][0]]]
-    session.reply(field_list_result(columns, session.caps, session.status))
+    session.reply(field_list_result(columns, session.caps, session.status), tracked=False)
 
 
 def _reset_connection(session: Session, payload: bytes) -> None:

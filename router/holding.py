@@ -14,11 +14,13 @@ from core.errors import fail, not_supported
 from core.rpc import messages as m
 from router.gateway import Link
 from router.transaction import Transaction
+from router.variables.reading import is_mariadb
 from wire.constants import SERVER_STATUS_IN_TRANS
 
 if TYPE_CHECKING:
     from router.session import Session
 
+_CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
 _LOST_NUMBERS: Final = frozenset((15008, 15009, 15010))
 
 
@@ -32,15 +34,15 @@ def forward_held(
 ) -> None:
     """`Session.forward` of a session that is not in autocommit, or holds something. Raises."""
     tx = session.tx
-    if tx is None and not session.autocommit:
+    if tx is None and not session.autocommit and not reads_no_table(flags, tables):
         tx = open_transaction(session)
-    flags |= session.flags | m.F_STATUS
+    asked, flags = flags, flags | session.flags | m.F_STATUS
     if not session.autocommit:
         flags |= m.F_NO_AUTOCOMMIT
     if tx is None:
         handle = reserved_handle(session, link)
         session.request = link.execute(
-            session, flags, handle, session.user, session.settings_text, tables, sql, extra
+            session, flags, handle, session.user, settings_now(session, asked, tables), tables, sql, extra
         )
         return
     tx.check()
@@ -60,6 +62,45 @@ def forward_held(
 def holds(session: "Session") -> bool:
     """Whether its statements run on connections that it keeps, or keeps from then on."""
     return not session.autocommit or session.tx is not None or session.reserved is not None
+
+
+def forward_characterised(
+    session: "Session",
+    link: Link,
+    flags: int,
+    tables: tuple[str, ...] | None,
+    sql: bytes,
+    extra: dict[str, Any] | None,
+) -> None:
+    """`Session.forward` of a statement that is, in autocommit, the transaction that SET TRANSACTION was about."""
+    session.resend = None
+    settings = settings_now(session, flags, tables)
+    session.request = link.execute(
+        session, flags | session.flags, 0, session.user, settings, tables, sql, extra
+    )
+
+
+def reads_no_table(flags: int, tables: tuple[str, ...] | None) -> bool:
+    """Whether it is certain that the statement has no part in any transaction (`tables` alone may be empty because
+    they are not known)."""
+    return tables == () and bool(flags & m.F_CONSOLIDATE)
+
+
+def settings_now(session: "Session", flags: int, tables: tuple[str, ...] | None) -> str:
+    """The settings of a statement in autocommit: the session's, and once what SET TRANSACTION wants of the next
+    transaction, which this statement is if it has a part in any."""
+    if session.next_transaction is None or reads_no_table(flags, tables):
+        return session.settings_text
+    settings = dict(session.settings or {})
+    names = ("tx_read_only", "tx_isolation") if is_mariadb(session) else _CHARACTERISTICS
+    for one in session.next_transaction:
+        _, level, of_level = one.partition("ISOLATION LEVEL ")
+        if level:
+            settings[names[1]] = f"'{of_level.replace(' ', '-')}'"
+        else:
+            settings[names[0]] = "1" if one.endswith("READ ONLY") else "0"
+    session.next_transaction = None
+    return session.worker.intern(",".join(f"{k}={settings[k]}" for k in sorted(settings)))
 
 
 def check_joining(session: "Session", tx: Transaction, link: Link) -> None:

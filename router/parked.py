@@ -17,6 +17,7 @@ from router.connection import READY, Connection
 from router.prepared import PreparedStatement
 from router.session import Session
 from router.sql.dialect import Dialect
+from router.transaction_tracker import restored
 from wire.answers import err_packet
 
 if TYPE_CHECKING:
@@ -271,5 +272,6 @@ def revive(worker: "Worker", record: Parked) -> Connection:
             more.named,
         )
         session.next_statement, session.statements = more.next_statement, more.statements
+    restored(session)
     connection.session = session
     return connection

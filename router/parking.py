@@ -41,6 +41,7 @@ def parkable(connection: Connection) -> bool:
         and connection.is_plain_and_empty()
         and (not session.statements or all(one.settled for one in session.statements.values()))
         and session.next_transaction is None
+        and (session.tracker is None or session.tracker.at_rest)
     )
 
 

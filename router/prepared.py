@@ -211,7 +211,9 @@ async def _prepare(session: Session, text: bytes) -> None:
     if session.statements is None:
         session.statements = {}
     session.statements[statement.id] = statement
-    session.reply(prepare_result(statement.id, parameters, columns, session.caps, session.status))
+    session.reply(
+        prepare_result(statement.id, parameters, columns, session.caps, session.status), tracked=False
+    )
 
 
 async def _metadata(
@@ -396,4 +398,4 @@ def fetch(session: Session, payload: bytes) -> None:
     packets, last = cursor.fetch(session, asked.row_count)
     if last:
         statement.cursor = None
-    session.reply(packets)
+    session.reply(packets, tracked=False)

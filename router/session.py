@@ -24,7 +24,9 @@ from router.gateway import Link
 from router.query_attributes import along
 from router.reservation import Reservation
 from router.sql.dialect import Dialect
+from router.telling import reply_tracked, stamped
 from router.transaction import Transaction
+from router.transaction_tracker import Tracker, noted
 from router.transcoding import transcode
 from router.variables.reading import is_mariadb
 from router.warnings import forgets_warnings, note_error, note_warnings
@@ -52,7 +54,6 @@ _I_ERR: Final = m.I_ERR
 _ROWS_SHIFT: Final = m.ROWS_SHIFT
 _DRAINING: Final = CODES["DRAINING"].number
 _NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
-_CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
 
 
 class Runner(Protocol):
@@ -124,6 +125,7 @@ class Session:
         "statement",
         "statements",
         "task",
+        "tracker",
         "tx",
         "user",
         "user_variables",
@@ -151,6 +153,8 @@ class Session:
         self.next_transaction: list[str] | None = None
         """Characteristics for the next transaction only (SET TRANSACTION)."""
         self.tx: Transaction | None = None
+        self.tracker: Tracker | None = None
+        """Where the client is told of its transaction, or of GTIDs."""
         self.reserved: dict[Link, Reservation] | None = None
         self.statements: dict[int, PreparedStatement] | None = None
         self.named: dict[str, bytes] | None = None
@@ -280,7 +284,7 @@ class Session:
         self.resend = (flags, tables, sql, extra)
         if self.autocommit and self.tx is None and self.reserved is None:
             if self.next_transaction is not None:
-                self._forward_characterised(link, flags, tables, sql, extra)
+                holding.forward_characterised(self, link, flags, tables, sql, extra)
                 return
             self.request = link.execute(
                 self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
@@ -288,26 +292,15 @@ class Session:
         else:
             holding.forward_held(self, link, flags, tables, sql, extra)
 
-    def _forward_characterised(
-        self,
-        link: Link,
-        flags: int,
-        tables: tuple[str, ...] | None,
-        sql: bytes,
-        extra: dict[str, Any] | None,
-    ) -> None:
-        """The statement is the transaction that SET TRANSACTION was about: what that said is a setting of its own."""
-        settings = with_characteristics(self)
-        self.next_transaction = None
-        self.resend = None
-        self.request = link.execute(self, flags | self.flags, 0, self.user, settings, tables, sql, extra)
-
     def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
         """A piece of the answer of the statement that was forwarded."""
         connection = self.connection
         if not info & _I_LAST:
             if info & m.I_WARNINGS:
                 note_warnings(self, data)
+                return
+            if info & m.I_TRACKED:
+                noted(self, self.link, data)
                 return
             connection.write(data)
             self.sent_bytes += len(data)
@@ -326,6 +319,8 @@ class Session:
             self.affected_rows = -1
             if not info & _I_ERR:
                 self.found_rows = info >> _ROWS_SHIFT
+        if self.tracker is not None:
+            data = stamped(self, data, info)
         connection.write(data)
         stats = self.worker.stats
         stats.queries += 1
@@ -462,8 +457,11 @@ class Session:
             )
         )
 
-    def reply(self, packets: bytes) -> None:
-        """Sends a whole answer and ends the statement."""
+    def reply(self, packets: bytes, tracked: bool = True) -> None:
+        """Sends a whole answer and ends the statement. `tracked` False: it does not end in OK, EOF or ERR."""
+        if self.tracker is not None and tracked:
+            reply_tracked(self, packets)
+            return
         self.connection.write(packets)
         self.finish()
 
@@ -472,6 +470,8 @@ class Session:
         self.affected_rows = -1
         self.warnings = [("Error", number, text)]
         self.worker.stats.note_error(number, text)
+        if self.tracker is not None:
+            self.tracker.ended(self, told=False)
         self.connection.write(err_packet(1, number, sqlstate, text))
         self.finish()
 
@@ -552,6 +552,8 @@ class Session:
         self.close()
         self.autocommit = True
         self.replace_settings({})
+        self.tracker = None
+        self.flags &= ~(m.F_SESSION_TRACK | m.F_TRACK_ROWS)
         self.variables = None
         self.user_variables = None
         self.next_transaction = None
@@ -599,16 +601,3 @@ def dialect_status(session: Session) -> int:
     dialect = session.dialect
     status = 0 if dialect.backslash_escapes else SERVER_STATUS_NO_BACKSLASH_ESCAPES
     return status | MARIADB_STATUS_ANSI_QUOTES if dialect.ansi_quotes and is_mariadb(session) else status
-
-
-def with_characteristics(session: Session) -> str:
-    """The session's settings with what SET TRANSACTION wants of the next transaction."""
-    settings = dict(session.settings or {})
-    names = ("tx_read_only", "tx_isolation") if is_mariadb(session) else _CHARACTERISTICS
-    for one in session.next_transaction or ():
-        _, level, of_level = one.partition("ISOLATION LEVEL ")
-        if level:
-            settings[names[1]] = f"'{of_level.replace(' ', '-')}'"
-        else:
-            settings[names[0]] = "1" if one.endswith("READ ONLY") else "0"
-    return session.worker.intern(",".join(f"{k}={settings[k]}" for k in sorted(settings)))

@@ -33,6 +33,8 @@ class Transaction:
     lost: str = ""
     """Why the transaction is lost; empty while it is sound."""
     read_only: bool = False
+    explicit: bool = False
+    """The client began it with a statement; else it is autocommit=0's, or the router's own."""
     committing: bool = False
     """COMMITs are on their way: nobody else may end it."""
 

@@ -12,6 +12,7 @@ from core.rpc.messages import (
     F_INFILE,
     F_RELEASE,
     F_RENEW,
+    F_SESSION_TRACK,
     F_WARNINGS,
     F_WRITE,
     I_ERR,
@@ -21,7 +22,8 @@ from core.rpc.messages import (
 )
 from tablet.backend import Command, Connection, Sink
 from tablet.programs import ASK, RESET
-from tablet.request import DONE, ENDING, RUNNING, Request
+from tablet.request import DONE, ENDING, RUNNING
+from tablet.tracking import Tracking, tracked
 from wire.answers import SessionChanges
 from wire.constants import (
     COM_PING,
@@ -35,9 +37,11 @@ _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS
 _PLAIN_DML: Final = (b"select", b"insert", b"update", b"delete", b"replace", b"with", b"(select")
 _SINK: Final = Sink()
 _SHOW_WARNINGS: Final = b"\x03SHOW WARNINGS LIMIT 1024"
+_SHOW_ALL_WARNINGS: Final = b"\x03SHOW WARNINGS"
+"""With LIMIT, MySQL calls the transaction unsafe, and tells so."""
 
 
-class Ending(Request):
+class Ending(Tracking):
     """The part of a statement's life after the answer."""
 
     __slots__ = ()
@@ -66,6 +70,8 @@ class Ending(Request):
             self._token = False
         if scanner.session_changes:
             self._note_changes(scanner.session_changes)
+        if self.flags & F_SESSION_TRACK:
+            self._tracked = tracked(scanner.session_changes)
         self._note_doubt(scanner.kind, scanner.status_flags)
         error = scanner.kind == ERR
         self._info = I_LAST | scanner.row_count << ROWS_SHIFT
@@ -89,7 +95,9 @@ class Ending(Request):
         connection: Connection = self.connection
         wanted = connection.scanner.warnings and self.flags & F_WARNINGS and self.stopped is None
         if wanted and not connection.is_lost:
-            connection.command(_SHOW_WARNINGS, self._warned)
+            connection.command(
+                _SHOW_ALL_WARNINGS if self.flags & F_SESSION_TRACK else _SHOW_WARNINGS, self._warned
+            )
         else:
             self._settle()
 
@@ -103,11 +111,17 @@ class Ending(Request):
         self._settle()
 
     def _settle(self) -> None:
+        if self.flags & F_SESSION_TRACK and self.stopped is None and self._asks_trackers():
+            return
+        self._tracked_all()
+
+    def _tracked_all(self) -> None:
         if self.held is not None:
             self._end_held()
             return
         connection: Connection = self.connection
         if self.stopped is None:
+            self._tell_tracked()
             self._reply(self._info, self._out, self._status)
             self.execution.pool.release(connection)
         else:
@@ -165,6 +179,8 @@ class Ending(Request):
             return
         if command.told_changes:
             self.connection.dirty = True
+        if self.flags & F_SESSION_TRACK:
+            self._tracked = tracked((self._tracked, *command.scanner.session_changes))
         self._status = command.scanner.status_flags
         self._settle_held()
 
@@ -216,6 +232,7 @@ class Ending(Request):
         if self._over is not None:  # whatever the statement did went with its transaction
             self.fail(self._over)
         elif self.stopped is None:
+            self._tell_tracked()
             self._reply(self._info, self._out, self._status)
         else:
             self._reply_stopped()

@@ -21,6 +21,7 @@ from core.rpc.messages import (
     F_OLAP,
     F_PREPARED,
     F_RESERVE,
+    F_SESSION_TRACK,
     F_VARIABLES,
     F_WRITE,
     I_ERR,
@@ -44,7 +45,7 @@ from tablet.silence import Silence
 from tablet.statement import Statement
 from tablet.stats import Stats
 
-_NEVER_SHARED: Final = F_WRITE | F_BEGIN | F_RESERVE
+_NEVER_SHARED: Final = F_WRITE | F_BEGIN | F_RESERVE | F_SESSION_TRACK
 _FOREVER_S: Final = 1e12
 
 

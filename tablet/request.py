@@ -35,6 +35,7 @@ from tablet.consolidator import Flight
 from tablet.held import Held
 from tablet.killer import Kill
 from tablet.prepared import OnServer
+from wire.answers import SessionChanges
 from wire.constants import SERVER_STATUS_AUTOCOMMIT
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Request:
         "_sent_bytes",
         "_status",
         "_token",
+        "_tracked",
         "attributes",
         "begin",
         "connection",
@@ -117,6 +119,7 @@ class Request:
     _known: OnServer | None
     _makes_programs: bool | int
     attributes: bytes
+    _tracked: SessionChanges | None
     _backlog: deque[bytes]
 
     def __init__(

@@ -17,7 +17,6 @@ from core.rpc.messages import (
     F_MORE_RESULTS,
     F_NO_AUTOCOMMIT,
     F_PREPARED,
-    F_SESSION_TRACK,
     F_WARNINGS,
 )
 from tablet.consolidator import Consolidator, Flight
@@ -27,7 +26,7 @@ from tablet.statement import Statement
 from tablet.stats import Stats
 
 _FLAVOUR: Final = (
-    F_PREPARED | F_DEPRECATE_EOF | F_SESSION_TRACK | F_NO_AUTOCOMMIT | F_MORE_RESULTS | F_FOUND_ROWS
+    F_PREPARED | F_DEPRECATE_EOF | F_NO_AUTOCOMMIT | F_MORE_RESULTS | F_FOUND_ROWS
     | F_WARNINGS
 )  # fmt: skip
 """What of the flags decides the bytes of an answer, and whether its warnings are asked for."""

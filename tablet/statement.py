@@ -112,7 +112,7 @@ class Statement(Infile):
         connection.scanner.begin(
             QUERY,
             flags & F_DEPRECATE_EOF != 0,
-            flags & F_SESSION_TRACK != 0,
+            False,  # what trackers say goes beside the answer
             SERVER_MORE_RESULTS_EXISTS if flags & F_MORE_RESULTS else 0,
             SERVER_STATUS_AUTOCOMMIT if flags & F_NO_AUTOCOMMIT else 0,
             packets,
@@ -167,6 +167,7 @@ class Statement(Infile):
             or self.stopped is not None
             or kind in _UNUSUAL
             or scanner.session_changes
+            or self.flags & F_SESSION_TRACK
             or (scanner.warnings and self.flags & F_WARNINGS)
             or scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT
             or self.execution.programs.watching

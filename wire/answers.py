@@ -87,13 +87,13 @@ def ok_payload(
     """An OK packet for a client with `caps`; `header` EOF_HEADER ends rows for a DEPRECATE_EOF client.
 
     Session changes go only to a client with CLIENT_SESSION_TRACK; for others the status flag is cleared too.
+    Where they say nothing the flag is set all the same: servers do so for what changed and changed back.
     """
     status &= ~SERVER_SESSION_STATE_CHANGED
     changes = b""
     if session_changes is not None and caps & CLIENT_SESSION_TRACK:
         changes = encode_session_changes(session_changes)
-        if changes:
-            status |= SERVER_SESSION_STATE_CHANGED
+        status |= SERVER_SESSION_STATE_CHANGED
     payload = b"".join(
         (
             bytes((header,)),
@@ -102,7 +102,7 @@ def ok_payload(
             _STATUS_WARNINGS.pack(status, min(warnings, 0xFFFF)),
         )
     )
-    if changes:
+    if status & SERVER_SESSION_STATE_CHANGED:
         return payload + lenenc_bytes(info) + lenenc_bytes(changes)
     return payload + lenenc_bytes(info) if info else payload
 
@@ -116,9 +116,11 @@ def ok_packet(
     info: bytes = b"",
     session_changes: SessionChanges | None = None,
     caps: int = 0,
+    header: int = OK_HEADER,
 ) -> bytes:
     return frame(
-        ok_payload(affected_rows, last_insert_id, status, warnings, info, session_changes, caps), sequence
+        ok_payload(affected_rows, last_insert_id, status, warnings, info, session_changes, caps, header),
+        sequence,
     )
 
 
@@ -240,7 +242,8 @@ def decode_session_changes(data: bytes) -> SessionChanges:
 
 
 def encode_session_changes(changes: SessionChanges) -> bytes:
-    """The session state information of an OK packet, without its own length; empty if nothing changed."""
+    """The session state information of an OK packet, without its own length; empty if nothing changed. The order is
+    that of the servers."""
     entries = [
         _entry(SESSION_TRACK_SYSTEM_VARIABLES, lenenc_bytes(_raw(name)) + lenenc_bytes(_raw(value)))
         for name, value in changes.system_variables
@@ -251,8 +254,8 @@ def encode_session_changes(changes: SessionChanges) -> bytes:
         entries.append(_entry(SESSION_TRACK_STATE_CHANGE, b"1" if changes.state_changed else b"0"))
     if changes.gtids is not None:
         entries.append(_entry(SESSION_TRACK_GTIDS, b"\0" + lenenc_bytes(_raw(changes.gtids))))
-    entries.extend(_strings(SESSION_TRACK_TRANSACTION_CHARACTERISTICS, changes.transaction_characteristics))
     entries.extend(_strings(SESSION_TRACK_TRANSACTION_STATE, changes.transaction_state))
+    entries.extend(_strings(SESSION_TRACK_TRANSACTION_CHARACTERISTICS, changes.transaction_characteristics))
     return b"".join(entries)
 
 

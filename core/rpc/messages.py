@@ -66,7 +66,7 @@ F_WRITE: Final = (
     32  # writes `tables` (None: not known), or COMMITs: advances their epochs; once done it stands
 )
 F_DEPRECATE_EOF: Final = 64  # packets in the flavour of CLIENT_DEPRECATE_EOF
-F_SESSION_TRACK: Final = 128  # OK packets in the flavour of CLIENT_SESSION_TRACK
+F_SESSION_TRACK: Final = 128  # tell what MySQL's trackers say of transaction and GTIDs (I_TRACKED)
 F_STATUS: Final = 256  # append handle and status to RESULT
 F_NO_AUTOCOMMIT: Final = (
     512  # the client's autocommit is off: clear SERVER_STATUS_AUTOCOMMIT in the status flags
@@ -80,6 +80,7 @@ F_PATIENT: Final = (
     32_768  # the answer may wait up to PATIENCE_S for others to the same worker (a storm of logins)
 )
 F_VARIABLES: Final = 1 << 18  # the connection has the session's user variables that stored programs use
+F_TRACK_ROWS: Final = 1 << 22  # with F_SESSION_TRACK: also what MariaDB does not say of itself after rows
 F_INFILE: Final = 1 << 20  # a LOAD DATA LOCAL: the router sends the file when it is asked for it (I_INFILE)
 F_RENEW: Final = (
     1 << 21
@@ -100,6 +101,9 @@ I_SHARED: Final = 8  # a consolidated answer: executed for another session
 I_WARNINGS: Final = 16  # no part of the answer: data is what SHOW WARNINGS says of it; comes before I_LAST
 I_INFILE: Final = (
     32  # no part of the answer: data is the name of the file that MySQL wants; FILE records follow
+)
+I_TRACKED: Final = (
+    64  # no part of the answer: what MySQL's trackers say (F_SESSION_TRACK); comes before I_LAST
 )
 ROWS_SHIFT: Final = 16  # with I_LAST: info >> ROWS_SHIFT is the number of rows of the last result set
 

@@ -6,16 +6,18 @@ Invariants: a header is written before any row, and exactly one end (EOF flavour
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from wire.answers import end_of_rows, eof_packet
+from wire.answers import SessionChanges, end_of_rows, eof_packet, ok_payload
 from wire.binary import BinaryRowCodec
 from wire.columns import Column
 from wire.constants import (
     CLIENT_DEPRECATE_EOF,
+    CLIENT_SESSION_TRACK,
+    EOF_HEADER,
     MAX_PAYLOAD,
     SERVER_MORE_RESULTS_EXISTS,
     SERVER_SESSION_STATE_CHANGED,
@@ -53,7 +55,8 @@ class ClientFlavour:
 
     `binary`: rows as a prepared statement's. `status`: the session's own transaction bits (IN_TRANS, AUTOCOMMIT,
     ...), which replace the shards'; None keeps those of the shard that ended last. `div_precision_increment`: the
-    session's value, which decides the scale of AVG.
+    session's value, which decides the scale of AVG. `ended`: asked at the end of the rows for what is told of the
+    session with it.
     """
 
     deprecate_eof: bool = False
@@ -61,6 +64,7 @@ class ClientFlavour:
     status: int | None = None
     more_results: bool = False
     div_precision_increment: int = 4
+    ended: Callable[[], SessionChanges | None] | None = None
 
     def merged_status(self, status: int) -> int:
         """The status flags for the client, from those of a shard."""
@@ -147,8 +151,16 @@ class Output:
         self._count(rows)
 
     def end(self, status: int, warnings: int) -> None:
-        caps = CLIENT_DEPRECATE_EOF if self._client.deprecate_eof else 0
-        self._parts.append(end_of_rows(self.sequence, self._client.merged_status(status), warnings, caps))
+        client = self._client
+        changes = client.ended() if client.ended is not None else None
+        status = client.merged_status(status)
+        if changes is not None:
+            caps = CLIENT_SESSION_TRACK
+            payload = ok_payload(0, 0, status, warnings, b"", changes, caps, EOF_HEADER)
+            self._parts.append(frame(payload, self.sequence))
+            return
+        caps = CLIENT_DEPRECATE_EOF if client.deprecate_eof else 0
+        self._parts.append(end_of_rows(self.sequence, status, warnings, caps))
 
     def error(self, payload: bytes) -> None:
         """An ERR packet, in place of everything that is still due."""

@@ -6,6 +6,7 @@ slowly stops the shards (credits are granted from its socket backwards); the fir
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from core.rpc import messages as m
@@ -22,6 +23,8 @@ from router.plan.plans import SelectPlan
 from router.prepared import bound_text
 from router.query_attributes import along
 from router.session import Session
+from router.telling import end_of_rows
+from router.transaction_tracker import noted
 from router.view import ClusterView
 from router.warnings import note_warnings
 from wire.constants import SERVER_STATUS_IN_TRANS
@@ -62,6 +65,8 @@ class Scatter:
         """Sends the statement to every shard."""
         session = self.session
         flags |= session.flags & m.F_FOUND_ROWS
+        if session.flags & m.F_SESSION_TRACK:
+            flags |= m.F_SESSION_TRACK | m.F_TRACK_ROWS
         tx = session.tx
         for index, link in enumerate(self.links):
             handle = tx.handle_on(link) if tx is not None else holding.reserved_handle(session, link)
@@ -79,6 +84,9 @@ class Scatter:
     def on_result(self, index: int, info: int, data: bytes, handle: int, status: int) -> None:
         if info & m.I_WARNINGS:
             note_warnings(self.session, data, further=True)
+            return
+        if info & m.I_TRACKED:
+            noted(self.session, self.links[index], data)
             return
         last = bool(info & _I_LAST)
         if last:
@@ -168,6 +176,7 @@ class MergedText:
             binary=params is not None or session.binary,
             status=session.status,
             div_precision_increment=_number(session, "div_precision_increment", 4),
+            ended=partial(end_of_rows, session),
         )
 
     def run(self) -> MergeRun:

@@ -20,6 +20,8 @@ class SubstituteRunner:
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         del sql, params
         plan = self._plan
+        if session.tracker is not None:
+            session.tracker.reads(plan.spots)
         if plan.local is not None and statements.is_local(session, plan.local):
             answer = statements.local_result(session, plan.local, literals)
             session.affected_rows, session.found_rows = -1, 1

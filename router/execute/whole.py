@@ -1,6 +1,7 @@
 """A whole answer of a tablet as the answer of the client's statement."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from core.rpc import messages as m
 from router.calls import Answer
@@ -8,6 +9,7 @@ from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
 from router.plan.plans import Merge
 from router.session import Session
+from router.telling import end_of_rows
 
 
 def reply_whole(session: Session, answer: Answer) -> None:
@@ -18,7 +20,10 @@ def reply_whole(session: Session, answer: Answer) -> None:
         session.reply(answer.data)
         return
     client = ClientFlavour(
-        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF), binary=True, status=session.status
+        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
+        binary=True,
+        status=session.status,
+        ended=partial(end_of_rows, session),
     )
     run = MergeRun(None, 1, client, 1 << 62)
     for packets in run.feed(0, answer.data, True):
@@ -30,7 +35,10 @@ def reply_distinct(session: Session, answers: Sequence[bytes]) -> None:
     """Answers with the rows of several result sets (classic EOF flavour), those that are the same in every byte once:
     what the shards say of a table that a client takes for one."""
     client = ClientFlavour(
-        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF), binary=session.binary, status=session.status
+        deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
+        binary=session.binary,
+        status=session.status,
+        ended=partial(end_of_rows, session),
     )
     merge = Merge(visible=-1, distinct=True, exact=True)
     run = MergeRun(merge, len(answers), client, session.worker.boot.config.router.max_memory_rows)

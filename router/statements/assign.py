@@ -18,6 +18,7 @@ from router.statements.assignments import (
 )
 from router.statements.judge import Changes, boolean, is_default, settle, take, text_of, wrong
 from router.tracking import SCHEMA, STATE_CHANGE, SYSTEM_VARIABLES
+from router.transaction_tracker import GTIDS, TRANSACTION_INFO
 from router.variables import charsets
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets
@@ -159,7 +160,9 @@ def _keep(session: Session, name: str, text: str | None) -> None:
 def _router(session: Session, scope: str, name: str, literal: bytes, changes: Changes) -> None:
     if name in CHARSETS:
         _one_charset(session, name, literal, changes)
-    elif name in ("sql_mode", "sql_select_limit"):
+    elif name == GTIDS and session.tx is not None and not is_mariadb(session):
+        raise fail("NOT_IN_TRANSACTION", name=name)
+    elif name in ("sql_mode", "sql_select_limit", TRANSACTION_INFO, GTIDS):
         _setting(session, name, literal, changes)
     elif name == "autocommit":
         changes.autocommit = True if literal == _DEFAULT else boolean(name, literal)
@@ -241,6 +244,7 @@ def _tracked_variables(session: Session, literal: bytes, changes: Changes) -> No
 def _isolation_variable(session: Session, scope: str, literal: bytes, changes: Changes) -> None:
     name = "tx_isolation" if is_mariadb(session) else "transaction_isolation"
     if literal == _DEFAULT and scope == "session":
+        _forget_next(session, "SET TRANSACTION ISOLATION")
         session.set_setting(name, None)
         return
     text = (default_text(session, name) or "" if literal == _DEFAULT else text_of(name, literal)).upper()
@@ -255,6 +259,7 @@ def _isolation(session: Session, scope: str, level: str, changes: Changes) -> No
     if scope != "session":
         _next_transaction(session, f"SET TRANSACTION ISOLATION LEVEL {level.replace('-', ' ')}")
         return
+    _forget_next(session, "SET TRANSACTION ISOLATION")
     name = "tx_isolation" if is_mariadb(session) else "transaction_isolation"
     literal = f"'{level}'".encode()
     _setting(session, name, _DEFAULT if is_default(session, name, literal) else literal, changes)
@@ -264,6 +269,7 @@ def _read_only(session: Session, scope: str, read_only: bool, changes: Changes) 
     if scope != "session":
         _next_transaction(session, f"SET TRANSACTION READ {'ONLY' if read_only else 'WRITE'}")
         return
+    _forget_next(session, "SET TRANSACTION READ")
     name = "tx_read_only" if is_mariadb(session) else "transaction_read_only"
     literal = b"1" if read_only else b"0"
     _setting(session, name, _DEFAULT if is_default(session, name, literal) else literal, changes)
@@ -272,9 +278,14 @@ def _read_only(session: Session, scope: str, read_only: bool, changes: Changes) 
 def _next_transaction(session: Session, statement: str) -> None:
     if session.tx is not None:
         raise fail("TRANSACTION_OPEN")
-    subject = " ".join(statement.split()[:3])
-    kept = [one for one in session.next_transaction or [] if " ".join(one.split()[:3]) != subject]
-    session.next_transaction = [*kept, statement]
+    _forget_next(session, " ".join(statement.split()[:3]))
+    session.next_transaction = [*(session.next_transaction or []), statement]
+
+
+def _forget_next(session: Session, subject: str) -> None:
+    """The session's own value counts for the next transaction too, as the servers have it."""
+    kept = [one for one in session.next_transaction or [] if not one.startswith(subject)]
+    session.next_transaction = kept or None
 
 
 # ---- character sets

@@ -12,6 +12,7 @@ from router.session import Session
 from router.sql.dialect import Dialect, dialect_of
 from router.statements.passing import ask as ask_server
 from router.statements.result import rows_of
+from router.transaction_tracker import GTIDS, TRANSACTION_INFO, turned
 from router.variables import literals as lit
 from router.variables.coupled import roots
 from router.variables.reading import CHARSETS, default_text, is_mariadb
@@ -113,6 +114,8 @@ def settle(session: Session, name: str) -> None:
         mode = lit.parsed((session.settings or {}).get(name, "NULL").encode("utf-8", "surrogateescape"))
         text = mode if isinstance(mode, str) else default_text(session, name) or ""
         session.dialect = dialect_of(text) if text else Dialect.DEFAULT
+    elif name in (TRANSACTION_INFO, GTIDS):
+        turned(session, name)
 
 
 def is_default(session: Session, name: str, literal: bytes) -> bool:

@@ -15,6 +15,7 @@ from router.calls import Answer
 from router.gateway import Link
 from router.query_attributes import along
 from router.session import Session
+from router.transaction_tracker import noted
 from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
 from router.warnings import note_error, note_warnings
 from wire.constants import CLIENT_DEPRECATE_EOF, EOF_HEADER, MAX_PAYLOAD, OK_HEADER
@@ -123,6 +124,8 @@ async def _beside(session: Session, link: Link, sql: bytes, extra: dict[str, Any
         holding.lose_reserved(session, link)
     if answer.warnings:
         note_warnings(session, answer.warnings)
+    if answer.tracked is not None:
+        noted(session, link, answer.tracked)
     if answer.failed:
         note_error(session, answer.last_payload())
     session.affected_rows = -1

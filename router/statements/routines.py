@@ -7,7 +7,7 @@ from core.rpc import messages as m
 from router.execute.reserve import run_pinned, run_reserved
 from router.gateway import Link
 from router.plan.plans import Kind
-from router.plan.purity import reserve_reason
+from router.plan.purity import is_shareable, reserve_reason
 from router.reservation import TABLES
 from router.session import Session
 from router.statements.evaluate import substituted
@@ -31,10 +31,14 @@ def do(session: Session, kind: Kind, sql: bytes) -> None:
         return
     text = b"DO " + substituted(session, words, words.at, len(words.lexemes))
     keyspace = view_of(session).keyspaces.get(session.keyspace)
+    reads = any(one.kind is WORD and one.text in _TABLE_WORDS for one in words.lexemes)
     if keyspace is not None and (session.shard or len(keyspace.links) == 1):
-        session.forward(session.any_link(), m.F_WRITE, None, text, None)
+        if not reads and is_shareable(words.lexemes):
+            session.forward(session.any_link(), m.F_CONSOLIDATE, (), text, None)
+        else:
+            session.forward(session.any_link(), m.F_WRITE, None, text, None)
         return
-    if any(one.kind is WORD and one.text in _TABLE_WORDS for one in words.lexemes):
+    if reads:
         raise not_supported(f"a subquery in DO on the sharded keyspace {session.keyspace}", "Use SELECT.")
     link, extra = link_for(session, "")
     pass_read(session, link, text, extra)

@@ -23,6 +23,7 @@ from router.statements.assignments import (
 )
 from router.statements.words import Words
 from router.tracking import of_set
+from router.transaction_tracker import Tracker
 from router.variables.reading import is_mariadb
 
 _FOR_NEXT_TRANSACTION: Final = frozenset(
@@ -42,6 +43,8 @@ class Snapshot:
     last_insert_id: int
     dialect: Dialect
     codec: str | None
+    tracker: Tracker | None
+    flags: int
 
     @classmethod
     def of(cls, session: Session) -> "Snapshot":

@@ -7,6 +7,7 @@ Invariants:
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from core.errors import SluiceError
 from core.rpc import messages as m
@@ -18,6 +19,10 @@ from router.reservation import TABLES
 from router.session import Session
 from router.statements.passing import one_shard
 from router.statements.words import Words
+from router.transaction_tracker import begun
+from router.variables.reading import is_mariadb
+
+_ACCESS: Final = ("READ ONLY", "READ WRITE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +81,48 @@ def begin(session: Session, kind: Kind, sql: bytes) -> None:
     del kind
     text, snapshot = parse_begin(Words(sql, session.dialect))
     tx = session.tx
+    statements = [text]
     if tx is not None:
         tx.check()
+        if not is_mariadb(session):
+            statements = following(tx.begin, text)
     if snapshot:
         one_shard(session, "START TRANSACTION WITH CONSISTENT SNAPSHOT")  # those of several differ in time
     if (tx is not None and tx.held) or snapshot or _locks_tables(session):
-        session.start(_begin(session, text, snapshot))
+        session.start(_begin(session, statements, snapshot))
         return
-    _open(session, text)
+    _open(session, statements)
     session.ok()
 
 
-def _open(session: Session, text: str) -> None:
+def following(begin: list[str], text: str = "START TRANSACTION") -> list[str]:
+    """What begins a transaction by `text` after one that `begin` began, where isolation and access go on: chained, or
+    (MySQL) without COMMIT or ROLLBACK in between. A snapshot does not."""
+    level = [one for one in begin if "ISOLATION LEVEL" in one]
+    access = [one.rpartition(" ")[2] for one in begin if one.endswith(_ACCESS)]
+    if access and not text.endswith(_ACCESS):
+        text = f"{text}{', ' if 'SNAPSHOT' in text else ' '}READ {access[-1]}"
+    return [*level[-1:], text]
+
+
+def _open(session: Session, statements: list[str] | None) -> None:
+    """`statements`: what begins it; None for START TRANSACTION."""
     holding.transaction_over(session)
-    holding.open_transaction(session, begin=[text])
+    holding.open_transaction(session, begin=statements).explicit = True
+    begun(session)
 
 
 def _locks_tables(session: Session) -> bool:
     return bool(session.reserved) and any(TABLES in one.pins for one in (session.reserved or {}).values())
 
 
-async def _begin(session: Session, text: str, snapshot: bool) -> None:
+async def _begin(session: Session, statements: list[str], snapshot: bool) -> None:
     await session.worker.calls.commit(session)
     if _locks_tables(session):
         for link, reserved in list((session.reserved or {}).items()):
             if TABLES in reserved.pins:  # which a transaction's beginning gives back
                 await pinned(session, link, b"UNLOCK TABLES", m.F_WRITE, None)
-    _open(session, text)
+    _open(session, statements)
     tx = session.tx
     if snapshot and tx is not None:
         try:
@@ -124,6 +144,7 @@ def end(session: Session, kind: Kind, sql: bytes) -> None:
         tx.check()
     if tx is None or not tx.held:
         _over(session, chain)
+        session.next_transaction = None
         session.ok()
         if release:
             session.connection.close()
@@ -151,10 +172,10 @@ def _forward_end(session: Session, kind: Kind) -> None:
 
 async def _end(session: Session, kind: Kind, chain: bool, release: bool) -> None:
     if kind is Kind.COMMIT:
-        begin_again = session.tx.begin if session.tx is not None else None
+        tx = session.tx
         await session.worker.calls.commit(session)
-        if chain and begin_again is not None:
-            holding.open_transaction(session, begin=begin_again)
+        if chain and tx is not None:
+            _open(session, following(tx.begin))
     else:
         await _rollback(session)
         _over(session, chain)
@@ -198,4 +219,4 @@ def _over(session: Session, chain: bool) -> None:
     tx = session.tx
     holding.transaction_over(session)
     if chain:
-        holding.open_transaction(session, begin=tx.begin if tx is not None else None)
+        _open(session, following(tx.begin) if tx is not None else None)

@@ -42,7 +42,6 @@ SETTING: Final = Rule(Class.SETTING)
 
 _REPLICATION: Final = "It changes what is written to the binary log or how replication reads it."
 _CONNECTION: Final = "It is about the connection between client and server, which here is the router's."
-_TRACKER: Final = "The servers' trackers see the connections that sessions share, and the router does not."
 _ONE_CONNECTION: Final = "What it collects stays on one connection to MySQL, and statements use many."
 _PRIVILEGED: Final = "It needs rights on the server that belong to the cluster's operator."
 _GALERA: Final = "It changes how the server replicates."
@@ -65,6 +64,8 @@ _ROUTER: Final = {
     "collation_connection": "A setting.",
     "session_track_schema": "The router tells a client that tracks its session of each USE.",
     "session_track_state_change": "The router tells of changed variables, database, PREPARE and temporary tables.",
+    "session_track_gtids": "A setting; what several shards have committed in one statement is not told.",
+    "session_track_transaction_info": "A setting; the router tells what it and the servers know of the transaction.",
     "session_track_system_variables": "The router tells of the listed variables that a SET names.",
     "sql_mode": "A setting; ANSI_QUOTES and NO_BACKSLASH_ESCAPES also change how the router reads statements.",
     "sql_select_limit": "A setting; results merged from several shards are cut by the router.",
@@ -75,13 +76,6 @@ _IGNORED: Final = {
     "wait_timeout": "The router does not close idle clients.",
     "interactive_timeout": "The router does not close idle clients.",
     "progress_report_time": _CONNECTION,
-    **dict.fromkeys(
-        (
-            "session_track_gtids",
-            "session_track_transaction_info",
-        ),
-        _TRACKER,
-    ),
     "thread_pool_priority": "The tablet's pool decides who is served first.",
 }
 

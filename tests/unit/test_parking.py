@@ -15,7 +15,7 @@ TRANSIENT = {
     # sessions that have one of these are not parked
     "next_transaction", "reserved", "tx",
     # made anew
-    "connection", "worker",
+    "connection", "tracker", "worker",
 }  # fmt: skip
 PACKED = {"affected_rows", "found_rows", "last_insert_id", "pid", "started_s"}
 
