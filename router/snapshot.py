@@ -3,22 +3,28 @@
 A snapshot is complete, or it waits for the rest: until `allow_partial`, for a tablet of each shard. After that a
 shard without one is published with an empty endpoint: its statements wait, those of others do not. A tablet that is
 gone from etcd (its lease ended) keeps its last known endpoint: with etcd down or the tablet restarting, what is known
-keeps serving. A keyspace without a VSchema counts as sharded if it has several shards, with no table known.
+keeps serving. It is left only for a tablet that has begun to serve, the latest of them: one that is STARTING may be
+waiting for the other to end. An etcd that has lost its data takes nothing away. A keyspace without a VSchema counts as
+sharded if it has several shards, with no table known.
 """
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from controlplane.topo import layout
 from controlplane.topo.users import with_users
 from core.config import User
 from core.limits import Limit, LimitError, SharedCounters, SlotTable, to_snapshot
+from core.rpc.messages import STARTING
 from router.storm import ARRIVALS_SLOT
 
 log = logging.getLogger("router.snapshot")
 
 Content = Mapping[str, Mapping[str, Any]]
+
+_LASTING: Final = (layout.KEYSPACES, layout.SHARDS, layout.VSCHEMA)
+"""Once they hold records, they always do: an etcd without them has lost its data."""
 
 
 class Topology:
@@ -41,6 +47,9 @@ class Topology:
         self._endpoints: dict[tuple[str, str], dict[str, Any]] = {}
         self.partial = False
         """Shards that no tablet ever registered for are published with an empty endpoint."""
+        self._held: set[str] = set()
+        """Which of _LASTING had records."""
+        self._wiped = False
         self.version = 0
         self.snapshot: dict[str, Any] | None = None
         self.tablets: dict[str, dict[str, Any]] = {}
@@ -58,10 +67,17 @@ class Topology:
 
     def _note(self, prefix: str) -> None:
         if prefix == layout.TABLETS:
+            served: dict[tuple[str, str], int] = {}
             for alias, tablet in self._content[prefix].items():
                 self.tablets[alias] = dict(tablet)
-                if tablet.get("type", "PRIMARY") == "PRIMARY":
-                    self._endpoints[(tablet["keyspace"], tablet["shard"])] = dict(tablet)
+                if tablet.get("type", "PRIMARY") != "PRIMARY":
+                    continue
+                place = (tablet["keyspace"], tablet["shard"])
+                if tablet.get("state") == STARTING:
+                    self._endpoints.setdefault(place, dict(tablet))
+                elif place not in served or tablet.get("since_ms", 0) > served[place]:
+                    served[place] = tablet.get("since_ms", 0)
+                    self._endpoints[place] = dict(tablet)
         self._publish_if_new()
 
     def _publish_if_new(self) -> None:
@@ -80,6 +96,14 @@ class Topology:
         needed = (layout.KEYSPACES, layout.SHARDS, layout.TABLETS, layout.VSCHEMA, layout.USERS)
         if any(prefix not in self._content for prefix in needed):
             return None
+        held = {prefix for prefix in _LASTING if self._content[prefix]}
+        if not self._held <= held:
+            if not self._wiped:
+                log.error("etcd has lost its data: what was known stays in force until it is seeded again")
+            self._wiped = True
+            return None
+        self._held = held
+        self._wiped = False
         keyspaces: dict[str, Any] = {}
         for name in self._content[layout.KEYSPACES]:
             shards: dict[str, str] = {}

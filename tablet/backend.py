@@ -50,6 +50,9 @@ from wire.scan import ERR, QUERY, ResultScanner
 CONNECT_TIMEOUT_S: Final = 10.0
 """MySQL's own connect_timeout: after that the server lets go of a login that does not go on."""
 
+_LONG_S: Final = CONNECT_TIMEOUT_S - 1
+"""A login that failed later than that was not refused: nobody has answered."""
+
 BASE_STATE_SQL: Final = "SET NAMES utf8mb4, @@session.autocommit=1, @@session.session_track_state_change=ON"
 """What every connection has before anything else; the tracker reports what a procedure leaves behind."""
 
@@ -97,6 +100,8 @@ class ConnectFailed(Exception):
     number: int
     reason: str
     thread_id: int | None
+    lingers: bool = False
+    """It may be in MySQL's hands, which has said nothing yet: nobody knows its thread."""
 
 
 class _Login(MySQLConnection):
@@ -363,15 +368,19 @@ async def open_connection(
     )
     login.found_rows = found_rows
     login.tls_required = dsn.tls == "required" and not dsn.socket
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
     try:
         await asyncio.wait_for(login.connect(), CONNECT_TIMEOUT_S)
     except mysql.connector.Error as error:
-        raise ConnectFailed(error.errno or 0, str(error.msg), _thread_id(login)) from None
+        lingers = loop.time() - began_s >= _LONG_S
+        raise ConnectFailed(error.errno or 0, str(error.msg), _thread_id(login), lingers) from None
     except (OSError, TimeoutError, EOFError, IndexError, TypeError, AttributeError, ValueError) as error:
         # The connector reads past the end of what a server says that breaks off in its greeting.
-        raise ConnectFailed(2003, str(error) or type(error).__name__, _thread_id(login)) from None
+        lingers = loop.time() - began_s >= _LONG_S
+        raise ConnectFailed(2003, str(error) or type(error).__name__, _thread_id(login), lingers) from None
     connection = Connection(login, database, on_lost)
-    ready: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[Command] = loop.create_future()
     connection.command(
         b"\x03" + BASE_STATE_SQL.encode(), lambda c: None if ready.done() else ready.set_result(c)
     )

@@ -10,6 +10,7 @@ a new incarnation of the server has none of the old threads.
     running a statement                 KILL by the admin lane, then the same
     silent after COM_QUIT               KILL after QUIT_TIMEOUT_S, the socket aborted after ABORT_TIMEOUT_S
     lost, or login broken off           look at the process list; with no thread id known wait connect_timeout
+    login without an answer             the same, from the moment when MySQL answers the admin lane again
     still there LINGER_S after that     KILL: MySQL may never hear that its client is gone (a silent network), and
                                         what its transaction has locked stays locked until it does
 """
@@ -20,8 +21,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.clock import Clock
-from tablet.admin import AdminLane, Answer
+from tablet.admin import AdminLane
 from tablet.backend import CONNECT_TIMEOUT_S, Connection
+from tablet.server import Answer
 
 SETTLE_S: Final = 0.005
 FIRST_LOOK_S: Final = 0.002
@@ -72,14 +74,28 @@ class Closer:
         self._killed.discard(connection)
         self.watch(connection.thread_id, connection.incarnation, then)
 
-    def watch(self, thread_id: int | None, incarnation: int, then: Released) -> None:
-        """Calls `then` when MySQL has no thread `thread_id` (None: after its connect_timeout)."""
+    def watch(
+        self, thread_id: int | None, incarnation: int, then: Released, *, lingers: bool = False
+    ) -> None:
+        """Calls `then` when MySQL has no thread `thread_id` (None: after its connect_timeout, which begins when it
+        answers again where it `lingers`)."""
         self.pending += 1
+        if thread_id is None and lingers:
+            self._await_word(incarnation, then)
+            return
         if thread_id is None:
             self._loop.call_later(CONNECT_TIMEOUT_S if self._admin.up else SETTLE_S, self._release, then)
             return
         self._looking[(thread_id, incarnation)] = _Leaving(then, self._clock.now_s())
         self._schedule(FIRST_LOOK_S)
+
+    def _await_word(self, incarnation: int, then: Released) -> None:
+        if incarnation < self._admin.incarnation:
+            self._release(then)
+        elif self._admin.up:
+            self._loop.call_later(CONNECT_TIMEOUT_S, self._release, then)
+        else:
+            self._loop.call_later(LOOK_EVERY_S, self._await_word, incarnation, then)
 
     @property
     def is_closing(self) -> bool:

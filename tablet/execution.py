@@ -29,7 +29,7 @@ from core.rpc.messages import (
     MAX_FORMS,
     Record,
 )
-from tablet.admin import AdminLane, Answer
+from tablet.admin import AdminLane
 from tablet.admission import PLAIN
 from tablet.backend import Command
 from tablet.form import Form, make_form
@@ -39,6 +39,7 @@ from tablet.pool import Pool
 from tablet.programs import Programs
 from tablet.refusals import Refusals
 from tablet.request import ATTRIBUTES, CANCELLED, QUEUED, TIMED_OUT, deadline_passed
+from tablet.server import Answer
 from tablet.settings import parse
 from tablet.sharing import Sharing
 from tablet.silence import Silence

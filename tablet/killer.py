@@ -8,8 +8,9 @@ KILL was answered, and then lets a COM_PING take a kill that is still pending.
 from collections.abc import Callable
 from typing import Final
 
-from tablet.admin import AdminLane, Answer
+from tablet.admin import AdminLane
 from tablet.backend import Connection
+from tablet.server import Answer
 
 HARD_AFTER_S: Final = 5.0
 """A statement that goes on for so long after its KILL loses its connection."""

@@ -83,7 +83,7 @@ class Opener:
             connection = await open_connection(self._dsn, self._database, found_rows, self._lost)
         except ConnectFailed as error:
             self.in_flight[found_rows] -= 1
-            self._closer.watch(error.thread_id, incarnation, self._freed)
+            self._closer.watch(error.thread_id, incarnation, self._freed, lingers=error.lingers)
             self._may_open_at_s = self._now() + self.pause_s
             self._failures += 1
             self.last_refusal = f"{error.reason} ({error.number})"

@@ -168,6 +168,11 @@ class Places:
         self.used += count
         self._foreign += count
 
+    def keep_place(self, thread_id: int, incarnation: int) -> None:
+        """The admin lane has given up a connection that MySQL may still have: it counts until it is gone."""
+        self.used += 1
+        self.closer.watch(thread_id, incarnation, self._freed)
+
     def give_places(self, count: int) -> None:
         self._foreign -= count
         for _ in range(count):

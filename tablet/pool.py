@@ -29,7 +29,7 @@ class Pool(Places):
         The connection may have another profile, see `tablet/setup.py`.
         """
         bucket = self._idle.get(borrower.profile)
-        if bucket and (not borrower.lane & HOLD or self.held < self.hold_limit):
+        if bucket and self.serving and (not borrower.lane & HOLD or self.held < self.hold_limit):
             self._stats.settings_hits += 1
             return self._lend(bucket.pop(), borrower)
         return self._take_slowly(borrower)

@@ -1,14 +1,17 @@
 """One tablet as a process: what is started in which order, its states, and how it ends.
 
 state         means                                         goes to
-STARTING      MySQL was not reached yet                     SERVING; exit 1 if MySQL's limits are too low
+STARTING      MySQL was not reached yet, or another tablet  SERVING; exit 1 if MySQL's limits are too low
+              serves it
 SERVING       -                                             NOT_SERVING when the admin lane is lost; DRAINING
 NOT_SERVING   MySQL is down: requests fail at once          SERVING as soon as MySQL answers; DRAINING
 DRAINING      SIGTERM came: running work may finish         the end, DRAIN_S later at most
+any           another tablet has taken this one's place     exit 1, at once
 """
 
 import asyncio
 import logging
+import os
 import signal
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,10 +20,12 @@ from core.clock import MonotonicClock
 from core.config import Config, Dsn
 from core.rpc.messages import DRAINING, NOT_SERVING, SERVING, STARTING
 from core.rpc.transport import Serving, flushed, make_context
-from tablet.admin import AdminLane, ServerInfo
+from tablet.admin import AdminLane
 from tablet.execution import Execution
 from tablet.leftover import Leftover
+from tablet.ownership import NOT_OURS, claim_endpoint
 from tablet.registration import Registration, record
+from tablet.server import ServerInfo
 from tablet.serving import Service
 
 DRAIN_S: Final = 5.0
@@ -63,7 +68,17 @@ class TabletProcess:
         self._registration: Registration | None = None
         clock = MonotonicClock()
         database = dsn.database or identity.keyspace
-        self._admin = AdminLane(clock, dsn, database, self._up, self._down)
+        self._taking_over: asyncio.Task[None] | None = None
+        self._admin = AdminLane(
+            clock,
+            dsn,
+            database,
+            self._up,
+            self._down,
+            on_rival=lambda thread: self._replaced(f"thread {thread} of MySQL"),
+            on_left=lambda thread, incarnation: self._execution.pool.keep_place(thread, incarnation),
+            may_log_in=self._may_log_in,
+        )
         self._execution = Execution(
             asyncio.get_running_loop(),
             clock,
@@ -85,6 +100,10 @@ class TabletProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         identity = self._identity
+        try:
+            locked = await claim_endpoint(identity.endpoint)
+        except OSError as error:
+            raise StartError(f"cannot listen on {identity.endpoint}: {error}") from None
         context = make_context()
         try:
             serving = Serving(
@@ -94,7 +113,6 @@ class TabletProcess:
             context.term()
             raise StartError(f"cannot listen on {identity.endpoint}: {error}") from None
         self._service.attach(serving)
-        self._admin.start()
         sweeper = loop.create_task(self._sweep())
         try:
             if self._etcd:
@@ -105,19 +123,24 @@ class TabletProcess:
                     self._etcd, self._config.cluster.name, identity.alias, value
                 )
                 self._publish()
+            self._admin.start()
             log.info("tablet %s listens on %s", identity.alias, serving.endpoint)
             await self._stop.wait()
             if self._refused is None:
                 await self._drain(serving)
         finally:
-            sweeper.cancel()
-            await asyncio.gather(sweeper, return_exceptions=True)
+            ending = [task for task in (sweeper, self._taking_over) if task is not None]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
             await self._execution.pool.stop(CLOSE_S)
             await self._admin.stop()
             if self._registration is not None:
                 await self._registration.close()
             serving.close()
             context.term()
+            if locked >= 0:
+                os.close(locked)
         if self._refused is not None:
             raise self._refused
 
@@ -134,10 +157,35 @@ class TabletProcess:
             self._stop.set()
             return
         log.info("MySQL %s is up, max_connections %d", info.version, info.max_connections)
-        if self._service.state == STARTING:
-            self._leftover.find(lambda: self._serve(info))
-        else:
+        if self._service.state != STARTING:
             self._serve(info)
+        elif self._taking_over is None or self._taking_over.done():
+            self._taking_over = asyncio.get_running_loop().create_task(self._take_over(info))
+
+    async def _take_over(self, info: ServerInfo) -> None:
+        """The MySQL is ours: what an earlier tablet has left there is counted, and ended where it surely is one's."""
+        named: list[int] = []
+        if self._registration is not None:
+            self._registration.own()
+            named = await self._registration.threads.left(self._admin.started_s)
+        self._leftover.find(named, lambda: self._serve(info))
+
+    async def _may_log_in(self) -> None:
+        registration = self._registration
+        if registration is None:
+            return
+        if self._service.state == STARTING:
+            await registration.others_gone()
+        elif rival := await registration.rival():
+            self._replaced(rival)
+            await asyncio.Event().wait()
+
+    def _replaced(self, rival: str) -> None:
+        """Another tablet has our MySQL: whatever we have there is not ours any more."""
+        self._refused = StartError(
+            f"{rival} has taken over {self._identity.keyspace}/{self._identity.shard}; this tablet ends"
+        )
+        self._stop.set()
 
     def _serve(self, info: ServerInfo) -> None:
         execution = self._execution
@@ -160,7 +208,7 @@ class TabletProcess:
 
     def _down(self, number: int, reason: str) -> None:
         execution = self._execution
-        text = f"MySQL is not reachable: {reason} ({number})"
+        text = reason if number == NOT_OURS else f"MySQL is not reachable: {reason} ({number})"
         if execution.stats.down_reason != text:
             log.warning("%s", text)
             execution.stats.note_error(number, text)
@@ -208,8 +256,14 @@ class TabletProcess:
                     slow_s = execution.now()
                     self._service.sweep()
                     execution.pool.shrink(slow_s)
+                    self._note_threads()
             except Exception:
                 log.exception("sweep")
+
+    def _note_threads(self) -> None:
+        if self._registration is not None and self._admin.up and self._service.state != STARTING:
+            threads = {connection.thread_id for connection in self._execution.pool.connections}
+            self._registration.threads.note(self._admin.started_s, threads | {self._admin.thread_id})
 
     async def _rest(self, most_s: float) -> None:
         """Until SWEEP_S after work has come, or `most_s` where none does."""

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from typing import Final
 
 from core.rpc.messages import F_WRITE
-from tablet.admin import Answer
 from tablet.program_variables import ProgramVariables
+from tablet.server import Answer
 from wire.scan import ERR, RESULTSET
 
 KNOWN: Final = 0

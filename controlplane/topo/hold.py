@@ -5,6 +5,8 @@ Invariants
 - The newest holder wins: a start overwrites what a dead predecessor left. A holder that later finds its key under
   another lease stands back and says so in the log, and takes the key again when it is free: two living processes
   of one name never write in turns.
+- One that `yields` stands back from the first, until `insist`: then it is known from elsewhere that the key is its own,
+  and it takes it from whoever has it. At most one process of a name may insist.
 - `update` never waits and never fails: the last value is written once etcd takes it.
 """
 
@@ -27,14 +29,16 @@ _RETRY_S: Final = 0.3
 class Registration:
     """What `Store.hold` gives."""
 
-    def __init__(self, store: "Store", key: str, value: Value, ttl_s: float) -> None:
+    def __init__(self, store: "Store", key: str, value: Value, ttl_s: float, yields: bool = False) -> None:
         self.key = key
         self._store = store
         self._value = value
         self._ttl_s = ttl_s
         self._lease = 0
         self._written: Value | None = None
-        self._begun = False  # written once: what another lease holds afterwards is a rival's
+        self._begun = yields  # or written once: what another lease holds afterwards is a rival's
+        self._yields = yields
+        self._insists = False
         self._foreign = False
         self._wake = asyncio.Event()
         self._registered = asyncio.Event()
@@ -48,6 +52,11 @@ class Registration:
     async def wait_registered(self) -> None:
         """Returns once the key is in etcd with our lease."""
         await self._registered.wait()
+
+    def insist(self) -> None:
+        """From now on the key is this registration's, whoever has it."""
+        self._insists = True
+        self._wake.set()
 
     def update(self, value: Value) -> None:
         """Writes `value` soon; of several updates meanwhile the last. The same as before costs nothing."""
@@ -93,9 +102,10 @@ class Registration:
         holder = await self._store.holder(self.key, _CALL_S)
         if holder is None or holder[0] != self._lease:
             self._lost()
-            if holder is not None and self._begun:
+            if holder is not None and self._begun and not self._insists:
                 if not self._foreign:
-                    _log.error("%s is held by another process of the same name; standing back", self.key)
+                    level = logging.INFO if self._yields else logging.ERROR
+                    _log.log(level, "%s is held by another process of the same name; standing back", self.key)
                 self._foreign = True
                 return
             self._foreign = False

@@ -6,6 +6,7 @@
 | `vschema/<ks>` | Vitess's VSchema JSON, whole | seed, `clusterctl vschema apply` | until removed |
 | `shards/<ks>/<range>` | ShardRecord | seed | until removed |
 | `tablets/<alias>` | TabletRecord | the tablet | its lease |
+| `threads/<ks>/<range>` | threads of MySQL that are the tablet's (tablet/threads.py) | the tablet | until removed |
 | `routers/<id>` | RouterRecord | the router's main process | its lease |
 | `controlplanes/<id>` | ControlPlaneRecord | the daemon | its lease |
 | `users/<name>` | UserRecord | `clusterctl users` | until removed |
@@ -28,6 +29,7 @@ KEYSPACES: Final = "keyspaces/"
 VSCHEMA: Final = "vschema/"
 SHARDS: Final = "shards/"
 TABLETS: Final = "tablets/"
+THREADS: Final = "threads/"
 ROUTERS: Final = "routers/"
 CONTROLPLANES: Final = "controlplanes/"
 LIMITS: Final = "limits/"
@@ -62,6 +64,10 @@ def shard(keyspace_name: str, shard_name: str) -> str:
 
 def tablet(alias: str) -> str:
     return TABLETS + _name(alias, "tablet alias")
+
+
+def threads(keyspace_name: str, shard_name: str) -> str:
+    return f"{THREADS}{_name(keyspace_name, 'keyspace')}/{_name(shard_name, 'shard')}"
 
 
 def router(router_id: str) -> str:

@@ -113,11 +113,11 @@ class Store:
         self._watches.append(watch)
         return watch
 
-    def hold(self, key: str, value: Value, ttl_s: float = 5.0) -> Registration:
+    def hold(self, key: str, value: Value, ttl_s: float = 5.0, *, yields: bool = False) -> Registration:
         """Keeps `key` in etcd on a lease as long as this process lives: written as soon as etcd answers, written
         again whenever it or its lease was lost, gone at most about `ttl_s` after the process (etcd's least is 2).
         See `Registration` for updating and for what happens when another process holds the same key."""
-        registration = Registration(self, key, value, ttl_s)
+        registration = Registration(self, key, value, ttl_s, yields)
         self._held.append(registration)
         return registration
 

@@ -8,8 +8,8 @@ import pytest
 
 from cli.local import Flavour, create_database
 from core.config import Dsn
-from tablet.admin import parse_rows
 from tablet.backend import Command, ConnectFailed, Connection, open_connection
+from tablet.server import parse_rows
 from tests.e2e.test_tablet import dsn
 from tests.kit.servers import RunningMysql
 from tests.kit.tablet import until

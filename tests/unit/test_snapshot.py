@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from controlplane.topo import layout
 from core.limits import SharedCounters
 from router.snapshot import Topology
@@ -75,6 +77,47 @@ def test_a_tablet_that_is_away_keeps_its_endpoint() -> None:
     watched.topology.on_change(layout.TABLETS, tablets("-80", "80-", port=2))
     assert watched.published == 2
     assert watched.keyspaces["ks"]["shards"]["80-"] == "tcp://h:2"
+
+
+def test_a_known_tablet_is_left_only_for_one_that_serves() -> None:
+    def other(**changes: Any) -> dict[str, Any]:
+        return {**tablets("-80", port=2)["tablets/a-80"], **changes}
+
+    watched = Watched().all()
+    first = tablets("-80", "80-")
+    on_change = watched.topology.on_change
+    for found in (
+        {**first, "tablets/b": other(state="STARTING")},  # the second waits until the first ends
+        {"tablets/b": other(state="STARTING")},  # also where the first has lost its lease
+        {
+            "tablets/b": other(state="SERVING", since_ms=5),
+            "tablets/c": {**first["tablets/a-80"], "since_ms": 6},
+        },
+        {
+            "tablets/c": {**first["tablets/a-80"], "since_ms": 6},
+            "tablets/b": other(state="SERVING", since_ms=5),
+        },
+    ):
+        on_change(layout.TABLETS, found)
+        assert watched.keyspaces["ks"]["shards"]["-80"] == "tcp://h:1"
+    on_change(layout.TABLETS, {**first, "tablets/b": other(state="SERVING", since_ms=5)})
+    assert watched.keyspaces["ks"]["shards"]["-80"] == "tcp://h:2", "the later one: the first is dead"
+
+
+def test_an_etcd_that_has_lost_its_data_takes_nothing_away(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched().all()
+    before = watched.topology.snapshot
+    for prefix in (layout.SHARDS, layout.VSCHEMA, layout.TABLETS, layout.KEYSPACES, layout.USERS):
+        watched.topology.on_change(prefix, {})
+    assert watched.topology.snapshot is before
+    assert caplog.text.count("etcd has lost its data") == 1
+    for prefix, content in (
+        (layout.SHARDS, SHARDS),
+        (layout.VSCHEMA, VSCHEMA),
+        (layout.KEYSPACES, KEYSPACES),
+    ):
+        watched.topology.on_change(prefix, content)
+    assert watched.keyspaces["ks"]["shards"] == {"-80": "tcp://h:1", "80-": "tcp://h:1"}
 
 
 def test_what_changes_nothing_is_not_published() -> None:
