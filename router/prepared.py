@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from core.errors import SluiceError, fail, not_supported
 from router.cursors import Cursor, Opening
-from router.plan.plans import FinishPlan, Planned, SessionPlan, SubstitutePlan
+from router.plan.plans import FinishPlan, MovePlan, Planned, SessionPlan, SubstitutePlan
 from router.query_attributes import take
 from router.session import Runner, Session
 from router.sql.dialect import Dialect
@@ -229,6 +229,8 @@ async def _metadata(
         raise not_supported(
             f"preparing a statement with {plan.refusal[0]}", "Send it as text, with the values in it."
         )
+    if isinstance(plan, MovePlan):
+        return _generic(statement), []
     link = session.any_link()
     answer = await session.worker.calls.prepare(link, session.user, session.settings_text, statement.text)
     payloads = [p for p in list(iterate_payloads(answer.packets))[1:] if not is_eof(p)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from cli import topology
+from cli.commands.explain_move import explained_move
 from cli.errors import DONE, FAILED, CommandError, UsageError
 from cli.target import Target, find
 from controlplane.topo import layout as keys
@@ -33,6 +34,7 @@ from router.plan.plans import (
     InsertPlan,
     InsertRow,
     Kind,
+    MovePlan,
     PlanError,
     Planned,
     SelectPlan,
@@ -180,6 +182,8 @@ def _sent(planned: Planned, view: ClusterView, sql: bytes, literals: tuple[bytes
             raise _error(made)
         case FinishPlan():
             return _finished(made.finish, view, literals)
+        case MovePlan():
+            return explained_move(made.move, view, literals)
         case SelectPlan() | DmlPlan():
             return _select_or_dml(made, view, sql, literals, shard)
         case InsertPlan():
@@ -220,6 +224,8 @@ def _select_or_dml(
     links = chooser_links(made.chooser, view)(literals)
     if isinstance(made, SelectPlan) and made.finish is not None:
         return _finished(made.finish, view, literals)
+    if isinstance(made, DmlPlan) and made.move is not None:
+        return explained_move(made.move, view, literals)
     if made.refusal is not None:
         error = not_supported(*made.refusal)
         if made.unread:

@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from core.errors import SluiceError, not_supported
+from core.rpc import messages as m
 from router import holding
 from router.calls import Answer
-from router.execute.write import set_savepoint, undo
+from router.execute.write import ok_of, set_savepoint, undo
 from router.gateway import Link
 from router.session import Session
+from wire.answers import Ok
 
 
 class Failed(Exception):
@@ -28,8 +30,10 @@ class Atomic:
     """`async with`: `touch` each shard before it is first written, `commit` in the end; Failed and SluiceError, which
     leave the block, undo what was written. Entering raises NOT_SUPPORTED."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, begin: list[str] | None = None) -> None:
+        """`begin`: the statements that open a transaction of its own, if not as ever."""
         self._session = session
+        self._begin = begin
         self._own = False
         self._touched: list[Link] = []
 
@@ -38,11 +42,11 @@ class Atomic:
         self._own = session.tx is None and session.autocommit
         if self._own and session.reserved:
             raise not_supported(
-                "a write to a table that owns lookup vindexes in a session that holds a reserved connection",
+                "a write that becomes several statements in a session that holds a reserved connection",
                 "SHOW PINS says what holds it; end that first.",
             )
         if self._own:
-            holding.open_transaction(session)
+            holding.open_transaction(session, self._begin)
             session.implicit = True
         return self
 
@@ -62,6 +66,15 @@ class Atomic:
         if not self._own and link not in self._touched:
             await set_savepoint(self._session, link)
             self._touched.append(link)
+
+    async def write(self, link: Link, text: bytes, tables: tuple[str, ...] | None) -> Ok:
+        """Runs a statement that writes. Raises Failed, SluiceError."""
+        await self.touch(link)
+        calls = self._session.worker.calls
+        answer = await calls.in_session(self._session, link, text, flags=m.F_WRITE, tables=tables)
+        if answer.failed:
+            raise Failed(answer)
+        return ok_of(answer)
 
     async def commit(self) -> None:
         if self._own:

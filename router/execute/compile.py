@@ -9,6 +9,7 @@ from router.execute.columns import ColumnsRunner
 from router.execute.finish import Finisher
 from router.execute.insert import InsertRunner
 from router.execute.last_insert_id import last_insert_id_several
+from router.execute.move import mover_of
 from router.execute.owned import OwnedDmlRunner, OwnedInsertRunner
 from router.execute.refuse import SYNTAX, SyntaxRunner, wrong_syntax
 from router.execute.reserve import ReserveRunner
@@ -25,6 +26,7 @@ from router.plan.plans import (
     FinishPlan,
     InsertPlan,
     Kind,
+    MovePlan,
     PlanError,
     Planned,
     SelectPlan,
@@ -106,10 +108,13 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
         )
     if isinstance(plan, FinishPlan):
         return Finisher(plan.finish, plan.refusal, view)
-    if isinstance(plan, DmlPlan) and plan.owned and not shard:
-        return OwnedDmlRunner(plan, view)
+    if isinstance(plan, MovePlan):
+        return mover_of(plan.move, plan.refusal, view)
     if isinstance(plan, DmlPlan):
-        write_several = _spread if _is_single(plan.chooser) else WriteSeveral(plan, view)
+        mover = mover_of(plan.move, plan.refusal, view) if plan.move and plan.refusal else None
+        if plan.owned and not shard:
+            return OwnedDmlRunner(plan, view, mover)
+        write_several = _spread if _is_single(plan.chooser) else WriteSeveral(plan, view, mover)
         return RouteRunner(chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, write_several)
     if isinstance(plan, InsertPlan):
         return OwnedInsertRunner(plan, view) if plan.owned else InsertRunner(plan, view)

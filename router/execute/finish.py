@@ -71,21 +71,53 @@ class Finisher:
         session.start(self._run(session, literals))
 
     async def _run(self, session: Session, literals: Sequence[bytes]) -> None:
-        finish = self._finish
         link = self._place(session)
         if session.worker.admission.limits_queries:
             await session.worker.admission.enter(session, link.keyspace, (link.shard,))
-        fetching = _Fetching(session)
+        flavour = session.flags & ~m.F_DEPRECATE_EOF if session.binary else session.flags
+        answer = await self.answer(session, literals, link=link, flags=flavour & ~m.F_FOUND_ROWS)
+        if answer.failed:
+            says = answer.error()
+            session.worker.stats.note_error(says.number, says.text)
+            session.warnings = [("Error", says.number, says.text)]
+        else:
+            session.found_rows = answer.info >> m.ROWS_SHIFT
+        session.affected_rows = -1
+        if session.binary:
+            reply_whole(session, answer)
+        else:
+            session.reply(with_status(answer.data, session.caps, session.status))
+
+    async def answer(
+        self,
+        session: Session,
+        literals: Sequence[bytes],
+        *,
+        link: Link | None = None,
+        flags: int = m.F_WARNINGS,
+        lock: bytes = b"",
+    ) -> Answer:
+        """What the finishing server says, also an ERR. `lock`: a clause for the reads, inside a transaction. In one
+        that is the router's own it finishes on a connection of that, which then is reset with its end: the statement
+        waits for no second place in a pool. Raises SluiceError."""
+        finish = self._finish
+        link = link or self._place(session)
+        held: _Held | _Within = _Held(session, link)
+        if session.implicit and session.tx is not None:
+            held = _Within(session, link)
+            if not session.tx.handle_on(link):
+                await session.worker.calls.join(session, session.tx, link)
+        fetching = _Fetching(session, lock)
         session.source = fetching
         try:
             shapes: dict[tuple[str, str], _Shape] = {}
             contents: list[list[bytes]] = []
             for part, links_of in zip(finish.parts, self._links, strict=True):
                 key = (part.keyspace, part.table)
-                if key not in shapes:
-                    shapes[key] = await self._shape(session, part)
-                where = render(part.where, literals) if part.where is not None else b""
                 links = links_of(literals)
+                if key not in shapes:
+                    shapes[key] = await self._shape(session, part, links)
+                where = render(part.where, literals) if part.where is not None else b""
                 contents.append(await fetching.rows(part, shapes[key].columns, where, links))
         except CannotCopyError as error:
             raise self._refused(str(error.args[0])) from None
@@ -93,7 +125,8 @@ class Finisher:
             session.source = None
         text = finish_text(finish, literals)
         session.warnings = None
-        await self._finish_on(session, link, text, list(zip(finish.parts, contents, strict=True)), shapes)
+        work = list(zip(finish.parts, contents, strict=True))
+        return await self._finish_on(session, held, text, flags, work, shapes)
 
     def _place(self, session: Session) -> Link:
         """Any shard will do: sessions take turns."""
@@ -101,8 +134,8 @@ class Finisher:
         ready = [link for link in links if link.ready] or links
         return ready[session.id % len(ready)]
 
-    async def _shape(self, session: Session, part: FinishPart) -> "_Shape":
-        link = self._view.any_link(part.keyspace)
+    async def _shape(self, session: Session, part: FinishPart, links: Sequence[Link]) -> "_Shape":
+        link = links[0] if session.implicit and links else self._view.any_link(part.keyspace)
         created = await _asked(session, link, b"SHOW CREATE TABLE " + quoted(part.table))
         described = await _asked(session, link, b"SHOW COLUMNS FROM " + quoted(part.table))
         if len(rows_of(created).columns) != 2:
@@ -121,20 +154,19 @@ class Finisher:
     async def _finish_on(
         self,
         session: Session,
-        link: Link,
+        held: "_Held | _Within",
         text: bytes,
+        flags: int,
         work: Sequence[tuple[FinishPart, list[bytes]]],
         shapes: "dict[tuple[str, str], _Shape]",
-    ) -> None:
-        held = _Held(session, link)
+    ) -> Answer:
         try:
             for part, answers in work:
                 shape = shapes[part.keyspace, part.table]
                 await self._load(held, temporary_table(shape.created, part.name))
                 for insert in inserts(part.name, shape.columns, _rows(answers)):
                     await self._load(held, insert)
-            flavour = session.flags & ~m.F_DEPRECATE_EOF if session.binary else session.flags
-            answer = await held.execute(text, flavour & ~m.F_FOUND_ROWS, session.settings_text)
+            answer = await held.execute(text, flags, session.settings_text)
         except CannotCopyError as error:
             raise self._refused(str(error.args[0])) from None
         finally:
@@ -143,19 +175,11 @@ class Finisher:
             says = answer.error()
             if says.number in _OURS:
                 raise self._refused(f"its tables ({says.text})")
-            session.worker.stats.note_error(says.number, says.text)
-            session.warnings = [("Error", says.number, says.text)]
-        else:
-            session.found_rows = answer.info >> m.ROWS_SHIFT
-            if answer.warnings:
-                note_warnings(session, answer.warnings)
-        session.affected_rows = -1
-        if session.binary:
-            reply_whole(session, answer)
-        else:
-            session.reply(with_status(answer.data, session.caps, session.status))
+        elif answer.warnings:
+            note_warnings(session, answer.warnings)
+        return answer
 
-    async def _load(self, held: "_Held", text: bytes) -> None:
+    async def _load(self, held: "_Held | _Within", text: bytes) -> None:
         """Makes or fills a temporary table. Raises CannotCopyError for what the server does not take as it is."""
         answer = await held.execute(text, 0, LOAD_SETTINGS)
         if answer.failed:
@@ -209,11 +233,33 @@ class _Held:
             self._link.free(self._handle)
 
 
+class _Within:
+    """A connection of the transaction that the router opened for this statement. It was taken as a reserved one, so
+    that it is reset when it is given back: temporary tables go with it."""
+
+    def __init__(self, session: Session, link: Link) -> None:
+        self._session = session
+        self._link = link
+
+    async def execute(self, sql: bytes, flags: int, settings: str) -> Answer:
+        session = self._session
+        kept = session.settings_text, session.warnings
+        session.settings_text = settings
+        try:
+            return await session.worker.calls.in_session(session, self._link, sql, flags=flags)
+        finally:
+            session.settings_text, session.warnings = kept
+
+    def free(self) -> None:
+        """It goes on with the transaction."""
+
+
 class _Fetching:
     """Fetches rows of a table from several shards at once; the session's source meanwhile, so that KILL finds it."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, lock: bytes = b"") -> None:
         self._session = session
+        self._lock = lock
         self._tasks: list[asyncio.Task[Answer]] = []
         self._left_rows: int = session.worker.boot.config.router.max_memory_rows
         self._left_bytes = MAX_BYTES
@@ -230,7 +276,7 @@ class _Fetching:
     ) -> list[bytes]:
         """The shards' answers. Raises SluiceError; RESULT_TOO_LARGE beyond what one statement may hold."""
         session = self._session
-        text = fetch_text(part.table, columns, where, self._left_rows + 1)
+        text = fetch_text(part.table, columns, where, self._left_rows + 1) + self._lock
         inside = session.tx is not None or not session.autocommit
         found: list[bytes] = []
         if inside:
@@ -289,7 +335,10 @@ def _rows(answers: list[bytes]) -> Iterator[Cells]:
 
 
 async def _asked(session: Session, link: Link, sql: bytes) -> Answer:
-    answer = await session.worker.calls.execute(link, sql, user=session.user)
+    if session.implicit and session.tx is not None:
+        answer = await _Within(session, link).execute(sql, 0, "")
+    else:
+        answer = await session.worker.calls.execute(link, sql, user=session.user)
     if answer.failed:
         error = answer.error()
         raise TabletError(error.number, error.sqlstate, error.text, 0)

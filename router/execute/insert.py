@@ -17,6 +17,9 @@ from router.sql.normalise import literal_value
 from router.view import ClusterView
 from router.vindexes.base import Value, Vindex
 
+InsertWork = tuple[list[tuple[Link, bytes]], list[tuple[Link, dict[str, bytes]]], int]
+"""A statement a shard, each row's shard and values by column, and the first id that was generated."""
+
 
 class InsertRunner:
     """Runs an InsertPlan."""
@@ -78,11 +81,8 @@ class InsertRunner:
             spots.append(spot)
         return links, spots, first
 
-    async def work(
-        self, session: Session, literals: Sequence[bytes]
-    ) -> tuple[list[tuple[Link, bytes]], list[tuple[Link, dict[str, bytes]]], int]:
-        """For a table that owns lookup vindexes: a statement a shard, each row's shard and values by column (empty
-        where a value is not known before it is written), and the first id that was generated. Raises SluiceError."""
+    async def work(self, session: Session, literals: Sequence[bytes]) -> InsertWork:
+        """What is to be done; a value that is not known before it is written is empty. Raises SluiceError."""
         plan = self._plan
         links, spots, first = await self._placed(session, literals)
         texts: list[bytes] = []

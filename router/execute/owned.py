@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import not_supported
-from core.rpc import messages as m
 from router.engine.affected import combine_oks
 from router.execute.atomic import Atomic, Failed
-from router.execute.insert import InsertRunner
+from router.execute.insert import InsertRunner, InsertWork
 from router.execute.lookup import LookupTable, LookupWriter, Rows
 from router.execute.owner import (
     Row,
@@ -28,16 +27,14 @@ from router.execute.owner import (
 from router.execute.refuse import refuse
 from router.execute.route import chooser_links, chooser_one
 from router.execute.values import render
-from router.execute.write import ok_of
 from router.gateway import Link
 from router.plan.plans import Choice, DmlPlan, InsertPlan, OwnedPart
 from router.prepared import bound_text
-from router.session import Session
+from router.session import Runner, Session
 from router.view import ClusterView
 from router.vschema import Table
 from wire.answers import Ok
 
-Work = Sequence[tuple[Link, bytes]]
 _KEYS_AT_ONCE = 1000
 
 
@@ -55,17 +52,6 @@ class _Read:
 async def _admit(session: Session, links: Sequence[Link]) -> None:
     if session.worker.admission.limits_queries:
         await session.worker.admission.enter(session, links[0].keyspace, tuple(link.shard for link in links))
-
-
-async def _write(session: Session, atomic: Atomic, work: Work, tables: tuple[str, ...] | None) -> list[Ok]:
-    oks: list[Ok] = []
-    for link, text in work:
-        await atomic.touch(link)
-        answer = await session.worker.calls.in_session(session, link, text, flags=m.F_WRITE, tables=tables)
-        if answer.failed:
-            raise Failed(answer)
-        oks.append(ok_of(answer))
-    return oks
 
 
 async def _rows_with(
@@ -92,9 +78,11 @@ async def _rows_with(
 class OwnedDmlRunner:
     """Runs a DmlPlan with `owned` parts."""
 
-    def __init__(self, plan: DmlPlan, view: ClusterView) -> None:
+    def __init__(self, plan: DmlPlan, view: ClusterView, mover: Runner | None = None) -> None:
+        """`mover`: what runs the plan's `move`, if it has one."""
         self._plan = plan
         self._view = view
+        self._mover = mover
         self._one = chooser_one(plan.chooser, view)
         self._links = chooser_links(plan.chooser, view)
 
@@ -108,6 +96,9 @@ class OwnedDmlRunner:
             return
         else:
             links = self._links(literals)
+            if self._mover is not None:
+                self._mover.run(session, sql, literals, params)
+                return
             if plan.refusal is not None:
                 refuse(session, plan, links[0], sql, literals, params)
                 return
@@ -141,7 +132,7 @@ class OwnedDmlRunner:
                         rows = await read_rows(session, link, shape, columns, part.alias, rest)
                         read.before += [(link, row) for row in rows.values()]
                     reads.append(read)
-                oks = await _write(session, atomic, [(link, text) for link in links], plan.tables)
+                oks = [await atomic.write(link, text, plan.tables) for link in links]
                 for read in reads:
                     table = keyspace.tables[read.part.table]
                     keys = [(link, key_of(read.shape, row)) for link, row in read.before]
@@ -163,51 +154,74 @@ class OwnedInsertRunner:
     def __init__(self, plan: InsertPlan, view: ClusterView) -> None:
         self._plan = plan
         self._view = view
-        self._insert = InsertRunner(plan, view)
-        self._table = view.vschema.keyspaces[plan.keyspace].tables[plan.table]
 
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         del sql, params
         session.start(self._run(session, literals))
 
     async def _run(self, session: Session, literals: Sequence[bytes]) -> None:
-        plan, table = self._plan, self._table
-        owned = table.owned()
-        work, values, first = await self._insert.work(session, literals)
-        links = [link for link, _ in work]
-        await _admit(session, links)
-        shape = await shape_of(session, links[0], table)
-        columns = shape.wanted(table, owned)
-        keys = [shape.primary] if plan.plain else await unique_keys(session, links[0], table)
-        conditions = {
-            link: self._condition([row for at, row in values if at is link], keys) for link in links
-        }
-        known = plan.plain and all(_given(row, shape.primary) for _, row in values)
-        lookups = [LookupTable(self._view, table, one) for one in owned]
+        plan = self._plan
+        insert = InsertRunner(plan, self._view)
+        work = await insert.work(session, literals)
+        await _admit(session, [link for link, _ in work[0]])
+        writer = OwnedInsert(plan, self._view)
+        await writer.prepare(session)
         try:
             async with Atomic(session) as atomic:
-                before: Rows = (
-                    [] if known else await self._read(session, shape, columns, links, conditions, ())
-                )
-                oks = await _write(session, atomic, work, plan.tables)
-                old = [(link, key_of(shape, row)) for link, row in before]
-                after = await self._read(session, shape, columns, links, conditions, old)
-                if known and len(after) != len(values):
-                    raise not_supported(
-                        f"values that {table.keyspace}.{table.name}, which owns a lookup vindex, changes as they are "
-                        "written",
-                        "Write values of the primary key's own type.",
-                    )
-                writer = LookupWriter(session, self._view, atomic, shape)
-                for lookup in lookups:
-                    await writer.apply(lookup, before, after)
+                oks = await writer.write(session, atomic, plan, work)
                 await atomic.commit()
         except Failed as failed:
             session.reply(failed.answer.data)
             return
         total = combine_oks(oks, status=session.status)
-        first = first if total.affected_rows else 0
+        first = work[2] if total.affected_rows else 0
         session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, total.info)
+
+
+class OwnedInsert:
+    """Writes rows of a table that owns lookup vindexes. `prepare` once, outside of the transaction."""
+
+    def __init__(self, plan: InsertPlan, view: ClusterView) -> None:
+        self._view = view
+        self._plain = plan.plain
+        self._link = view.keyspace(plan.keyspace).links[0]
+        self._table = view.vschema.keyspaces[plan.keyspace].tables[plan.table]
+        self._shape = Shape({}, ())
+        self._columns: tuple[str, ...] = ()
+        self._keys: Sequence[tuple[str, ...]] = ()
+
+    async def prepare(self, session: Session) -> None:
+        """Asks a server for the table's columns and keys. Raises SluiceError."""
+        self._shape = await shape_of(session, self._link, self._table)
+        self._columns = self._shape.wanted(self._table, self._table.owned())
+        plain = self._plain
+        self._keys = [self._shape.primary] if plain else await unique_keys(session, self._link, self._table)
+
+    async def write(self, session: Session, atomic: Atomic, plan: InsertPlan, work: InsertWork) -> list[Ok]:
+        """Writes what `InsertRunner.work` made of `plan`'s rows. Raises Failed, SluiceError."""
+        table, shape, columns = self._table, self._shape, self._columns
+        owned = table.owned()
+        statements, values, _ = work
+        links = [link for link, _ in statements]
+        conditions = {
+            link: self._condition([row for at, row in values if at is link], self._keys) for link in links
+        }
+        known = plan.plain and all(_given(row, shape.primary) for _, row in values)
+        lookups = [LookupTable(self._view, table, one) for one in owned]
+        before: Rows = [] if known else await self._read(session, shape, columns, links, conditions, ())
+        oks = [await atomic.write(link, text, plan.tables) for link, text in statements]
+        old = [(link, key_of(shape, row)) for link, row in before]
+        after = await self._read(session, shape, columns, links, conditions, old)
+        if known and len(after) != len(values):
+            raise not_supported(
+                f"values that {table.keyspace}.{table.name}, which owns a lookup vindex, changes as they are "
+                "written",
+                "Write values of the primary key's own type.",
+            )
+        writer = LookupWriter(session, self._view, atomic, shape)
+        for lookup in lookups:
+            await writer.apply(lookup, before, after)
+        return oks
 
     async def _read(
         self,

@@ -156,7 +156,9 @@ class MergedText:
         sql: bytes,
         literals: Sequence[bytes],
         params: bytes | None,
+        client: ClientFlavour | None = None,
     ) -> None:
+        """`client`: how rows are wanted, if not as the session's client wants them."""
         self.text = bound_text(sql, literals) if params is not None else sql
         self._plan = plan
         self._session = session
@@ -171,7 +173,7 @@ class MergedText:
             # what sql_select_limit lets through is a limit of the whole answer, not of each shard's
             limit = _number(session, "sql_select_limit", 0) or None
         self._limit, self._offset = limit, offset
-        self._client = ClientFlavour(
+        self._client = client or ClientFlavour(
             deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
             binary=params is not None or session.binary,
             status=session.status,

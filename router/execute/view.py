@@ -41,11 +41,15 @@ class ViewRunner:
         session.start(self._run(session, literals))
 
     async def _run(self, session: Session, literals: Sequence[bytes]) -> None:
+        session.run_rewritten(await self.text(session, literals))
+
+    async def text(self, session: Session, literals: Sequence[bytes]) -> bytes:
+        """The statement with the views' queries in their places. Raises SluiceError."""
         spots = [
             derived_table(*await self._definition(session, keyspace, name, alias))
             for keyspace, name, alias in self._read.views
         ]
-        session.run_rewritten(render(self._read.sql, literals, spots))
+        return render(self._read.sql, literals, spots)
 
     async def _definition(
         self, session: Session, keyspace: str, name: str, alias: str

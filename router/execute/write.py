@@ -21,7 +21,7 @@ from router.plan.plans import DdlPlan, DmlPlan
 from router.prepared import bound_text
 from router.query_attributes import along
 from router.reservation import effect_of
-from router.session import Session
+from router.session import Runner, Session
 from router.view import ClusterView
 from router.warnings import add_warning, note_error, note_warnings
 from wire.answers import Ok, parse_ok
@@ -123,12 +123,17 @@ def ok_of(answer: Answer) -> Ok:
 class WriteSeveral:
     """Runs a DmlPlan whose chooser names more than one shard."""
 
-    def __init__(self, plan: DmlPlan, view: ClusterView) -> None:
+    def __init__(self, plan: DmlPlan, view: ClusterView, mover: Runner | None = None) -> None:
+        """`mover`: what runs the plan's `move`, if it has one."""
         self._plan = plan
+        self._mover = mover
         self._links = chooser_links(plan.chooser, view)
 
     def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         links = self._links(literals)
+        if self._mover is not None:
+            self._mover.run(session, sql, literals, params)
+            return
         if self._plan.refusal is not None:
             refuse(session, self._plan, links[0], sql, literals, params)
             return

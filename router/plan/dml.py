@@ -6,12 +6,16 @@ rows are counted over all shards (LIMIT) is refused on several.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.errors import not_supported
 from router.plan.block import Block, CannotPlanError
 from router.plan.blocks import Analysis
+from router.plan.change import change_of
 from router.plan.context import Statement, Tables, chooser_of, encoded, template
+from router.plan.moves import ChangeMove
 from router.plan.names import table_of
-from router.plan.plans import Choice, Chooser, DmlPlan, OwnedPart, Planned, Template
+from router.plan.plans import Choice, Chooser, DmlPlan, MovePlan, OwnedPart, Planned, Template
 from router.plan.purity import is_shareable
 from router.sql.lex import WORD, Lexeme
 from router.sql.parse import exp
@@ -28,7 +32,7 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         block = analysis.block(select)
     except CannotPlanError as error:
         chooser = Chooser(Choice.SCATTER, keyspace)
-        return Planned(DmlPlan(chooser, tables.names, error.refusal), "refused", (error.refusal[0],))
+        return _refused(statement, tree, DmlPlan(chooser, tables.names, error.refusal))
     targets = _targets(statement, tree, block)
     for table in targets:
         _check_writable(table)
@@ -58,8 +62,28 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
     refusal = block.refusal or _across_refusal(tree, targets)
     why = "several values of the sharding column" if chooser.choice is Choice.IN else "all shards"
     if refusal is not None:
-        return Planned(DmlPlan(chooser, tables.names, refusal, owned=owned), "refused", (why, refusal[0]))
+        return _refused(statement, tree, DmlPlan(chooser, tables.names, refusal, owned=owned), why)
     return Planned(DmlPlan(chooser, tables.names, owned=owned), "write", (why,))
+
+
+def across(statement: Statement, tree: exp.Expr, tables: Tables, refusal: tuple[str, str]) -> Planned | None:
+    """Over tables of several keyspaces; None where that cannot be done."""
+    if not isinstance(tree, (exp.Update, exp.Delete)):
+        return None
+    move = _moved(statement, tree)
+    return Planned(MovePlan(move, tables.names, refusal), "move", (refusal[0],)) if move is not None else None
+
+
+def _refused(statement: Statement, tree: exp.Update | exp.Delete, made: DmlPlan, *why: str) -> Planned:
+    """What several shards cannot do each for itself: they can where the rows are found first."""
+    assert made.refusal is not None
+    move = _moved(statement, tree)
+    return Planned(replace(made, move=move), "refused" if move is None else "move", (*why, made.refusal[0]))
+
+
+def _moved(statement: Statement, tree: exp.Update | exp.Delete) -> ChangeMove | None:
+    rows = rows_of_write(statement, isinstance(tree, exp.Update), lock=b"")
+    return change_of(statement, tree, _as_select(tree), rows)
 
 
 def _behind_name(statement: Statement) -> list[Lexeme]:
@@ -149,7 +173,7 @@ def _owned(
     return tuple(found)
 
 
-def rows_of_write(statement: Statement, updates: bool) -> Template | None:
+def rows_of_write(statement: Statement, updates: bool, lock: bytes = b" FOR UPDATE") -> Template | None:
     """`FROM tables WHERE ...` of an UPDATE or DELETE, with its ORDER BY and LIMIT; None for forms it cannot cut."""
     lexemes, text = statement.lexemes, statement.text
     first = 1
@@ -184,7 +208,7 @@ def rows_of_write(statement: Statement, updates: bool) -> Template | None:
     if tail < len(lexemes):
         pieces.append(b" ")
         pieces += template(text, lexemes, lexemes[tail].start, lexemes[-1].end)
-    return Template((*pieces, b" FOR UPDATE"))
+    return Template((*pieces, lock))
 
 
 def _check_writable(table: Table) -> None:

@@ -6,14 +6,11 @@ the value of its sharding column maps to, and a row whose value is not known bef
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
-
 from core.errors import SluiceError, fail, not_supported
 from router.plan import insert_select
 from router.plan.context import Statement, encoded, template
+from router.plan.insert_head import Head, check_tail, columns_of, is_plain, read_head, sequence_of
 from router.plan.insert_rows import ColumnCountError, RowReader
-from router.plan.names import find_table
 from router.plan.plans import (
     Choice,
     Chooser,
@@ -25,48 +22,45 @@ from router.plan.plans import (
     Template,
 )
 from router.plan.purity import is_shareable
-from router.sql.lex import MARK, NAME, ROW, WORD, Lexeme, syntax_error
+from router.sql.lex import ROW, WORD, Lexeme, syntax_error
 from router.vschema import Table, TableType
-
-_MODIFIERS: Final = frozenset(("LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO"))
-
-
-@dataclass(slots=True)
-class Head:
-    """What stands before the rows. `columns` in lower case, None when there is no list; `close`: where its closing
-    parenthesis is; `at`: the first lexeme behind all this."""
-
-    table: Table
-    columns: list[str] | None
-    close: int
-    at: int
 
 
 def plan(statement: Statement) -> Planned:
     """Raises SluiceError."""
     lexemes = statement.lexemes
-    head = _head(statement)
+    head = read_head(statement)
     table = head.table
     sequence = statement.vschema.sequence_of(table)
     if not table.sharded and sequence is None:
         chooser = Chooser(Choice.UNSHARDED, table.keyspace)
         tables = (table.name,) if not _selects(lexemes) else None
+        if tables is None and not insert_select.stays(statement, table):
+            if head.columns is None:
+                return _without_columns(statement, head)
+            return insert_select.moved(statement, head, sequence)
         if tables is None:
-            return insert_select.unsharded(statement, table, chooser)
+            return Planned(DmlPlan(chooser, None), "route", ("the keyspace is not sharded",))
         return Planned(DmlPlan(chooser, tables), "route", ("the keyspace is not sharded",))
     reason = table.unsupported_write_reason()
     if reason is not None:
         raise not_supported(*reason)
     word = lexemes[head.at].text if head.at < len(lexemes) else ""
+    selects = word in ("SELECT", "WITH", "(", "TABLE")
     if (
         head.columns is None
         and (not table.authoritative or _is_empty_row(lexemes[head.at + 1 : head.at + 3]))
         and word not in ("SET", "")
-        and not (table.sharded and table.type is TableType.REFERENCE)
+        and (selects or not (table.sharded and table.type is TableType.REFERENCE))
     ):
         return _without_columns(statement, head)
-    if word in ("SELECT", "WITH", "(", "TABLE"):
-        return insert_select.plan(statement, table, _columns(head), head.at)
+    if table.sharded and table.type is TableType.REFERENCE and table.source is not None:
+        raise not_supported(
+            f"writing to the copy {table.keyspace}.{table.name}",
+            f"Write to its source {'.'.join(table.source)}.",
+        )
+    if selects:
+        return insert_select.plan(statement, head, sequence)
     if table.sharded and table.type is TableType.REFERENCE:
         return _reference(statement, table, head.at)
     if table.sharded and (table.primary is None or len(table.primary.columns) > 1):
@@ -89,60 +83,9 @@ def written(statement: Statement) -> tuple[str, ...] | None:
     if _selects(statement.lexemes):
         return None
     try:
-        return (_head(statement).table.name,)
+        return (read_head(statement).table.name,)
     except SluiceError:
         return None
-
-
-def _head(statement: Statement) -> Head:
-    lexemes = statement.lexemes
-    at = 1
-    while at < len(lexemes) and lexemes[at].kind is WORD and lexemes[at].text in _MODIFIERS:
-        at += 1
-    if at >= len(lexemes) or lexemes[at].kind not in (WORD, NAME):
-        raise syntax_error(statement.text, lexemes[at].start if at < len(lexemes) else len(statement.text))
-    keyspace, name = statement.keyspace, lexemes[at].raw
-    at += 1
-    if at + 1 < len(lexemes) and lexemes[at].text == "." and lexemes[at].kind is MARK:
-        keyspace, name = name, lexemes[at + 1].raw
-        at += 2
-    table = find_table(keyspace, name, statement.vschema)
-    if at + 1 < len(lexemes) and lexemes[at].text == "PARTITION" and lexemes[at].kind is WORD:
-        at = _closing(lexemes, at + 1) + 1
-    columns: list[str] | None = None
-    close = -1
-    following = lexemes[at + 1 : at + 2]
-    if (
-        at < len(lexemes)
-        and lexemes[at].text == "("
-        and not (following and following[0].text in ("SELECT", "WITH"))
-    ):
-        end = _closing(lexemes, at)
-        columns, name = [], ""
-        for lexeme in lexemes[at + 1 : end + 1]:
-            if lexeme.kind in (WORD, NAME):
-                name = lexeme.raw.lower()
-            elif lexeme.text in (",", ")") and name:
-                columns.append(name)
-        close = lexemes[end].start
-        at = end + 1
-    return Head(table, columns, close, at)
-
-
-def _closing(lexemes: list[Lexeme], at: int) -> int:
-    """The parenthesis that closes the one at `at`."""
-    depth = lexemes[at].depth
-    for place in range(at + 1, len(lexemes)):
-        if lexemes[place].text == ")" and lexemes[place].depth == depth and lexemes[place].kind is MARK:
-            return place
-    return len(lexemes) - 1
-
-
-def _columns(head: Head) -> list[str]:
-    """The columns the values are for."""
-    if head.columns is not None:
-        return head.columns
-    return [column.name.lower() for column in head.table.columns if not column.invisible]
 
 
 def _is_empty_row(lexemes: list[Lexeme]) -> bool:
@@ -179,11 +122,6 @@ def _selects(lexemes: list[Lexeme]) -> bool:
 
 
 def _reference(statement: Statement, table: Table, at: int) -> Planned:
-    if table.source is not None:
-        raise not_supported(
-            f"writing to the copy {table.keyspace}.{table.name}",
-            f"Write to its source {'.'.join(table.source)}.",
-        )
     if not is_shareable(statement.lexemes[at:]):
         raise not_supported(
             "writing to a reference table with functions that give each shard another value",
@@ -191,7 +129,7 @@ def _reference(statement: Statement, table: Table, at: int) -> Planned:
         )
     if _selects(statement.lexemes):
         raise not_supported(
-            "INSERT ... SELECT into a reference table", "Read the rows, and write them with VALUES."
+            "a subquery in INSERT into a reference table", "Read its value first, or write INSERT ... SELECT."
         )
     return Planned(
         DmlPlan(Chooser(Choice.SCATTER, table.keyspace), (table.name,), copies=True),
@@ -200,51 +138,10 @@ def _reference(statement: Statement, table: Table, at: int) -> Planned:
     )
 
 
-def _check_tail(tail: list[Lexeme], table: Table) -> None:
-    """ON DUPLICATE KEY UPDATE must leave the sharding column alone."""
-    if not table.sharded:
-        return
-    names: list[str] = []
-    assigning = False
-    for at, lexeme in enumerate(tail):
-        if lexeme.kind is WORD and lexeme.text == "RETURNING":
-            raise not_supported("INSERT ... RETURNING into a sharded table", "Read the rows with a SELECT.")
-        if lexeme.kind is WORD and lexeme.text == "SELECT":
-            raise not_supported("a subquery in INSERT into a sharded table", "Read its value first.")
-        if lexeme.depth:
-            continue
-        if lexeme.kind is WORD and lexeme.text == "UPDATE" and at and tail[at - 1].text == "KEY":
-            assigning, names = True, []
-        elif assigning and lexeme.kind in (WORD, NAME):
-            names.append(lexeme.raw.lower())
-        elif assigning and lexeme.text == "=" and names:
-            if table.primary is not None and names[-1] in table.primary.columns:
-                raise not_supported(
-                    f"changing the sharding column {table.name}.{names[-1]} in ON DUPLICATE KEY UPDATE",
-                    "Leave it out of the assignments: the row stays on its shard.",
-                )
-            assigning = False
-        elif lexeme.text == ",":
-            assigning, names = True, []
-
-
-def _is_plain(lexemes: list[Lexeme], at: int, behind: int) -> bool:
-    """Whether the statement leaves all rows that are there as they are, and fails where one is in its way."""
-    words = {one.text for one in lexemes[:at] if one.kind is WORD}
-    tail = {one.text for one in lexemes[behind:] if one.kind is WORD}
-    return "REPLACE" not in words and "IGNORE" not in words and "DUPLICATE" not in tail
-
-
-def _sequence_of(table: Table, sequence: Table | None) -> tuple[str, tuple[str, str] | None]:
-    if sequence is None or table.auto_increment is None:
-        return "", None
-    return table.auto_increment.column, (sequence.keyspace, sequence.name)
-
-
 def _values_form(statement: Statement, head: Head, sequence: Table | None) -> Planned:
     table, text, lexemes = head.table, statement.text, statement.lexemes
-    column, source = _sequence_of(table, sequence)
-    columns = list(_columns(head))
+    column, source = sequence_of(table, sequence)
+    columns = list(columns_of(head))
     key = table.primary.columns[0] if table.primary is not None else ""
     appended = bool(column) and column not in columns
     if key and key not in columns and not (appended and key == column):
@@ -282,7 +179,7 @@ def _values_form(statement: Statement, head: Head, sequence: Table | None) -> Pl
         pieces = [*template(text, lexemes, 0, values_end)]
     end = lexemes[behind].start if behind < len(lexemes) else len(text)
     tail = template(text, lexemes, end, len(text))
-    _check_tail(lexemes[behind:], table)
+    check_tail(lexemes[behind:], table)
     made = InsertPlan(
         keyspace=table.keyspace,
         table=table.name,
@@ -294,14 +191,14 @@ def _values_form(statement: Statement, head: Head, sequence: Table | None) -> Pl
         sequence=source,
         sequence_fills_vindex=bool(key) and key == column,
         owned=bool(table.owned()),
-        plain=_is_plain(lexemes, head.at, behind),
+        plain=is_plain(lexemes, head.at, behind),
     )
     return Planned(made, "write", ("rows by the sharding column" if key else "ids from a sequence",))
 
 
 def _set_form(statement: Statement, head: Head, sequence: Table | None) -> Planned:
     table, text, lexemes = head.table, statement.text, statement.lexemes
-    column, source = _sequence_of(table, sequence)
+    column, source = sequence_of(table, sequence)
     key = table.primary.columns[0] if table.primary is not None else ""
     first = head.at + 1
     behind = first
@@ -318,7 +215,7 @@ def _set_form(statement: Statement, head: Head, sequence: Table | None) -> Plann
             f"INSERT into {table.keyspace}.{table.name} without its sharding column {key}",
             f"Name {key} and its value.",
         )
-    _check_tail(lexemes[behind:], table)
+    check_tail(lexemes[behind:], table)
     end = lexemes[behind].start if behind < len(lexemes) else len(text)
     tail = template(text, lexemes, end, len(text))
     made = InsertPlan(
@@ -332,7 +229,7 @@ def _set_form(statement: Statement, head: Head, sequence: Table | None) -> Plann
         sequence=source,
         sequence_fills_vindex=bool(key) and key == column,
         owned=owned,
-        plain=_is_plain(lexemes, head.at, behind),
+        plain=is_plain(lexemes, head.at, behind),
     )
     return Planned(made, "write", ("one row by the sharding column" if key else "ids from a sequence",))
 

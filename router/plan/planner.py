@@ -7,6 +7,7 @@ over several shards still passes where there is one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from core.errors import SluiceError, not_supported
@@ -26,6 +27,7 @@ from router.plan.plans import (
     DmlPlan,
     FinishPlan,
     Kind,
+    MovePlan,
     PlanError,
     Planned,
     SelectPlan,
@@ -105,6 +107,11 @@ def _plan(
     if verb is Verb.ADMIN and not statement.lexed.conditional:
         return ddl.admin(statement)
     made = _one_keyspace(statement, verb) or _across_shards(statement, verb)
+    if reserve and isinstance(made.plan, MovePlan):
+        raise not_supported(f"{reserve} in a write over several shards", "SELECT its value by itself first.")
+    if reserve and isinstance(made.plan, DmlPlan) and made.plan.move is not None:
+        tier = "refused" if made.tier == "move" else made.tier
+        made = Planned(replace(made.plan, move=None), tier, made.why)
     if reserve and made.tier != "refused":
         return Planned(made.plan, made.tier, made.why, reserve)
     return made
@@ -193,6 +200,10 @@ def _across_shards(statement: Statement, verb: Verb) -> Planned:
         if finish is not None:
             refusal = _of_several(tables)
             return Planned(FinishPlan(finish, tables.names, refusal), "finish", (refusal[0],))
+    if len(tables.keyspaces) > 1 and not tables.system:
+        across = dml.across(statement, tree, tables, _of_several(tables))
+        if across is not None:
+            return across
     keyspace = _common_keyspace(tables)
     if not statement.sharded(keyspace):
         return _as_it_is(statement, verb, keyspace, "the keyspace is not sharded")

@@ -9,7 +9,10 @@ came. `sql` and `merge` matter only when several shards answer.
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from router.plan.moves import Move
 
 HIDDEN: Final = 1 << 20
 """In a `Merge` whose `visible` is -1, position HIDDEN + k is the k-th hidden column: `Merge.resolved` places it."""
@@ -191,6 +194,15 @@ class OwnedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class MovePlan:
+    """A write that is always run as `move`, since no shard has all that it reads. `refusal`: why nothing less does."""
+
+    move: "Move"
+    tables: tuple[str, ...]
+    refusal: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class DmlPlan:
     """UPDATE, DELETE (and what else writes existing rows). Several shards: the original text runs on each, in one
     transaction; affected rows are added. `tables` None: not known, every table counts as written."""
@@ -201,6 +213,7 @@ class DmlPlan:
     unread: bool = False  # as in SelectPlan
     copies: bool = False  # every shard has the same rows: what one affected is what the statement affected
     owned: tuple[OwnedPart, ...] = ()  # tables whose lookup tables must be kept in step
+    move: "Move | None" = None  # what is refused on several shards runs this way
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +360,17 @@ class PlanError:
     columns: ColumnsRead | None = None
 
 
-Plan = SelectPlan | FinishPlan | DmlPlan | InsertPlan | DdlPlan | SessionPlan | SubstitutePlan | PlanError
+Plan = (
+    SelectPlan
+    | FinishPlan
+    | DmlPlan
+    | MovePlan
+    | InsertPlan
+    | DdlPlan
+    | SessionPlan
+    | SubstitutePlan
+    | PlanError
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +379,6 @@ class Planned:
     it runs this (GET_LOCK, a temporary table, an assignment to a user variable ...), or empty."""
 
     plan: Plan
-    tier: str  # "route", "merge", "finish", "write", "session", "refused"
+    tier: str  # "route", "merge", "finish", "write", "move", "session", "refused"
     why: tuple[str, ...] = field(default=())  # why not a lower tier, one line each
     reserve: str = ""

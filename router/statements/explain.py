@@ -17,6 +17,7 @@ from router.plan.plans import (
     FinishPlan,
     InsertPlan,
     Kind,
+    MovePlan,
     PlanError,
     SelectPlan,
     SubstitutePlan,
@@ -102,7 +103,7 @@ def _link_of(session: Session, statement: bytes) -> tuple[Link, int]:
             return one, 1
         links = chooser_links(plan.chooser, view)(literals)
         return (links[0], len(links)) if links else (session.any_link(), 1)
-    if isinstance(plan, FinishPlan):
+    if isinstance(plan, FinishPlan | MovePlan):
         raise not_supported(
             f"EXPLAIN of {plan.refusal[0]}", "clusterctl explain shows what each shard is asked for."
         )

@@ -37,7 +37,7 @@ mysql = "127.0.0.1:{mysql}"
 http = "127.0.0.1:{http}"
 workers = 1
 [tablet]
-pool_size = 3
+pool_size = 5
 [mysql]
 binary = "{binary}"
 memory = "512MiB"

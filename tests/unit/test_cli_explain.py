@@ -146,3 +146,11 @@ def test_what_a_person_sees(view: ClusterView, capsys: pytest.CaptureFixture[str
         "note       the text goes as it came, packets come back as they are",
         "commerce/80-: SELECT 1 FROM orders WHERE customer_id = 4",
     ]
+
+
+def test_a_write_that_reads_first(view: ClusterView) -> None:
+    found = ask(view, "INSERT INTO orders (customer_id, sku) SELECT LENGTH(name), 'x' FROM customer")
+    assert (found.tier, found.error, found.kind) == ("move", "", "insert")
+    assert shards(found) == ["commerce/-80", "commerce/80-"]
+    assert found.notes[0].endswith("shared locks: SELECT LENGTH(name), 'x' FROM customer")
+    assert found.notes[-1] == "ids come from the sequence main.orders_seq"

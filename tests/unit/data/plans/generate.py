@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from router.plan.moves import ChangeMove, InsertMove, Move
 from router.plan.planner import plan
 from router.plan.plans import (
     HIDDEN,
@@ -16,6 +17,7 @@ from router.plan.plans import (
     FinishPlan,
     InsertPlan,
     Merge,
+    MovePlan,
     OrderKey,
     PlanError,
     Planned,
@@ -55,6 +57,8 @@ def describe(made: Planned) -> dict[str, Any]:
     found["kind"] = type(value).__name__.removesuffix("Plan").lower()
     if isinstance(value, FinishPlan):
         found["finish"] = finish(value.finish)
+    if isinstance(value, MovePlan) or (isinstance(value, DmlPlan) and value.move is not None):
+        found["move"] = move(value.move)
     if isinstance(value, SessionPlan):
         found["kind"] = value.kind.value
     elif isinstance(value, (SelectPlan, DmlPlan)):
@@ -157,6 +161,25 @@ def finish(value: Finish) -> dict[str, Any]:
         for part in value.parts
     }
     return {"on": value.keyspace, "tables": parts, "sql": template(value.sql)}
+
+
+def move(value: Move | None) -> dict[str, Any]:
+    if isinstance(value, ChangeMove):
+        change: dict[str, Any] = {"of": f"{value.keyspace}.{value.table}", "query": template(value.query)}
+        change["change"] = template(value.head) + " WHERE ..." + template(value.tail)
+        for name in ("self_read", "copies"):
+            if getattr(value, name):
+                change[name] = True
+        return change
+    assert isinstance(value, InsertMove)
+    found: dict[str, Any] = {"query": template(value.query), "columns": list(value.columns)}
+    found["into"] = template(value.insert.head) + "..." + template(value.insert.tail)
+    for name in ("key", "generated"):
+        if getattr(value, name) >= 0:
+            found[name] = getattr(value, name)
+    if value.copies:
+        found["copies"] = True
+    return found
 
 
 def insert(value: InsertPlan) -> dict[str, Any]:
