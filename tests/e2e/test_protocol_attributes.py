@@ -126,10 +126,14 @@ def test_every_shard_of_a_statement_is_told(cluster: Cluster, prepared: bool) ->
     cluster.clear("counter")
 
 
-def _rows(client: RawClient, payload: bytes) -> list[list[bytes | None]] | bytes:
+def _packets(client: RawClient, payload: bytes) -> list[bytes]:
     scanner = ResultScanner()
     scanner.begin(QUERY)
-    packets = [*iterate_payloads(client.ask(payload, scanner))]
+    return [*iterate_payloads(client.ask(payload, scanner))]
+
+
+def _rows(client: RawClient, payload: bytes) -> list[list[bytes | None]] | bytes:
+    packets = _packets(client, payload)
     if packets[0][0] == 0xFF:
         return packets[0][1:9]
     return [split_text_row(packet, packets[0][0]) for packet in packets[2 + packets[0][0] : -1]]
@@ -161,6 +165,12 @@ def test_packets_that_no_driver_sends(cluster: Cluster) -> None:
                 _rows(client, b"\x03\x01\x01\0\0\x02hi" + seen),
                 _rows(client, build_query(seen, True)),
             ]
+            named = b"PREPARE p FROM 'SELECT mysql_query_attribute_string(''n'')'"
+            found.append(_packets(client, build_query(named, True))[0][0])
+            found.append(_rows(client, b"\x03" + block + b"EXECUTE p"))
+            several = _packets(client, b"\x03" + block + seen + b"; " + seen + b"; DO 1")
+            found.append([packet for packet in several if packet.endswith(b"hi")])
+            found.append(_rows(client, build_query(seen, True)))
             scanner = ResultScanner()
             scanner.begin(PREPARE)
             number = client.ask(build_prepare(seen + b", ?"), scanner)[5:9]
@@ -175,6 +185,7 @@ def test_packets_that_no_driver_sends(cluster: Cluster) -> None:
                 found.append(last[0][1:9] if last[0][0] == 0xFF else last[4])
             answers.append(found)
     assert answers[0] == answers[1]
+    assert answers[0][6:10] == [0, [[b"hi"]], [b"\x02hi"] * 2, [[None]]]
     assert answers[0][:6] == [[[b"hi"]], [[None]], [[None]], [[b"a"]], b"\x2b\x07#HY000", [[None]]]
 
 
