@@ -12,6 +12,7 @@ from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
 from router import holding
 from router.gateway import Link
+from router.insert_ids import note_told, with_insert_id
 from router.query_attributes import along
 from router.transaction import Transaction
 from router.transaction_tracker import noted
@@ -47,6 +48,8 @@ class Answer:
     data: bytes
     handle: int
     status: int
+    told: bytes = b""
+    """What I_INSERT_ID told; empty: nothing."""
     warnings: bytes = b""
     """What SHOW WARNINGS says of the statement, where the flags asked for it."""
     tracked: bytes | None = None
@@ -86,6 +89,7 @@ class Call:
         "_file",
         "_link",
         "_size",
+        "_told",
         "_too_large",
         "_tracked",
         "_warnings",
@@ -101,7 +105,7 @@ class Call:
         self._chunks: list[bytes] = []
         self._size = 0
         self._too_large = False
-        self._warnings = b""
+        self._told = self._warnings = b""
         self._tracked: bytes | None = None
 
     def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
@@ -115,6 +119,9 @@ class Call:
             assert self._file is not None
             self._file.wanted(self._link, self.request, data)
             return
+        if info & m.I_INSERT_ID and not info & m.I_LAST:
+            self._told = data
+            return
         self._size += len(data)
         if self._too_large:
             if info & m.I_LAST:
@@ -122,7 +129,9 @@ class Call:
         elif info & m.I_LAST:
             if not self.answer.done():
                 whole = b"".join((*self._chunks, data)) if self._chunks else data
-                self.answer.set_result(Answer(info, whole, handle, status, self._warnings, self._tracked))
+                self.answer.set_result(
+                    Answer(info, whole, handle, status, self._told, self._warnings, self._tracked)
+                )
         elif self._size > MAX_ANSWER_BYTES:
             self._too_large = True
             self._chunks.clear()
@@ -267,7 +276,11 @@ class Calls:
         flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS)
         if session.flags & m.F_SESSION_TRACK:
             flags |= m.F_SESSION_TRACK | m.F_TRACK_ROWS
+        if flags & m.F_INSERT_ID:
+            extra = with_insert_id(session, extra)
         answer = await self._in_session(session, link, sql, flags, tables, along(session, extra), file)
+        if answer.told:
+            note_told(session, answer.told)
         if answer.warnings:
             note_warnings(session, answer.warnings, further=True)
         if answer.tracked is not None:

@@ -21,6 +21,7 @@ from core.limits.table import Rules
 from core.rpc import messages as m
 from router import holding
 from router.gateway import Link
+from router.insert_ids import note_end_of_call, note_ok, note_told
 from router.query_attributes import along
 from router.reservation import Reservation
 from router.sql.dialect import Dialect
@@ -41,7 +42,7 @@ from wire.constants import (
     SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
-from wire.packets import last_payload, read_lenenc_int
+from wire.packets import last_payload
 
 if TYPE_CHECKING:
     from router.connection import Connection
@@ -302,6 +303,9 @@ class Session:
             if info & m.I_TRACKED:
                 noted(self, self.link, data)
                 return
+            if info & m.I_INSERT_ID:
+                note_told(self, data)
+                return
             connection.write(data)
             self.sent_bytes += len(data)
             if connection.write_paused:
@@ -314,11 +318,13 @@ class Session:
         if self.tx is not None or self.reserved is not None:
             holding.note_held(self, info, handle, status)
         if info & _I_OK:
-            self.note_ok(data)
+            note_ok(self, data, info)
         else:
             self.affected_rows = -1
             if not info & _I_ERR:
                 self.found_rows = info >> _ROWS_SHIFT
+                if info & m.I_ENDS_OK:
+                    note_end_of_call(self, data)
         if self.tracker is not None:
             data = stamped(self, data, info)
         connection.write(data)
@@ -427,16 +433,6 @@ class Session:
         rules, self.rules = self.rules, ()
         self.worker.admission.gate.leave(rules)
 
-    def note_ok(self, data: bytes) -> None:
-        """Remembers what ROW_COUNT() and LAST_INSERT_ID() say after an answer that is one OK packet."""
-        if data[4] == 0xFF:
-            self.affected_rows = -1
-            return
-        self.affected_rows, at = read_lenenc_int(data, 5)
-        insert_id, _ = read_lenenc_int(data, at)
-        if insert_id:
-            self.last_insert_id = insert_id
-
     # ---- answers of the router itself
 
     def ok(
@@ -447,10 +443,9 @@ class Session:
         info: bytes = b"",
         changes: SessionChanges | None = None,
     ) -> None:
-        """Answers OK and ends the statement. `changes` are told to clients that track their session."""
+        """Answers OK and ends the statement; the caller keeps LAST_INSERT_ID(). `changes` are told to clients that
+        track their session."""
         self.affected_rows = affected_rows
-        if last_insert_id:
-            self.last_insert_id = last_insert_id
         self.reply(
             ok_packet(
                 1, affected_rows, last_insert_id, self.status, warnings, info, changes, self.connection.caps

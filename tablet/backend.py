@@ -138,6 +138,7 @@ class Connection(asyncio.Protocol):
         "found_rows",
         "held",
         "incarnation",
+        "insert_id",
         "is_lost",
         "on_writable",
         "prepared",
@@ -179,6 +180,8 @@ class Connection(asyncio.Protocol):
         """The session's state is not known: reset it before the next use."""
         self.verify = False
         """Whether a transaction is open is not known: ask before the next use."""
+        self.insert_id = 0
+        """LAST_INSERT_ID() of MySQL's session; -1: not known."""
         self.held = False
         """Counts as held by a session (transaction or reservation)."""
         self.user: str | None = None

@@ -51,6 +51,7 @@ def _reset(connection: Connection, database: str, then: Then) -> None:
             then(connection, False)
             return
         connection.prepared.clear()
+        connection.insert_id = 0
         connection.dirty = connection.verify = False
         connection.settings = ""
         connection.database = database

@@ -10,11 +10,15 @@ from typing import Final
 from core.errors import fail
 from core.rpc.messages import (
     F_INFILE,
+    F_INSERT,
+    F_INSERT_ID,
     F_RELEASE,
     F_RENEW,
     F_SESSION_TRACK,
+    F_UPSERT,
     F_WARNINGS,
     F_WRITE,
+    I_ENDS_OK,
     I_ERR,
     I_LAST,
     I_OK,
@@ -33,6 +37,7 @@ from wire.constants import (
 )
 from wire.scan import ERR, LOCAL_INFILE, OK, RESULTSET
 
+LEAVES_ID: Final = F_INSERT | F_UPSERT | F_INSERT_ID
 _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS
 _PLAIN_DML: Final = (b"select", b"insert", b"update", b"delete", b"replace", b"with", b"(select")
 _SINK: Final = Sink()
@@ -47,6 +52,12 @@ class Ending(Tracking):
     __slots__ = ()
 
     def _begin_file(self) -> None:
+        raise NotImplementedError
+
+    def _note_id(self) -> None:
+        raise NotImplementedError
+
+    def _ask_id(self) -> None:
         raise NotImplementedError
 
     def _end(self, out: bytes) -> None:
@@ -75,9 +86,13 @@ class Ending(Tracking):
         self._note_doubt(scanner.kind, scanner.status_flags)
         error = scanner.kind == ERR
         self._info = I_LAST | scanner.row_count << ROWS_SHIFT
-        self._info |= I_ERR if error else I_OK if scanner.kind == OK and scanner.result_count == 1 else 0
+        if error:
+            self._info |= I_ERR
+        elif scanner.kind == OK:
+            self._info |= I_OK if scanner.result_count == 1 else I_ENDS_OK
         self._out = out
         self._status = scanner.status_flags
+        self._note_id()
         if error and self.stopped is None:
             self.execution.stats.errors += 1
             self.execution.stats.note_error(scanner.error_number, scanner.error_text)
@@ -116,6 +131,9 @@ class Ending(Tracking):
         self._tracked_all()
 
     def _tracked_all(self) -> None:
+        if self.flags & LEAVES_ID and self._asks:
+            self._ask_id()
+            return
         if self.held is not None:
             self._end_held()
             return

@@ -85,6 +85,11 @@ class Programs:
         self.mariadb = mariadb
         self._change()
 
+    @property
+    def triggers(self) -> bool:
+        """Whether a write may run a trigger."""
+        return self._triggers
+
     def note(self, sql: bytes) -> bool:
         """A statement whose tables are not known begins or ends: whether it may make a program. Call it both times."""
         if not _MAKES.search(sql, 0, 4096):

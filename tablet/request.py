@@ -70,12 +70,15 @@ class Request:
     """One request and its answers. Filled in by `Execution`."""
 
     __slots__ = (
+        "_asks",
         "_backlog",
         "_file",
+        "_found",
         "_info",
         "_kill",
         "_known",
         "_makes_programs",
+        "_numbers",
         "_out",
         "_over",
         "_paused_s",
@@ -94,6 +97,7 @@ class Request:
         "flight",
         "held",
         "id",
+        "insert_id",
         "is_prepare",
         "lane",
         "limit_s",
@@ -120,6 +124,10 @@ class Request:
     _makes_programs: bool | int
     attributes: bytes
     _tracked: SessionChanges | None
+    insert_id: int
+    _asks: bool
+    _found: bytes
+    _numbers: Any  # a frozenset; None: not known; False: not looked for
     _backlog: deque[bytes]
 
     def __init__(

@@ -23,6 +23,7 @@ from core.rpc.messages import (
     ROWS_SHIFT,
 )
 from tablet.backend import Connection
+from tablet.ending import LEAVES_ID
 from tablet.infile import Infile
 from tablet.killer import Kill
 from tablet.request import ATTRIBUTES, DONE, ENDING, JOINED, QUEUED, RUNNING, SETUP, SHARED, TIMED_OUT
@@ -90,9 +91,11 @@ class Statement(Infile):
             self.set_up()
 
     def _send(self) -> None:
+        flags = self.flags
+        if flags & LEAVES_ID and self._starts_elsewhere():
+            return
         connection: Connection = self.connection
         execution = self.execution
-        flags = self.flags
         self.state = RUNNING
         flight = self.flight
         if flight is not None:
@@ -172,6 +175,8 @@ class Statement(Infile):
             or scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT
             or self.execution.programs.watching
             or (self.flags & F_WRITE and self.tables is None)
+            or scanner.last_insert_id
+            or self.flags & LEAVES_ID
         ):
             self._end(out)
             return

@@ -79,7 +79,14 @@ F_FOUND_ROWS: Final = 8192  # the client has CLIENT_FOUND_ROWS: affected rows of
 F_PATIENT: Final = (
     32_768  # the answer may wait up to PATIENCE_S for others to the same worker (a storm of logins)
 )
+F_INSERT: Final = (
+    1 << 16  # an INSERT of literals: tell what LAST_INSERT_ID() is where the OK packet does not (I_INSERT_ID)
+)
+F_UPSERT: Final = 1 << 17  # the same for one row with ON DUPLICATE KEY UPDATE
 F_VARIABLES: Final = 1 << 18  # the connection has the session's user variables that stored programs use
+F_INSERT_ID: Final = (
+    1 << 19  # tell it in any case; it begins as extra["insert_id"] (CALL, INSERT ... SELECT)
+)
 F_TRACK_ROWS: Final = 1 << 22  # with F_SESSION_TRACK: also what MariaDB does not say of itself after rows
 F_INFILE: Final = 1 << 20  # a LOAD DATA LOCAL: the router sends the file when it is asked for it (I_INFILE)
 F_RENEW: Final = (
@@ -91,6 +98,7 @@ F_RENEW: Final = (
 #   "params":   bytes  COM_STMT_EXECUTE payload after the statement id, types included (new_params_bound = 1)
 #   "attributes": bytes  query attributes of the statement: their block in COM_QUERY (wire/query_attributes.py)
 #   "database": str    default database when it is not the keyspace's own
+#   "insert_id": int   LAST_INSERT_ID() of the session (F_INSERT_ID)
 #   "scopes":   list   admission scopes beyond user, keyspace and shard (workload, fingerprint)
 
 # ---- RESULT info
@@ -105,6 +113,11 @@ I_INFILE: Final = (
 I_TRACKED: Final = (
     64  # no part of the answer: what MySQL's trackers say (F_SESSION_TRACK); comes before I_LAST
 )
+I_INSERT_ID: Final = (
+    128  # before I_LAST, no part of the answer: data is LAST_INSERT_ID() after the statement, and FOUND_ROWS() behind a
+    #      blank where the statement changed that; with I_LAST: the OK packet's insert id is not LAST_INSERT_ID()
+)
+I_ENDS_OK: Final = 256  # with I_LAST: the answer has several results and ends with an OK packet (CALL)
 ROWS_SHIFT: Final = 16  # with I_LAST: info >> ROWS_SHIFT is the number of rows of the last result set
 
 # ---- states of a process

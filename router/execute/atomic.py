@@ -36,6 +36,7 @@ class Atomic:
         self._begin = begin
         self._own = False
         self._touched: list[Link] = []
+        self.answers: list[Answer] = []
 
     async def __aenter__(self) -> Self:
         session = self._session
@@ -67,13 +68,20 @@ class Atomic:
             await set_savepoint(self._session, link)
             self._touched.append(link)
 
-    async def write(self, link: Link, text: bytes, tables: tuple[str, ...] | None) -> Ok:
-        """Runs a statement that writes. Raises Failed, SluiceError."""
+    async def write(self, link: Link, text: bytes, tables: tuple[str, ...] | None, insert: int = 0) -> Ok:
+        """Runs a statement that writes. `insert`: F_INSERT, F_UPSERT or F_INSERT_ID; then `answers` has its answer, for
+        `note_generated`. Raises Failed, SluiceError."""
         await self.touch(link)
-        calls = self._session.worker.calls
-        answer = await calls.in_session(self._session, link, text, flags=m.F_WRITE, tables=tables)
+        session = self._session
+        before = session.last_insert_id
+        answer = await session.worker.calls.in_session(
+            session, link, text, flags=m.F_WRITE | insert, tables=tables
+        )
+        session.last_insert_id = before
         if answer.failed:
             raise Failed(answer)
+        if insert:
+            self.answers.append(answer)
         return ok_of(answer)
 
     async def commit(self) -> None:

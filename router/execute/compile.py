@@ -114,10 +114,14 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
         mover = mover_of(plan.move, plan.refusal, view) if plan.move and plan.refusal else None
         if plan.owned and not shard:
             return OwnedDmlRunner(plan, view, mover)
-        write_several = _spread if _is_single(plan.chooser) else WriteSeveral(plan, view, mover)
-        return RouteRunner(chooser_one(plan.chooser, view, shard), m.F_WRITE, plan.tables, write_several)
+        write_several = (
+            _spread if _is_single(plan.chooser) else WriteSeveral(plan, view, mover, planned.insert)
+        )
+        flags = m.F_WRITE | planned.insert
+        return RouteRunner(chooser_one(plan.chooser, view, shard), flags, plan.tables, write_several)
     if isinstance(plan, InsertPlan):
-        return OwnedInsertRunner(plan, view) if plan.owned else InsertRunner(plan, view)
+        made = OwnedInsertRunner if plan.owned else InsertRunner
+        return made(plan, view, planned.insert)
     if isinstance(plan, DdlPlan):
         return DdlRunner(plan, view, shard if plan.keyspace == keyspace else "")
     if isinstance(plan, SessionPlan):

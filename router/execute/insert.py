@@ -11,6 +11,7 @@ from router.execute.route import shard_of
 from router.execute.values import render, value_of
 from router.execute.write import write_on
 from router.gateway import Link
+from router.insert_ids import forward_insert
 from router.plan.plans import Bind, InsertPlan, InsertRow
 from router.session import Session
 from router.sql.normalise import literal_value
@@ -24,10 +25,13 @@ InsertWork = tuple[list[tuple[Link, bytes]], list[tuple[Link, dict[str, bytes]]]
 class InsertRunner:
     """Runs an InsertPlan."""
 
-    __slots__ = ("_first", "_keyspace", "_plan", "_vindex")
+    __slots__ = ("_first", "_flags", "_insert", "_keyspace", "_plan", "_vindex")
 
-    def __init__(self, plan: InsertPlan, view: ClusterView) -> None:
+    def __init__(self, plan: InsertPlan, view: ClusterView, insert: int = 0) -> None:
+        """`insert`: F_INSERT, F_UPSERT or F_INSERT_ID."""
         self._plan = plan
+        self._insert = insert
+        self._flags = m.F_WRITE | insert
         self._keyspace = view.keyspace(plan.keyspace)
         self._first = self._keyspace.links[0]
         vindex = view.vschema.keyspaces[plan.keyspace].vindexes[plan.vindex] if plan.vindex else None
@@ -42,13 +46,16 @@ class InsertRunner:
         links = [self._link(row, literals, None) for row in plan.rows]
         first = links[0]
         if all(link is first for link in links):
-            if params is not None:
-                session.forward(first, m.F_WRITE | m.F_PREPARED, plan.tables, sql, {"params": params})
+            if self._insert & m.F_INSERT_ID:
+                forward_insert(session, first, self._flags, plan.tables, sql, params)
+            elif params is not None:
+                session.forward(first, self._flags | m.F_PREPARED, plan.tables, sql, {"params": params})
             else:
-                session.forward(first, m.F_WRITE, plan.tables, sql, None)
+                session.forward(first, self._flags, plan.tables, sql, None)
             return
         texts = [render(row.text, literals, (_given(row, literals),)) for row in plan.rows]
-        session.start(write_on(session, self._grouped(links, texts, literals), plan.tables))
+        work = self._grouped(links, texts, literals)
+        session.start(write_on(session, work, plan.tables, insert=self._insert))
 
     async def _with_ids(self, session: Session, literals: Sequence[bytes]) -> None:
         links, spots, first = await self._placed(session, literals)
@@ -56,7 +63,7 @@ class InsertRunner:
             render(row.text, literals, (spot,)) for row, spot in zip(self._plan.rows, spots, strict=True)
         ]
         work = self._grouped(links, texts, literals)
-        await write_on(session, work, self._plan.tables, insert_id=first)
+        await write_on(session, work, self._plan.tables, insert_id=first, insert=self._insert)
 
     async def _placed(
         self, session: Session, literals: Sequence[bytes]

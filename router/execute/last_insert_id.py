@@ -100,6 +100,4 @@ async def _write(session: Session, links: Sequence[Link], plan: DmlPlan, text: b
         return
     oks = [ok_of(answer) for answer in answers]
     total = combine_oks(oks[:1] if plan.copies else oks, status=session.status)
-    held = session.last_insert_id
     session.ok(total.affected_rows, total.last_insert_id, total.warnings, total.info)
-    session.last_insert_id = held

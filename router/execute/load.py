@@ -73,7 +73,12 @@ async def relay(session: Session, link: Link, sql: bytes, tables: tuple[str, ...
                 session,
                 link,
                 lambda: session.worker.calls.in_session(
-                    session, link, sql, flags=m.F_WRITE | m.F_INFILE, tables=tables, file=relayed
+                    session,
+                    link,
+                    sql,
+                    flags=m.F_WRITE | m.F_INFILE | m.F_INSERT_ID,
+                    tables=tables,
+                    file=relayed,
                 ),
             )
         finally:

@@ -140,6 +140,8 @@ class ShardedLoad:
             self._session.ok(info=b"Records: 0  Deleted: 0  Skipped: 0  Warnings: 0")
             return
         total = combine_oks(oks, status=self._session.status)
+        if self._insert_id:
+            self._session.last_insert_id = self._insert_id
         self._session.ok(total.affected_rows, self._insert_id, total.warnings, total.info)
 
     # ---- what each shard is told

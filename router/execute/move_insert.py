@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from core.errors import fail
+from core.rpc import messages as m
 from router.calls import TabletError
 from router.engine.affected import combine_oks
 from router.engine.assigning import Render, renders
@@ -22,6 +23,7 @@ from router.execute.moving import begin_of, charset_names, column_types, has_ste
 from router.execute.owned import OwnedInsert
 from router.execute.selecting import SHARE, Selected, select
 from router.execute.values import render
+from router.insert_ids import note_generated
 from router.plan.moves import InsertMove
 from router.plan.plans import Bind, InsertPlan, InsertRow, Template
 from router.session import Session
@@ -66,6 +68,7 @@ class InsertMover:
         rows = duplicates = first = warnings = 0
         try:
             async with Atomic(session, begin_of(session, query)) as atomic:
+                before = session.last_insert_id
                 selected = await select(session, self._view, query, SHARE, lenient=self._lenient)
                 warnings = len(session.warnings or ())
                 making = self._renders(session, selected, types)
@@ -84,7 +87,7 @@ class InsertMover:
         total = combine_oks(oks, status=session.status) if oks else Ok(0, 0, session.status, 0)
         warnings += total.warnings
         info = b"Records: %d  Duplicates: %d  Warnings: %d" % (rows, duplicates, warnings)
-        given = first if total.affected_rows else 0
+        given = note_generated(session, atomic.answers, oks, first, m.F_INSERT_ID, before)
         session.ok(total.affected_rows, given or total.last_insert_id, warnings, info)
 
     def _renders(self, session: Session, selected: Selected, types: dict[str, bytes]) -> list[Render]:
@@ -126,11 +129,11 @@ class InsertMover:
         plan, values = self._plan(batch, literals)
         work = await InsertRunner(plan, self._view).work(session, values)
         if owned is not None:
-            return await owned.write(session, atomic, plan, work), work[2]
+            return await owned.write(session, atomic, plan, work, m.F_INSERT_ID), work[2]
         statements = work[0]
         if self._move.copies:
             statements = [(link, statements[0][1]) for link in self._links]
-        oks = [await atomic.write(link, text, plan.tables) for link, text in statements]
+        oks = [await atomic.write(link, text, plan.tables, m.F_INSERT_ID) for link, text in statements]
         return oks[:1] if self._move.copies else oks, work[2]
 
     def _plan(self, batch: list[list[bytes]], literals: Sequence[bytes]) -> tuple[InsertPlan, list[bytes]]:

@@ -28,6 +28,7 @@ from router.execute.refuse import refuse
 from router.execute.route import chooser_links, chooser_one
 from router.execute.values import render
 from router.gateway import Link
+from router.insert_ids import note_generated
 from router.plan.plans import Choice, DmlPlan, InsertPlan, OwnedPart
 from router.prepared import bound_text
 from router.session import Runner, Session
@@ -151,9 +152,10 @@ class OwnedDmlRunner:
 class OwnedInsertRunner:
     """Runs an InsertPlan whose table owns lookup vindexes."""
 
-    def __init__(self, plan: InsertPlan, view: ClusterView) -> None:
+    def __init__(self, plan: InsertPlan, view: ClusterView, insert: int = 0) -> None:
         self._plan = plan
         self._view = view
+        self._flags = insert
 
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         del sql, params
@@ -168,13 +170,14 @@ class OwnedInsertRunner:
         await writer.prepare(session)
         try:
             async with Atomic(session) as atomic:
-                oks = await writer.write(session, atomic, plan, work)
+                before = session.last_insert_id
+                oks = await writer.write(session, atomic, plan, work, self._flags)
                 await atomic.commit()
         except Failed as failed:
             session.reply(failed.answer.data)
             return
         total = combine_oks(oks, status=session.status)
-        first = work[2] if total.affected_rows else 0
+        first = note_generated(session, atomic.answers, oks, work[2], self._flags, before)
         session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, total.info)
 
 
@@ -197,8 +200,11 @@ class OwnedInsert:
         plain = self._plain
         self._keys = [self._shape.primary] if plain else await unique_keys(session, self._link, self._table)
 
-    async def write(self, session: Session, atomic: Atomic, plan: InsertPlan, work: InsertWork) -> list[Ok]:
-        """Writes what `InsertRunner.work` made of `plan`'s rows. Raises Failed, SluiceError."""
+    async def write(
+        self, session: Session, atomic: Atomic, plan: InsertPlan, work: InsertWork, insert: int
+    ) -> list[Ok]:
+        """Writes what `InsertRunner.work` made of `plan`'s rows. `insert`: as for `Atomic.write`. Raises Failed,
+        SluiceError."""
         table, shape, columns = self._table, self._shape, self._columns
         owned = table.owned()
         statements, values, _ = work
@@ -209,7 +215,7 @@ class OwnedInsert:
         known = plan.plain and all(_given(row, shape.primary) for _, row in values)
         lookups = [LookupTable(self._view, table, one) for one in owned]
         before: Rows = [] if known else await self._read(session, shape, columns, links, conditions, ())
-        oks = [await atomic.write(link, text, plan.tables) for link, text in statements]
+        oks = [await atomic.write(link, text, plan.tables, insert) for link, text in statements]
         old = [(link, key_of(shape, row)) for link, row in before]
         after = await self._read(session, shape, columns, links, conditions, old)
         if known and len(after) != len(values):

@@ -2,8 +2,9 @@
 
 Two ways, by what is left behind (`Planned.reserve`):
 - PINS: named locks and temporary tables live on: the session keeps the connection until they end.
-- BRACKETS: user variables, FOUND_ROWS(), LAST_INSERT_ID(value): a connection is taken for this statement only; the
-  variables that it names are set before, read back after, and then live in the router. Nothing stays pinned.
+- BRACKETS: user variables, FOUND_ROWS(): a connection is taken for this statement only; the variables that it names
+  are set before, read back after, and then live in the router. Nothing stays pinned. LAST_INSERT_ID(value) alone
+  needs no connection of its own: the tablet begins with the session's, and tells what it is then.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +19,8 @@ from router.calls import Answer, TabletError
 from router.execute.route import Choose
 from router.execute.whole import reply_whole
 from router.gateway import Link
+from router.insert_ids import forward_insert
+from router.plan.purity import LAST_INSERT_ID
 from router.prepared import bound_text
 from router.reservation import Reservation, effect_of
 from router.session import Session
@@ -76,6 +79,13 @@ def run_reserved(
     session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None, reason: str
 ) -> None:
     """Runs a statement that leaves something behind, by the way that its `reason` asks for. Raises SluiceError."""
+    if reason == LAST_INSERT_ID:
+        flags |= m.F_INSERT_ID
+        if not variables_in(text, session):
+            forward_insert(session, link, flags, tables, text)
+            return
+    elif reason == "a temporary table":
+        flags |= m.F_INSERT_ID  # it may be filled by a SELECT
     if reason not in PINS:
         session.start(_bracketed(session, link, text, flags, tables, reason))
     elif reason in _ONLY_ASKS and not (session.reserved and link in session.reserved):
@@ -111,9 +121,6 @@ async def run_bracketed(
     await reserve(session, link)
     try:
         await bring(session, link, names)
-        if reason == "LAST_INSERT_ID(value)":
-            # where the function is not reached, the connection would tell what another session left
-            await _must(session, link, b"SET last_insert_id = %d" % session.last_insert_id)
         answer = await run()
         warnings = session.warnings
         if not answer.failed:
@@ -153,7 +160,8 @@ async def run_prepared(
             await _must(session, link, b"SET " + b", ".join(setting))
             if earlier is not values:
                 await _must(session, link, execute)
-        answer = await session.worker.calls.in_session(session, link, execute, flags=_flavour(session))
+        flags = _flavour(session) | m.F_INSERT_ID
+        answer = await session.worker.calls.in_session(session, link, execute, flags=flags)
         warnings = session.warnings
         await _must(session, link, b"DEALLOCATE PREPARE `sluice statement`")
         session.warnings = warnings
@@ -167,8 +175,6 @@ async def read_back(session: Session, link: Link, names: dict[str, str], answer:
     wanted = list(names.values())
     if reason == "SQL_CALC_FOUND_ROWS":
         wanted.append("FOUND_ROWS()")
-    elif reason == "LAST_INSERT_ID(value)":
-        wanted.append("LAST_INSERT_ID()")
     if not wanted:
         return
     # FOUND_ROWS() first: it is about the statement before, not about this SELECT's own columns
@@ -186,8 +192,6 @@ async def read_back(session: Session, link: Link, names: dict[str, str], answer:
         session.user_variables = variables or None
     if "FOUND_ROWS()" in cells:
         session.found_rows = int(cells["FOUND_ROWS()"][1] or 0)
-    if "LAST_INSERT_ID()" in cells:
-        session.last_insert_id = int(cells["LAST_INSERT_ID()"][1] or 0)
 
 
 async def run_pinned(

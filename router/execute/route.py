@@ -11,6 +11,7 @@ from core.errors import SluiceError, fail
 from core.rpc import messages as m
 from router.execute.values import value_of
 from router.gateway import Link
+from router.insert_ids import forward_insert
 from router.plan.plans import Bind, Choice, Chooser
 from router.session import Session
 from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
@@ -195,6 +196,8 @@ class RouteRunner:
         link = self._choose(literals)
         if link is None:
             self._several(session, sql, literals, params)
+        elif self._flags & m.F_INSERT_ID:
+            forward_insert(session, link, self._flags, self._tables, sql, params, self._extra)
         elif params is None:
             session.forward(link, self._flags, self._tables, sql, self._extra)
         else:

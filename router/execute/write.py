@@ -5,6 +5,7 @@ locks in the same order. Outside a transaction the statement gets one of its own
 failure undo the statement and not the transaction.
 """
 
+import re
 from collections.abc import Sequence
 from time import time
 
@@ -17,6 +18,7 @@ from router.execute.refuse import refuse
 from router.execute.route import chooser_links
 from router.execute.whole import reply_distinct
 from router.gateway import Link
+from router.insert_ids import note_generated, note_told, with_insert_id
 from router.plan.plans import DdlPlan, DmlPlan
 from router.prepared import bound_text
 from router.query_attributes import along
@@ -27,6 +29,8 @@ from router.warnings import add_warning, note_error, note_warnings
 from wire.answers import Ok, parse_ok
 
 SAVEPOINT = b"sluice_statement"
+_FILLS = re.compile(rb".{0,200}?\bcreate\b.*\bselect\b", re.I | re.S)
+"""A CREATE TABLE that may insert rows; of other statements some too."""
 
 
 async def write_on(
@@ -36,10 +40,12 @@ async def write_on(
     *,
     insert_id: int = 0,
     copies: bool = False,
+    insert: int = 0,
 ) -> None:
     """Runs each text on its link as one statement of the session, and answers. Raises SluiceError.
 
-    `copies`: all do the same to the same rows, which count once."""
+    `copies`: all do the same to the same rows, which count once. `insert`: F_INSERT, F_UPSERT or F_INSERT_ID;
+    `insert_id`: the first that the router generated."""
     calls = session.worker.calls
     if session.worker.admission.limits_queries:
         shards = tuple(link.shard for link, _ in work)
@@ -55,19 +61,21 @@ async def write_on(
         holding.open_transaction(session)
         session.implicit = True
     done: list[Link] = []
-    oks: list[Ok] = []
+    answers: list[Answer] = []
+    before = session.last_insert_id
     try:
         for link, text in work:
             if several and not own:
                 await set_savepoint(session, link)
                 done.append(link)
-            answer = await calls.in_session(session, link, text, flags=m.F_WRITE, tables=tables)
+            answer = await calls.in_session(session, link, text, flags=m.F_WRITE | insert, tables=tables)
             if answer.failed:
                 await undo(session, own, done)
                 session.implicit = False
                 session.reply(answer.data)
                 return
-            oks.append(ok_of(answer))
+            answers.append(answer)
+            session.last_insert_id = before  # for the next shard to begin with
         if own:
             await calls.commit(session)
     except SluiceError:
@@ -77,9 +85,11 @@ async def write_on(
         if own and session.tx is not None:
             holding.transaction_over(session)
         session.implicit = False
-    total = combine_oks(oks[:1] if copies else oks, status=session.status)
-    if not total.affected_rows:
-        insert_id = 0  # every row was ignored: no id was given
+    if copies:
+        del answers[1:]
+    oks = [ok_of(answer) for answer in answers]
+    total = combine_oks(oks, status=session.status)
+    insert_id = note_generated(session, answers, oks, insert_id, insert, before)
     session.ok(total.affected_rows, insert_id or total.last_insert_id, total.warnings, total.info)
 
 
@@ -123,8 +133,11 @@ def ok_of(answer: Answer) -> Ok:
 class WriteSeveral:
     """Runs a DmlPlan whose chooser names more than one shard."""
 
-    def __init__(self, plan: DmlPlan, view: ClusterView, mover: Runner | None = None) -> None:
-        """`mover`: what runs the plan's `move`, if it has one."""
+    def __init__(
+        self, plan: DmlPlan, view: ClusterView, mover: Runner | None = None, insert: int = 0
+    ) -> None:
+        """`mover`: what runs the plan's `move`, if it has one. `insert`: as for `write_on`."""
+        self._insert = insert
         self._plan = plan
         self._mover = mover
         self._links = chooser_links(plan.chooser, view)
@@ -139,13 +152,16 @@ class WriteSeveral:
             return
         text = bound_text(sql, literals) if params is not None else sql
         work = [(link, text) for link in links]
-        session.start(write_on(session, work, self._plan.tables, copies=self._plan.copies))
+        session.start(
+            write_on(session, work, self._plan.tables, copies=self._plan.copies, insert=self._insert)
+        )
 
 
 async def _define(session: Session, link: Link, sql: bytes, plan: DdlPlan) -> Answer:
     """DDL on one shard, outside of any transaction: on the connection that is reserved there, if one is, since its
     names may be temporary tables, and its table locks count. Raises SluiceError."""
     handle = holding.reserved_handle(session, link)
+    fills = _FILLS.match(sql) is not None
     answer = await session.worker.calls.execute(
         link,
         sql,
@@ -153,13 +169,16 @@ async def _define(session: Session, link: Link, sql: bytes, plan: DdlPlan) -> An
         | m.F_STATUS
         | m.F_WARNINGS
         | session.flags & m.F_FOUND_ROWS
-        | (m.F_RENEW if plan.renews else 0),
+        | (m.F_RENEW if plan.renews else 0)
+        | (m.F_INSERT_ID if fills else 0),
         handle=handle,
         user=session.user,
         settings=session.settings_text,
         tables=plan.tables,
-        extra=along(session),
+        extra=along(session, with_insert_id(session) if fills else None),
     )
+    if answer.told:
+        note_told(session, answer.told.partition(b" ")[0])
     if handle and not answer.handle:
         holding.lose_reserved(session, link)
     elif handle and not answer.failed and session.reserved:
@@ -225,7 +244,7 @@ class DdlRunner:
         total = combine_oks(oks, status=session.status)
         if plan.unknown:
             add_warning(session, fail("NOT_IN_VSCHEMA", table=plan.unknown))
-        session.ok(total.affected_rows, 0, total.warnings + bool(plan.unknown), total.info)
+        session.ok(total.affected_rows, total.last_insert_id, total.warnings + bool(plan.unknown), total.info)
 
     def _names(self, oks: Sequence[Ok]) -> str:
         return ", ".join(f"{link.keyspace}/{link.shard}" for link in self._links[: len(oks)])

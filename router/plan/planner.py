@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from core.errors import SluiceError, not_supported
-from router.plan import ddl, dml, insert, select, substitute
+from router.plan import ddl, dml, insert, insert_ids, select, substitute
 from router.plan.context import (
     Statement,
     Tables,
@@ -112,8 +112,9 @@ def _plan(
     if reserve and isinstance(made.plan, DmlPlan) and made.plan.move is not None:
         tier = "refused" if made.tier == "move" else made.tier
         made = Planned(replace(made.plan, move=None), tier, made.why)
-    if reserve and made.tier != "refused":
-        return Planned(made.plan, made.tier, made.why, reserve)
+    insert_flags = insert_ids.insert_flags(lexed.lexemes) if verb is Verb.INSERT else 0
+    if (reserve and made.tier != "refused") or insert_flags:
+        return replace(made, reserve=reserve if made.tier != "refused" else "", insert=insert_flags)
     return made
 
 

@@ -376,9 +376,11 @@ Plan = (
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A plan with what `clusterctl explain` shows. `reserve`: why the session must hold a reserved connection before
-    it runs this (GET_LOCK, a temporary table, an assignment to a user variable ...), or empty."""
+    it runs this (GET_LOCK, a temporary table, an assignment to a user variable ...), or empty. `insert`: of an INSERT,
+    F_INSERT, F_UPSERT or F_INSERT_ID, by what its OK packet will tell."""
 
     plan: Plan
     tier: str  # "route", "merge", "finish", "write", "move", "session", "refused"
     why: tuple[str, ...] = field(default=())  # why not a lower tier, one line each
     reserve: str = ""
+    insert: int = 0

@@ -13,7 +13,7 @@ from router.plan.clauses import Item, naming_items, split_select
 from router.plan.context import Statement, encoded
 from router.plan.names import SYSTEM_SCHEMAS
 from router.plan.plans import Bind, LocalColumn, Planned, SubstitutePlan, Template
-from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexeme
+from router.sql.lex import BIND, MARK, NAME, NUMBER, ROW, VARIABLE, WORD, Lexeme
 
 FUNCTIONS: Final = {
     "LAST_INSERT_ID": "last_insert_id",
@@ -63,6 +63,7 @@ def plan(statement: Statement) -> Planned | None:
     edits: list[tuple[int, int, Spot | int | Item | None]] = [(s, e, spot) for s, e, spot in spots]
     edits += [(start, end, None) for start, end, spot in tables if spot is None]
     edits += [(one.start, one.end, one.bind) for one in statement.lexemes if one.kind is BIND]
+    edits += [edit for one in statement.lexemes if one.kind is ROW for edit in _binds_of(one)]
     edits += [(item.end, item.end, item) for item in names]
     for start, end, what in sorted(edits, key=lambda edit: edit[:2]):
         copy(start)
@@ -87,6 +88,12 @@ def plan(statement: Statement) -> Planned | None:
     local, limit = _local(statement)
     made = SubstitutePlan(Template(tuple(pieces)), tuple(values), local, limit)
     return Planned(made, "session", ("it reads session state",))
+
+
+def _binds_of(row: Lexeme) -> list[tuple[int, int, Spot | int | Item]]:
+    """The binds of a whole row, which stand in its text."""
+    places = [row.start + at for at, character in enumerate(row.text) if character == "?"]
+    return [(place, place + 1, row.bind + number) for number, place in enumerate(places)]
 
 
 def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:

@@ -6,6 +6,7 @@ from core.errors import not_supported
 from core.rpc import messages as m
 from router.execute.reserve import run_pinned, run_reserved
 from router.gateway import Link
+from router.insert_ids import forward_insert
 from router.plan.plans import Kind
 from router.plan.purity import is_shareable, reserve_reason
 from router.reservation import TABLES
@@ -50,9 +51,9 @@ def call(session: Session, kind: Kind, sql: bytes) -> None:
     words, link = _called(session, sql)
     if _names_variables(words):
         # OUT arguments come back in the variables
-        run_reserved(session, link, sql, m.F_WRITE, None, "user variables as arguments")
+        run_reserved(session, link, sql, m.F_WRITE | m.F_INSERT_ID, None, "user variables as arguments")
         return
-    session.forward(link, m.F_WRITE, None, substituted(session, words, 0, len(words.lexemes)), None)
+    forward_insert(session, link, m.F_WRITE, None, substituted(session, words, 0, len(words.lexemes)))
 
 
 def call_prepared(session: Session, sql: bytes, params: bytes) -> bool:
@@ -63,7 +64,7 @@ def call_prepared(session: Session, sql: bytes, params: bytes) -> bool:
         0, len(words.lexemes)
     ):
         return False
-    session.forward(link, m.F_WRITE | m.F_PREPARED, None, sql, {"params": params})
+    forward_insert(session, link, m.F_WRITE, None, sql, params)
     return True
 
 
