@@ -437,6 +437,15 @@ _ROWS: Final = (
         "Make the transaction shorter, or raise the limit.",
     ),
     ErrorCode(
+        "RESERVATION_LOST",
+        15020,
+        "HY000",
+        False,
+        "The connection that was reserved for this session is gone ({reason}), and with it the locks, handlers and "
+        "temporary tables that it had",
+        "Begin again with what they were for.",
+    ),
+    ErrorCode(
         "PARTIAL_COMMIT",
         15011,
         "HY000",

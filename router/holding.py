@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from router.session import Session
 
 _CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
-_LOST_NUMBERS: Final = frozenset((15008, 15009, 15010))
+_LOST_NUMBERS: Final = frozenset((15008, 15009, 15010, 15020))
 
 
 def forward_held(

@@ -52,6 +52,16 @@ def note_ok(session: Session, data: bytes, info: int) -> None:
         session.last_insert_id = number
 
 
+def note_whole(session: Session, answer: Answer) -> None:
+    """As `note_ok`, of a whole answer, whatever it is."""
+    if answer.info & m.I_OK and not answer.failed:
+        note_ok(session, answer.data, answer.info)
+        return
+    session.affected_rows = -1
+    if answer.info & m.I_ENDS_OK:
+        note_end_of_call(session, answer.data)
+
+
 def note_told(session: Session, told: bytes) -> None:
     """Takes the data of a RESULT with I_INSERT_ID."""
     number, _, found = told.partition(b" ")

@@ -1,9 +1,10 @@
 """Connections reserved for a session: why, since when, until when.
 
 A session holds a connection beyond a transaction only for what lives in the connection and cannot be replayed: named
-locks, LOCK TABLES, temporary tables. Each such thing is a `Pin`; when the last pin of a connection is gone, so is the
-reservation. Everything else that a statement leaves behind (user variables, FOUND_ROWS, LAST_INSERT_ID(value)) is read
-back right after it (`execute/reserve.py`) and pins nothing.
+locks, LOCK TABLES and FLUSH TABLES ... WITH READ LOCK, backup locks, handlers, temporary tables. Each such thing is a
+`Pin`; when the last pin of a connection is gone, so is the reservation. Everything else that a statement leaves behind
+(user variables, FOUND_ROWS, LAST_INSERT_ID(value)) is told or read back right after it (`execute/reserve.py`) and pins
+nothing.
 
 Invariants
 - While a connection is reserved, every statement of the session for that shard runs on it.
@@ -24,8 +25,13 @@ from router.sql.normalise import normalise
 from router.variables.literals import NULL, Value, parsed
 
 TABLES: Final = "LOCK TABLES"
+READ_LOCK: Final = "FLUSH TABLES WITH READ LOCK"
+INSTANCE: Final = "LOCK INSTANCE"
+BACKUP_LOCK: Final = "BACKUP LOCK"
+BACKUP_STAGE: Final = "BACKUP STAGE"
 ANY_LOCK: Final = "a named lock"
 _TEMPORARY: Final = "temporary table"
+_LOCKING: Final = frozenset(("LOCK", "UNLOCK", "FLUSH", "BACKUP"))
 _NONE: Final[Mapping[str, bytes]] = {}
 _LOCK_WORDS: Final = frozenset(("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS"))
 
@@ -48,6 +54,8 @@ class Reservation:
     pins: dict[str, Pin] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)
     """Pins of named locks -> the lock's name."""
+    handlers: dict[str, str] = field(default_factory=dict)
+    """Pins of handlers -> the table's name."""
 
     def note(self, effect: "Effect", sql: bytes, now: float) -> None:
         """Takes account of a statement that has succeeded on this connection."""
@@ -59,6 +67,11 @@ class Reservation:
             self.locks[what] = name
             if what not in self.pins:
                 self.pins[what] = Pin(what, sql[:200].decode("utf-8", "replace"), now)
+        self.handlers |= effect.handlers
+        for table in effect.closes:
+            for handler, of_table in list(self.handlers.items()):
+                if table == of_table:
+                    self.end(handler)
         for old, new in effect.renames:
             pin = self.pins.pop(old, None)
             if pin is not None:
@@ -74,6 +87,7 @@ class Reservation:
         """This is no reason any more."""
         self.pins.pop(what, None)
         self.locks.pop(what, None)
+        self.handlers.pop(what, None)
 
 
 @dataclass(slots=True)
@@ -85,11 +99,20 @@ class Effect:
     renames: list[tuple[str, str]] = field(default_factory=list)
     locks: list[str] = field(default_factory=list)
     about_locks: bool = False
+    closes: list[str] = field(default_factory=list)
+    """Tables whose handlers MySQL closes."""
+    handlers: dict[str, str] = field(default_factory=dict)
+    """Pins of handlers that it opens -> the table."""
 
 
 def lock_pin(name: str) -> str:
     """The pin of the lock `name`."""
     return f"{ANY_LOCK} '{name}'"
+
+
+def handler_pin(alias: str) -> str:
+    """The pin of an open HANDLER."""
+    return f"HANDLER {alias.lower()}"
 
 
 def effect_of(
@@ -109,10 +132,10 @@ def effect_of(
     effect = Effect()
     _locks(lexemes, normalised.literals, dialect, variables, effect)
     words = [one.text if one.kind is WORD else "" for one in lexemes[:8]]
-    if words[:2] in (["LOCK", "TABLES"], ["LOCK", "TABLE"]):
-        effect.makes.append(TABLES)
-    elif words[:2] in (["UNLOCK", "TABLES"], ["UNLOCK", "TABLE"]):
-        effect.ends.append(TABLES)
+    if words[:1] and words[0] in _LOCKING:
+        _table_locks(words, lexemes, effect)
+    elif words[:1] == ["HANDLER"]:
+        _handler(lexemes, effect)
     elif words[:1] == ["CREATE"]:
         at = 3 if words[1:3] == ["OR", "REPLACE"] else 1
         if words[at : at + 1] == ["TEMPORARY"]:
@@ -121,9 +144,50 @@ def effect_of(
         at = 2 if words[1:2] == ["TEMPORARY"] else 1
         if words[at : at + 1] and words[at] in ("TABLE", "TABLES", "SEQUENCE"):
             effect.ends.extend(_tables(lexemes, at + 1))
+            effect.closes.extend(_listed(lexemes, at + 1))
     elif words[:2] == ["ALTER", "TABLE"]:
         _rename(lexemes, effect)
+        effect.closes.extend(_listed(lexemes, 2)[:1])
+    elif words[:1] == ["TRUNCATE"]:
+        effect.closes.extend(_listed(lexemes, 2 if words[1:2] == ["TABLE"] else 1)[:1])
+    elif words[:1] == ["RENAME"] and words[1:2] in (["TABLE"], ["TABLES"]):
+        for at, one in enumerate(lexemes):
+            if at == 1 or one.text == ",":
+                effect.closes.extend(_listed(lexemes, at + 1)[:1])
     return effect
+
+
+def _table_locks(words: list[str], lexemes: list[Lexeme], effect: Effect) -> None:
+    """LOCK, UNLOCK, FLUSH and BACKUP."""
+    first, second = words[0], words[1] if len(words) > 1 else ""
+    if second == "INSTANCE":
+        (effect.makes if first == "LOCK" else effect.ends).append(INSTANCE)
+    elif first == "LOCK":
+        effect.makes.append(TABLES)
+    elif first == "UNLOCK":
+        effect.ends += (TABLES, READ_LOCK)
+    elif first == "BACKUP":
+        if second == "STAGE":
+            (effect.ends if words[2:3] == ["END"] else effect.makes).append(BACKUP_STAGE)
+        else:
+            (effect.makes if second == "LOCK" else effect.ends).append(BACKUP_LOCK)
+    else:
+        at = 2 if second in ("LOCAL", "NO_WRITE_TO_BINLOG") else 1
+        names = list(_names(lexemes[at + 1 :])) if words[at + 1 : at + 2] not in (["WITH"], ["FOR"]) else []
+        if any(one.text in ("WITH", "FOR") and one.kind is WORD for one in lexemes[at + 1 :]):
+            effect.makes.append(TABLES if names else READ_LOCK)
+
+
+def _handler(lexemes: list[Lexeme], effect: Effect) -> None:
+    names = [one.raw for one in lexemes[1:] if one.kind in (WORD, NAME)]
+    at = next((place for place, one in enumerate(lexemes) if place > 1 and one.text == "OPEN"), 0)
+    if at:
+        table = lexemes[at - 1].raw
+        alias = names[-1] if lexemes[-1].text != "OPEN" else table
+        effect.makes.append(handler_pin(alias))
+        effect.handlers[handler_pin(alias)] = table
+    elif lexemes[-1].text == "CLOSE":
+        effect.ends.append(handler_pin(names[0]))
 
 
 def _locks(
@@ -165,9 +229,14 @@ def _value(
 
 def _tables(lexemes: list[Lexeme], at: int) -> list[str]:
     """The pins of the tables that are listed from `at` on."""
+    return [f"{_TEMPORARY} {name}" for name in _listed(lexemes, at)]
+
+
+def _listed(lexemes: list[Lexeme], at: int) -> list[str]:
+    """The tables that are listed from `at` on."""
     while at < len(lexemes) and lexemes[at].kind is WORD and lexemes[at].text in ("IF", "NOT", "EXISTS"):
         at += 1
-    return [f"{_TEMPORARY} {name}" for name in _names(lexemes[at:])]
+    return list(_names(lexemes[at:]))
 
 
 def _names(lexemes: list[Lexeme]) -> Iterator[str]:

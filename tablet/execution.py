@@ -33,7 +33,7 @@ from tablet.admin import AdminLane
 from tablet.admission import PLAIN
 from tablet.backend import Command
 from tablet.form import Form, make_form
-from tablet.held import Expired, Handles, Held
+from tablet.held import LOST_WITH_MYSQL, Expired, Handles, Held
 from tablet.killer import HARD_AFTER_S
 from tablet.pool import Pool
 from tablet.programs import Programs
@@ -323,7 +323,11 @@ class Execution(Sharing):
 
     def _expire(self, expired: Expired) -> None:
         held = expired.held
-        error = fail("TRANSACTION_TIMEOUT", limit_s=f"{expired.limit_s:g}", setting=expired.setting)
+        limit = f"{expired.limit_s:g}"
+        if held.in_transaction or not held.reserved:
+            error = fail("TRANSACTION_TIMEOUT", limit_s=limit, setting=expired.setting)
+        else:
+            error = held.gone(f"it was not used for {limit} s, [tablet] {expired.setting}")
         self.stats.note_error(error.number, error.message)
         statement = held.statement
         if statement is not None:
@@ -359,7 +363,7 @@ class Execution(Sharing):
         """Handles whose idle connection went away: the next statement is told."""
         for held in self.handles.all():
             if held.connection.is_lost and held.statement is None:
-                self.handles.remove(held, fail("TRANSACTION_LOST", reason="its connection to MySQL was lost"))
+                self.handles.remove(held, held.gone(LOST_WITH_MYSQL))
 
     @property
     def at_rest(self) -> bool:

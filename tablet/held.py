@@ -18,6 +18,7 @@ from core.errors import SluiceError, fail
 from tablet.backend import Connection
 from wire.constants import SERVER_STATUS_IN_TRANS
 
+LOST_WITH_MYSQL: Final = "its connection to MySQL was lost"
 MAX_TOMBSTONES: Final = 10_000
 
 
@@ -43,6 +44,11 @@ class Held:
     @property
     def in_transaction(self) -> bool:
         return bool(self.status & SERVER_STATUS_IN_TRANS)
+
+    def gone(self, reason: str) -> SluiceError:
+        """What the session is told that has lost it."""
+        beyond = self.reserved and not self.in_transaction
+        return fail("RESERVATION_LOST" if beyond else "TRANSACTION_LOST", reason=reason)
 
     def add_written(self, tables: list[str] | None) -> None:
         if tables is None or self.written is None:

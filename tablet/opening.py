@@ -5,11 +5,11 @@ before anybody else gets it. A transaction goes on with it; its next statement s
 that may be shared does not wait for the answer of its SET (`behind.py`); nobody gets to see that it ran if that fails.
 """
 
-from core.errors import fail
 from core.rpc.messages import F_BEGIN, F_CONSOLIDATE, F_PREPARED, FAIL, I_ERR, I_LAST, PREPARED
 from tablet.backend import Command, Connection
 from tablet.behind import Behind
 from tablet.ending import Ending
+from tablet.held import LOST_WITH_MYSQL
 from tablet.prepared import OnServer
 from tablet.request import SETUP
 from tablet.settings import in_doubt
@@ -138,7 +138,7 @@ class Opening(Ending):
                     self.held = None
                 self.fail(self.execution.pool.unavailable("the connection to MySQL was lost"))
             else:
-                self.fail_held(fail("TRANSACTION_LOST", reason="its connection to MySQL was lost"))
+                self.fail_held(held.gone(LOST_WITH_MYSQL))
             return
         assert command.error is not None
         if held is not None and not self.new_handle:

@@ -6,7 +6,7 @@ read any more until CREDITs come. Time limits do not count while the client is w
 
 from typing import Final
 
-from core.errors import SluiceError, fail
+from core.errors import SluiceError
 from core.rpc.messages import (
     F_BEGIN,
     F_DEPRECATE_EOF,
@@ -24,6 +24,7 @@ from core.rpc.messages import (
 )
 from tablet.backend import Connection
 from tablet.ending import LEAVES_ID
+from tablet.held import LOST_WITH_MYSQL
 from tablet.infile import Infile
 from tablet.killer import Kill
 from tablet.request import ATTRIBUTES, DONE, ENDING, JOINED, QUEUED, RUNNING, SETUP, SHARED, TIMED_OUT
@@ -84,7 +85,8 @@ class Statement(Infile):
         """From execution: the next statement of a handle, whose connection is ours already."""
         connection: Connection = self.connection
         if connection.is_lost:
-            self.fail_held(fail("TRANSACTION_LOST", reason="its connection to MySQL was lost"))
+            assert self.held is not None
+            self.fail_held(self.held.gone(LOST_WITH_MYSQL))
         elif connection.profile == self.profile and not self.flags & (F_BEGIN | F_PREPARED) and self.sql:
             self._send()
         else:

@@ -14,6 +14,7 @@ from router.calls import Answer, Calls, FileSource, TabletError
 from router.execute.reserve import admit, bring, read_back, reserve
 from router.execute.whole import reply_whole
 from router.gateway import Link
+from router.insert_ids import note_whole
 
 if TYPE_CHECKING:
     from router.session import Session
@@ -67,8 +68,7 @@ class SessionCalls(Calls):
         if not prepared:
             reply_whole(session, answer)
             return
-        if answer.info & m.I_OK and not answer.failed:
-            session.note_ok(answer.data)
+        note_whole(session, answer)
         session.reply(answer.data)
 
 

@@ -195,10 +195,21 @@ async def read_back(session: Session, link: Link, names: dict[str, str], answer:
 
 
 async def run_pinned(
-    session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None
+    session: Session,
+    link: Link,
+    text: bytes,
+    flags: int,
+    tables: tuple[str, ...] | None,
+    forgets: tuple[int, str] | None = None,
 ) -> None:
-    """Runs a statement by `pinned`, and answers with what it says. Raises SluiceError."""
+    """Runs a statement by `pinned`, and answers with what it says. `forgets`: an error of MySQL's that says that this
+    pin is no more. Raises SluiceError."""
     answer = await pinned(session, link, text, flags | _flavour(session), tables)
+    if forgets is not None and answer.failed and answer.error().number == forgets[0]:
+        reserved = session.reserved.get(link) if session.reserved else None
+        if reserved is not None:
+            reserved.end(forgets[1])
+            holding.release_unpinned(session, link)
     if answer.info & m.I_OK and not answer.failed:
         answer = replace(answer, data=with_temporary_tables(session, text, answer.data))
     reply_whole(session, answer)
@@ -275,6 +286,26 @@ async def reserve(session: Session, link: Link) -> Reservation:
     made = Reservation(answer.handle, link.incarnation)
     session.reserved = {**(session.reserved or {}), link: made}
     return made
+
+
+async def still_there(session: Session, link: Link, reserved: Reservation) -> None:
+    """Asks the tablet whether it still holds the connection. Raises SluiceError where not."""
+    holding.reserved_handle(session, link)
+    try:
+        answer = await session.worker.calls.execute(
+            link,
+            b"",
+            flags=m.F_STATUS | session.flags & m.F_FOUND_ROWS,
+            handle=reserved.handle,
+            user=session.user,
+            settings=session.settings_text,
+        )
+    except TabletError as failure:
+        if not failure.handle:
+            holding.lose_reserved(session, link)
+        raise
+    if not answer.handle:
+        holding.lose_reserved(session, link)
 
 
 async def _must(session: Session, link: Link, sql: bytes) -> Answer:

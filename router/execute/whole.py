@@ -7,7 +7,7 @@ from core.rpc import messages as m
 from router.calls import Answer
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
-from router.insert_ids import note_ok
+from router.insert_ids import note_whole
 from router.plan.plans import Merge
 from router.session import Session
 from router.telling import end_of_rows
@@ -15,8 +15,7 @@ from router.telling import end_of_rows
 
 def reply_whole(session: Session, answer: Answer) -> None:
     """Answers with `answer`, whatever it is; rows become binary ones where the client executes a prepared statement."""
-    if answer.info & m.I_OK and not answer.failed:
-        note_ok(session, answer.data, answer.info)
+    note_whole(session, answer)
     if not session.binary or answer.info & (m.I_OK | m.I_ERR):
         session.reply(answer.data)
         return

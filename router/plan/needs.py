@@ -99,7 +99,7 @@ _COMMENT_MARKS: Final = re.compile(r"/\*M?!\d*|\*/")
 _COMMON: Final = READ | WRITE | DDL | ROUTINE
 _ADMIN_HINT: Final = re.compile(
     r"\b(?:mysql|sys|information_schema|performance_schema|outfile|dumpfile|load_file|engine|mutex|binary|binlog"
-    r"|master|replicas?|slaves?|relaylog|flush)\b|/\*M?!",
+    r"|master|replicas?|slaves?|relaylog|flush|instance|backup)\b|/\*M?!",
     re.I,
 )
 """Words without which no statement needs ADMIN."""
@@ -195,6 +195,8 @@ class _Statement:
             if kind is Kind.CALL:
                 for keyspace in self._named() or [self._keyspace]:
                     yield Need(keyspace, WRITE, "execute", routine=self._called())
+        elif kind is Kind.LOCK_TABLES and "INSTANCE" in self._words:
+            yield Need(self._keyspace or EVERYWHERE, ADMIN, privilege="BACKUP_ADMIN")
         elif kind is Kind.LOCK_TABLES:
             for keyspace in {*self._named(), self._keyspace} - {""}:
                 yield Need(keyspace, READ | (WRITE if "WRITE" in self._words else 0))
@@ -202,7 +204,7 @@ class _Statement:
             yield from self._tables(WRITE, "INSERT")
             if "SELECT" in self._words:
                 yield from self._tables(READ, "SELECT")
-        elif kind is Kind.FLUSH:
+        elif kind is Kind.FLUSH or (kind is Kind.OTHER and first == "BACKUP"):
             yield Need(self._keyspace or EVERYWHERE, ADMIN, privilege="RELOAD")
         elif kind is Kind.OTHER and first == "HANDLER":
             yield from self._tables(READ, "SELECT")

@@ -6,15 +6,14 @@ from core.errors import SluiceError, fail, not_supported
 from router.plan.plans import Kind
 from router.session import Session
 from router.sql.dialect import Dialect
+from router.statements import locks
 from router.statements.words import Words, is_executed, unwrapped
 from router.variables.reading import server_version
 
 _KINDS: Final[dict[Kind, tuple[str, str]]] = {
-    Kind.FLUSH: ("FLUSH", "It acts on one server: run it there."),
     Kind.XA: ("XA statements", "Use transactions; SET transaction_mode = 'multi' spans shards."),
 }
 _WORDS: Final[dict[str, str]] = {
-    "HANDLER": "Use SELECT.",
     "CHANGE": "Replication is the operator's: run it on the server.",
     "START": "Replication is the operator's: run it on the server.",
     "STOP": "Replication is the operator's: run it on the server.",
@@ -34,6 +33,7 @@ _WORDS: Final[dict[str, str]] = {
 }
 _NOTHING: Final = b" \t\r\n\f\v\0;"
 _PASSED: Final = frozenset(("HELP",))
+_KEPT: Final = {"HANDLER": locks.handler, "BACKUP": locks.backup}
 
 
 def run(session: Session, kind: Kind, sql: bytes) -> None:
@@ -70,6 +70,9 @@ def other(session: Session, kind: Kind, sql: bytes) -> None:
     if first.text in _PASSED:
         session.forward(session.any_link(), 0, (), sql, None)
         return
+    if first.text in _KEPT:
+        _KEPT[first.text](session, words, sql)
+        return
     raise _refusal(words)
 
 
@@ -77,7 +80,8 @@ def refusal_of(sql: bytes, dialect: Dialect) -> SluiceError | None:
     """Why a statement that no rule knows is refused; None for one that may be run, which a server decides."""
     words = Words(sql, dialect, unwrap=False)
     first = words.peek()
-    return None if first is None or first.text in _PASSED else _refusal(words)
+    known = first is None or first.text in _PASSED or first.text in _KEPT
+    return None if known else _refusal(words)
 
 
 def _refusal(words: Words) -> SluiceError:

@@ -1,15 +1,14 @@
-"""DO, CALL, LOCK TABLES: what a server computes, runs or keeps for its effects."""
+"""DO and CALL: what a server computes or runs for its effects."""
 
 from typing import Final
 
 from core.errors import not_supported
 from core.rpc import messages as m
-from router.execute.reserve import run_pinned, run_reserved
+from router.execute.reserve import run_reserved
 from router.gateway import Link
 from router.insert_ids import forward_insert
 from router.plan.plans import Kind
 from router.plan.purity import is_shareable, reserve_reason
-from router.reservation import TABLES
 from router.session import Session
 from router.statements.evaluate import substituted
 from router.statements.passing import link_for, one_shard, pass_read, view_of
@@ -90,34 +89,3 @@ def _called(session: Session, sql: bytes) -> tuple[Words, Link]:
             "COMMIT or ROLLBACK first.",
         )
     return words, link
-
-
-def lock(session: Session, kind: Kind, sql: bytes) -> None:
-    """LOCK TABLES: commits the open transaction, and pins a connection until UNLOCK TABLES. Raises SluiceError."""
-    del kind
-    words = Words(sql, session.dialect)
-    words.expect("LOCK")
-    if not words.takes_one("TABLES", "TABLE"):
-        raise not_supported("LOCK INSTANCE", "Backup locks are taken on the server itself.")
-    link = one_shard(session, "LOCK TABLES", "Use a transaction with SELECT ... FOR UPDATE.")
-    session.start(_lock(session, link, sql))
-
-
-async def _lock(session: Session, link: Link, sql: bytes) -> None:
-    await session.worker.calls.commit(session)
-    await run_pinned(session, link, sql, m.F_WRITE, None)
-
-
-def unlock(session: Session, kind: Kind, sql: bytes) -> None:
-    """UNLOCK TABLES: nothing to do where nothing is locked."""
-    del kind
-    words = Words(sql, session.dialect)
-    words.expect("UNLOCK")
-    if not words.takes_one("TABLES", "TABLE"):
-        raise not_supported("UNLOCK INSTANCE", "Backup locks are taken on the server itself.")
-    words.end()
-    for link, reserved in (session.reserved or {}).items():
-        if TABLES in reserved.pins:
-            session.start(run_pinned(session, link, sql, m.F_WRITE, None))
-            return
-    session.ok()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from core.errors import fail
 from core.users import privileges
+from router.execute.reserve import still_there
 from router.session import Session
 from router.statements.local import number_columns, rows_result, text_columns
 from router.statements.passing import view_of
@@ -48,9 +49,24 @@ async def _processlist(session: Session, full: bool) -> None:
 
 
 def pins(session: Session, words: Words, sql: bytes) -> None:
-    """SHOW PINS: which shards hold a connection for this session: why, for how long, by which statement."""
+    """SHOW PINS: which shards hold a connection for this session: why, for how long, by which statement. One that its
+    tablet took back is told as an error, as by any statement for it."""
     del sql
     words.end()
+    if session.reserved:
+        session.start(_pins(session))
+    else:
+        _tell_pins(session)
+
+
+async def _pins(session: Session) -> None:
+    for link, reserved in list((session.reserved or {}).items()):
+        if session.tx is None or link not in session.tx.held:
+            await still_there(session, link, reserved)
+    _tell_pins(session)
+
+
+def _tell_pins(session: Session) -> None:
     now = time()
     rows: list[list[Value]] = []
     if session.tx is not None:

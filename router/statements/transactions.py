@@ -13,10 +13,10 @@ from core.errors import SluiceError
 from core.rpc import messages as m
 from router import holding
 from router.calls import TabletError
-from router.execute.reserve import pinned
 from router.plan.plans import Kind
 from router.reservation import TABLES
 from router.session import Session
+from router.statements.locks import unlock_for_transaction
 from router.statements.passing import one_shard
 from router.statements.words import Words
 from router.transaction_tracker import begun
@@ -119,9 +119,7 @@ def _locks_tables(session: Session) -> bool:
 async def _begin(session: Session, statements: list[str], snapshot: bool) -> None:
     await session.worker.calls.commit(session)
     if _locks_tables(session):
-        for link, reserved in list((session.reserved or {}).items()):
-            if TABLES in reserved.pins:  # which a transaction's beginning gives back
-                await pinned(session, link, b"UNLOCK TABLES", m.F_WRITE, None)
+        await unlock_for_transaction(session)
     _open(session, statements)
     tx = session.tx
     if snapshot and tx is not None:

@@ -272,3 +272,31 @@ def test_several_statements_and_files(cluster: Cluster, places: Any, tmp_path: P
     cluster.query_direct("main/-", "SET GLOBAL local_infile = 1")
     plain, routed = (_told(cluster, kwargs, script) for kwargs in places)
     assert routed == plain
+
+
+def test_ids_of_a_sequence(cluster: Cluster) -> None:
+    """The router makes them, on several shards too; what the shards say of ids that were given is another matter."""
+    cluster.clear("customer")
+    place = Place(cluster.connect_kwargs())
+    insert = "INSERT INTO customer (customer_id, name, country) VALUES "
+
+    def told(sql: str) -> tuple[int, int]:
+        """Its affected rows or error, and LAST_INSERT_ID() then."""
+        said = place.say(sql)
+        return said[1], said[-1][1]
+
+    with closing(place.cnx):
+        affected, first = told("INSERT INTO customer (name, country) VALUES ('a', 'GB')")
+        assert (affected, first >= 1_000_000) == (1, True)
+        assert told(insert + "(5, 'b', 'GB')") == (1, first)
+        assert told(insert + "(16, 'c', 'GB'), (17, 'd', 'GB'), (18, 'e', 'GB'), (19, 'f', 'GB')") == (
+            4,
+            first,
+        )
+        assert told(insert + "(26, 'g', 'GB'), (17, 'd', 'GB'), (28, 'h', 'GB')") == (1062, first)
+        affected, second = told(insert + "(NULL, 'i', 'GB'), (35, 'j', 'GB'), (NULL, 'k', 'GB')")
+        assert (affected, second > first) == (3, True)
+        assert told(insert + "(5, 'b', 'GB') ON DUPLICATE KEY UPDATE name = 'l'") == (2, second)
+        assert told("UPDATE customer SET balance = LAST_INSERT_ID(7) WHERE customer_id = 5") == (1, 7)
+        assert told(insert + "(LAST_INSERT_ID(), 'm', 'GB')") == (1, 7)
+    cluster.clear("customer")

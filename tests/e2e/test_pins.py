@@ -1,11 +1,13 @@
 """What reserves a connection: the same answers as on the plain server, and given back as soon as the reason ends."""
 
+from contextlib import closing
 from typing import Any
 
+import mysql.connector
 import pymysql
 import pytest
 
-from tests.kit.cluster import Cluster
+from tests.kit.cluster import PASSWORD, USER, Cluster, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -69,6 +71,29 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
     ),
     (("SELECT GET_LOCK(CONCAT('pi', 'n'), 1)",), ("a named lock",), ("DO RELEASE_ALL_LOCKS()",)),
     (("LOCK TABLES note READ",), ("LOCK TABLES",), ("SELECT * FROM product", "UNLOCK TABLES")),
+    (
+        ("HANDLER note OPEN", "HANDLER note READ FIRST", "BEGIN", "HANDLER note READ NEXT", "COMMIT"),
+        ("HANDLER note",),
+        ("HANDLER note READ `PRIMARY` FIRST LIMIT 2", "HANDLER note CLOSE", "HANDLER note READ FIRST"),
+    ),
+    (
+        ("HANDLER note OPEN AS One", "HANDLER main.note OPEN two", "HANDLER note OPEN AS one"),
+        ("HANDLER one", "HANDLER two"),
+        ("HANDLER ONE CLOSE", "HANDLER two READ FIRST", "HANDLER two CLOSE", "HANDLER two CLOSE"),
+    ),
+    (
+        (
+            "CREATE TABLE pin_h (a INT PRIMARY KEY)",
+            "INSERT INTO pin_h VALUES (1), (2)",
+            "SET @v = 2",
+            "HANDLER pin_h OPEN AS h",
+            "HANDLER h READ FIRST WHERE a = @v",
+            "LOCK TABLES note READ",
+            "HANDLER h READ FIRST",
+        ),
+        ("HANDLER h", "LOCK TABLES"),
+        ("UNLOCK TABLES", "HANDLER h READ FIRST", "DROP TABLE pin_h", "HANDLER h READ FIRST"),
+    ),
     (("LOCK TABLES note WRITE",), ("LOCK TABLES",), ("BEGIN", "SELECT COUNT(*) >= 0 FROM product", "COMMIT")),
 ]
 MARIADB: list[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
@@ -83,6 +108,45 @@ MARIADB: list[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
         ("DROP TABLE pin_t",),
     ),
 ]
+
+
+WRITE = "INSERT INTO note (body) VALUES ('pin')"
+READ_LOCK = "FLUSH TABLES WITH READ LOCK"
+OF_OPERATORS: list[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
+    ((READ_LOCK, WRITE, "BEGIN", WRITE, "COMMIT", WRITE), (READ_LOCK,), ("UNLOCK TABLES", WRITE)),
+    (
+        ("FLUSH TABLES note WITH READ LOCK", "SELECT COUNT(*) FROM big", WRITE),
+        ("LOCK TABLES",),
+        ("UNLOCK TABLES", WRITE),
+    ),
+    (("FLUSH LOCAL TABLES note, big FOR EXPORT",), ("LOCK TABLES",), ("BEGIN", WRITE, "COMMIT")),
+    (
+        (READ_LOCK, "LOCK TABLES note READ"),
+        (READ_LOCK, "LOCK TABLES"),
+        ("BEGIN", "SELECT COUNT(*) FROM big", WRITE, "ROLLBACK", WRITE, "UNLOCK TABLES", WRITE),
+    ),
+    ((READ_LOCK, READ_LOCK, "LOCK TABLES note READ"), (READ_LOCK, "LOCK TABLES"), ("UNLOCK TABLES", WRITE)),
+    (
+        (
+            "HANDLER note OPEN",
+            "HANDLER big OPEN AS b",
+            "FLUSH TABLES big",
+            "FLUSH TABLES nosuch WITH READ LOCK",
+        ),
+        ("HANDLER b", "HANDLER note"),
+        ("HANDLER b READ FIRST", "HANDLER b CLOSE", "FLUSH TABLES", "HANDLER note CLOSE"),
+    ),
+]
+OF_MYSQL = (
+    ("LOCK INSTANCE FOR BACKUP", "BEGIN", WRITE, "LOCK INSTANCE FOR BACKUP", "ROLLBACK", "UNLOCK TABLES"),
+    ("LOCK INSTANCE",),
+    ("UNLOCK INSTANCE", "UNLOCK INSTANCE"),
+)
+OF_MARIADB = (
+    ("BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL", WRITE),
+    ("BACKUP STAGE",),
+    ("BACKUP STAGE END", "BACKUP STAGE END", "BACKUP LOCK note", "BACKUP UNLOCK", "BACKUP UNLOCK"),
+)
 
 
 def _say(cnx: "pymysql.Connection[Any]", statements: tuple[str, ...]) -> list[Any]:
@@ -112,6 +176,80 @@ def test_pins_begin_and_end_with_their_reason(cluster: Cluster) -> None:
         if found != expected:
             wrong.append((found, expected))
     assert wrong == []
+
+
+def test_locks_of_operators(cluster: Cluster) -> None:
+    wrong = []
+    for statements, pins, ends in (*OF_OPERATORS, OF_MYSQL if cluster.flavour == "mysql" else OF_MARIADB):
+        with pymysql.connect(**cluster.direct("main/-")) as plain:
+            expected = (_say(plain, statements), sorted(pins), _say(plain, ends), [])
+        with cluster.connect("main") as routed:
+            found = (_say(routed, statements), _pins(routed), _say(routed, ends), _pins(routed))
+        if found != expected:
+            wrong.append((found, expected))
+    assert wrong == []
+
+
+def test_a_client_that_leaves_takes_its_locks_along(cluster: Cluster) -> None:
+    takes = [READ_LOCK, "FLUSH TABLES note FOR EXPORT", "LOCK TABLES note WRITE", "HANDLER note OPEN"]
+    takes += (
+        ["LOCK INSTANCE FOR BACKUP"]
+        if cluster.flavour == "mysql"
+        else ["BACKUP STAGE START", "BACKUP LOCK note"]
+    )
+    alter = ("SET lock_wait_timeout = 1", "ALTER TABLE note COMMENT = 'pin'")
+    for take in takes:
+        with cluster.connect("main") as cnx:
+            assert _say(cnx, (take,)) == [(take, 0, [])]
+            if take == "BACKUP STAGE START":
+                _say(cnx, ("BACKUP STAGE BLOCK_DDL",))
+            assert len(_pins(cnx)) == 1
+        with pymysql.connect(**cluster.direct("main/-")) as other:
+            wait_for(lambda: _say(other, alter)[1][1] == 0, 30, f"{take} ends")
+
+
+def test_a_reset_session_holds_nothing(cluster: Cluster) -> None:
+    more = {"autocommit": True, "use_pure": True, "charset": "utf8mb4", "collation": "utf8mb4_general_ci"}
+    with closing(mysql.connector.connect(**cluster.connect_kwargs(database="main"), **more)) as cnx:
+        for end in (cnx.cmd_reset_connection, lambda: cnx.cmd_change_user(USER, PASSWORD, "main")):
+            cursor = cnx.cursor()
+            cursor.execute("SELECT GET_LOCK('pin reset', 0)")
+            assert cursor.fetchall() == [(1,)]
+            cursor.execute("HANDLER note OPEN")
+            end()
+            cursor = cnx.cursor()
+            cursor.execute("SHOW PINS")
+            assert cursor.fetchall() == []
+            free = "SELECT IS_FREE_LOCK('pin reset')"
+            wait_for(lambda: cluster.query_direct("main/-", free) == [(1,)], 30, "the lock is free")  # noqa: B023
+
+
+def test_a_session_hears_that_its_connection_is_gone(cluster: Cluster) -> None:
+    """As after the idle limit, which `test_tablet.py` waits for."""
+    with cluster.connect("main") as cnx:
+        for ask in ("SHOW PINS", "SELECT COUNT(*) FROM note"):
+            assert _say(cnx, ("SELECT GET_LOCK('pin gone', 0)",))[0][2] == [(1,)]
+            ((server_id,),) = cluster.query_direct("main/-", "SELECT IS_USED_LOCK('pin gone')")
+            cluster.query_direct("main/-", f"KILL {server_id}")
+            free = "SELECT IS_FREE_LOCK('pin gone')"
+            wait_for(lambda: cluster.query_direct("main/-", free) == [(1,)], 30, "the lock is free")  # noqa: B023
+            ((_, number, *_),) = _say(cnx, (ask,))
+            assert number in (15008, 15020)
+            assert _pins(cnx) == []
+            assert _say(cnx, ("SELECT 1",))[0][2] == [(1,)]
+
+
+def test_handlers_in_a_sharded_keyspace(cluster: Cluster) -> None:
+    with cluster.connect("commerce") as cnx:
+        assert _say(cnx, ("HANDLER customer OPEN",))[0][1] == 1235
+        assert _say(cnx, ("FLUSH TABLES WITH READ LOCK",))[0][1] == 1235
+        assert _say(cnx, ("HANDLER product OPEN", "HANDLER product READ FIRST"))[1][1] == 1
+        assert _pins(cnx) == ["HANDLER product"]
+        assert (
+            _say(cnx, ("HANDLER product CLOSE", "HANDLER main.note OPEN AS n", "HANDLER n CLOSE"))[2][1] == 0
+        )
+        assert _pins(cnx) == []
+        assert _say(cnx, ("FLUSH STATUS",))[0][1] == 1235
 
 
 def test_a_lock_that_another_has_pins_nothing(cluster: Cluster) -> None:

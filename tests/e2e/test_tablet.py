@@ -73,6 +73,23 @@ async def begin(asker: Asker, sql: str = "SELECT 1", flags: int = 0) -> int:
     return reply.handle
 
 
+async def test_a_reservation_that_is_not_used_is_given_back(
+    asker: Asker, mysql_server: RunningMysql, database: str
+) -> None:
+    lock = f"'{database}'"
+    reply = await asker.run(f"SELECT GET_LOCK({lock}, 0)", m.F_RESERVE)
+    assert (reply.value, (await asker.stats())["reserved"]) == ("1", 1)
+    deadline_s = asyncio.get_running_loop().time() + 20
+    while await asyncio.to_thread(mysql_server.query, f"SELECT IS_FREE_LOCK({lock})") != [(1,)]:
+        assert asyncio.get_running_loop().time() < deadline_s
+        await asyncio.sleep(0.1)
+    stats = await asker.stats()
+    assert (stats["reserved"], stats["held"]) == (0, 0)
+    told = await asker.run("SELECT 1", 0, reply.handle)
+    assert (told.error[0], told.handle) == (15020, 0)
+    assert "idle_timeout_s" in told.error[1]
+
+
 async def test_queries_and_errors(asker: Asker, flavour: Flavour) -> None:
     assert asker.welcome.result()[7]["flavour"] == flavour
     reply = await asker.run("SELECT v FROM t ORDER BY id")
@@ -514,7 +531,7 @@ async def test_several_results_and_flags_of_the_client(
 ) -> None:
     mysql_server.query("CREATE PROCEDURE two() BEGIN SELECT 1; SELECT 2; END", database)
     reply = await asker.run("CALL two()", m.F_WRITE | m.F_STATUS)
-    assert reply.info == m.I_LAST
+    assert reply.info == m.I_LAST | m.I_ENDS_OK
     assert reply.status & SERVER_STATUS_AUTOCOMMIT
     reply = await asker.run("SELECT 1", m.F_MORE_RESULTS | m.F_NO_AUTOCOMMIT)
     assert int.from_bytes(reply.data[-2:], "little") & 0x0A == 8

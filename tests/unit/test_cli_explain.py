@@ -98,7 +98,7 @@ def test_an_id_that_is_not_known_yet(view: ClusterView) -> None:
     [
         ("SELCT 1", "error 1064 (42000): You have an error in your SQL syntax"),
         ("SELECT 'a', (1", "near '' at line 1"),
-        ("HANDLER customer OPEN", "error 1235 (42000): Sluice does not support HANDLER CUSTOMER"),
+        ("PURGE BINARY LOGS TO 'a'", "error 1235 (42000): Sluice does not support PURGE BINARY"),
         (
             "SELECT *\n\nFRO customer",
             "near 'customer' at line 3). Write it more simply. Where MySQL finds a syntax",

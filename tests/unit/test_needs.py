@@ -135,6 +135,16 @@ def test_without_a_default_a_table_is_looked_up() -> None:
             1227,
             "Access denied; you need (at least one of) the RELOAD privilege(s) for this operation",
         ),
+        (
+            "lock instance for backup",
+            1227,
+            "Access denied; you need (at least one of) the BACKUP_ADMIN privilege(s) for this operation",
+        ),
+        (
+            "backup stage start",
+            1227,
+            "Access denied; you need (at least one of) the RELOAD privilege(s) for this operation",
+        ),
         ("lock tables t write", 1044, "Access denied for user 'u'@'h' to database 'shop'"),
     ],
 )

@@ -16,6 +16,7 @@ assert statements
 
 
 TEMPORARY = "temporary table "
+READ_LOCK = "FLUSH TABLES WITH READ LOCK"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,22 @@ TEMPORARY = "temporary table "
         (b"drop temporary table if exists `a`, x . b cascade", [], [], [TEMPORARY + "a", TEMPORARY + "b"]),
         (b"drop table t -- gone", [], [], [TEMPORARY + "t"]),
         (b"LOCK TABLES t READ", ["LOCK TABLES"], [], []),
-        (b" unlock tables", [], [], ["LOCK TABLES"]),
+        (b" unlock tables", [], [], ["LOCK TABLES", READ_LOCK]),
+        (b"flush tables with read lock", [READ_LOCK], [], []),
+        (b"flush local table a, b.c with read lock", ["LOCK TABLES"], [], []),
+        (b"flush no_write_to_binlog tables `with` for export", ["LOCK TABLES"], [], []),
+        (b"flush tables a, b", [], [], []),
+        (b"lock instance for backup", ["LOCK INSTANCE"], [], []),
+        (b"unlock instance", [], [], ["LOCK INSTANCE"]),
+        (b"backup stage start", ["BACKUP STAGE"], [], []),
+        (b"backup stage end", [], [], ["BACKUP STAGE"]),
+        (b"backup lock a.b", ["BACKUP LOCK"], [], []),
+        (b"backup unlock", [], [], ["BACKUP LOCK"]),
+        (b"handler t open", ["HANDLER t"], [], []),
+        (b"handler a.t open as `X`", ["HANDLER x"], [], []),
+        (b"handler t open y", ["HANDLER y"], [], []),
+        (b"handler x read first", [], [], []),
+        (b"handler X close", [], [], ["HANDLER x"]),
         (b"select 1", [], [], []),
     ],
 )
@@ -51,6 +67,25 @@ def test_a_table_that_is_renamed_is_the_same_pin() -> None:
     assert [pin.statement for pin in held.pins.values()] == ["create temporary table t (i int)"]
     held.note(effect_of(b"drop table u"), b"", 0.0)
     assert not held.pins
+
+
+@pytest.mark.parametrize(
+    ("sql", "left"),
+    [
+        (b"drop table a, b", ["HANDLER z"]),
+        (b"alter table a add x int", ["HANDLER y", "HANDLER z"]),
+        (b"truncate table b", ["HANDLER a", "HANDLER z"]),
+        (b"rename table b to x, c to y", ["HANDLER a"]),
+        (b"flush tables", ["HANDLER a", "HANDLER y", "HANDLER z"]),
+        (b"insert into a values (1)", ["HANDLER a", "HANDLER y", "HANDLER z"]),
+    ],
+)
+def test_what_closes_handlers(sql: bytes, left: list[str]) -> None:
+    held = Reservation(1, 1)
+    for opened in (b"handler a open", b"handler b open as y", b"handler k.c open z"):
+        held.note(effect_of(opened), opened, 0.0)
+    held.note(effect_of(sql), sql, 0.0)
+    assert sorted(held.pins) == sorted(left)
 
 
 def test_all_locks_end_at_once_and_tables_stay() -> None:

@@ -487,11 +487,12 @@ def test_prepare_binds_values_as_literals() -> None:
 @pytest.mark.parametrize(
     ("kind", "sql", "number"),
     [
-        (Kind.LOCK_TABLES, "LOCK INSTANCE FOR BACKUP", 1235),
-        (Kind.FLUSH, "FLUSH TABLES", 1235),
+        (Kind.LOCK_TABLES, "LOCK t", 1064),
+        (Kind.FLUSH, "FLUSH STATUS", 1235),
         (Kind.XA, "XA START 'a'", 1235),
         (Kind.LOAD_DATA, "LOAD DATA INFILE 'x' INTO TABLE t", 1235),
-        (Kind.OTHER, "HANDLER t OPEN", 1235),
+        (Kind.OTHER, "HANDLER t PEEK", 1064),
+        (Kind.OTHER, "BACKUP all", 1064),
         (Kind.OTHER, "SHUTDOWN", 1235),
         (Kind.OTHER, "FROBNICATE", 1064),
         (Kind.EMPTY, " ; ", 1065),

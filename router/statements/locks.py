@@ -1,0 +1,157 @@
+"""Locks and cursors that live in one connection: LOCK TABLES, FLUSH TABLES ... WITH READ LOCK, HANDLER, backup locks.
+
+Each pins its connection until what ends it on the server: UNLOCK TABLES (and BEGIN, of table locks), HANDLER ... CLOSE
+of every handler, UNLOCK INSTANCE, BACKUP UNLOCK, BACKUP STAGE END. What a statement makes is read in `reservation.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.errors import not_supported
+from core.rpc import messages as m
+from router.execute.reserve import pinned, run_pinned
+from router.gateway import Link
+from router.plan.plans import Kind
+from router.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
+from router.session import Session
+from router.statements.evaluate import substituted
+from router.statements.passing import one_shard, view_of
+from router.statements.words import Words
+from router.vschema import TableType, VSchemaError
+
+_TABLE_LOCKS: Final = (TABLES, READ_LOCK)
+_FLUSHES: Final = "FLUSH of anything but tables acts on one server: run it there."
+
+
+def lock(session: Session, kind: Kind, sql: bytes) -> None:
+    """LOCK TABLES: commits the open transaction, and pins a connection until UNLOCK TABLES. LOCK INSTANCE FOR BACKUP:
+    pins one until UNLOCK INSTANCE. Raises SluiceError."""
+    del kind
+    words = Words(sql, session.dialect)
+    words.expect("LOCK")
+    if words.takes("INSTANCE"):
+        link = one_shard(session, "LOCK INSTANCE")
+        session.start(run_pinned(session, link, sql, 0, ()))
+        return
+    if not words.takes_one("TABLES", "TABLE"):
+        raise words.error()
+    link = one_shard(session, "LOCK TABLES", "Use a transaction with SELECT ... FOR UPDATE.")
+    session.start(_locked(session, link, sql))
+
+
+async def _locked(session: Session, link: Link, sql: bytes) -> None:
+    await session.worker.calls.commit(session)
+    await run_pinned(session, link, sql, m.F_WRITE, None)
+
+
+def unlock(session: Session, kind: Kind, sql: bytes) -> None:
+    """UNLOCK TABLES, UNLOCK INSTANCE: nothing to do where nothing is locked."""
+    del kind
+    words = Words(sql, session.dialect)
+    words.expect("UNLOCK")
+    what = words.takes_one("TABLES", "TABLE", "INSTANCE")
+    if not what:
+        raise words.error()
+    words.end()
+    _end(session, sql, (INSTANCE,) if what == "INSTANCE" else _TABLE_LOCKS)
+
+
+def _end(session: Session, sql: bytes, pins: tuple[str, ...]) -> None:
+    """Runs `sql` where one of `pins` is."""
+    for link, reserved in (session.reserved or {}).items():
+        if any(pin in reserved.pins for pin in pins):
+            session.start(run_pinned(session, link, sql, m.F_WRITE, None))
+            return
+    session.ok()
+
+
+def flush(session: Session, kind: Kind, sql: bytes) -> None:
+    """FLUSH TABLES in all its forms; the user's right was asked for before. Raises SluiceError."""
+    del kind
+    words = Words(sql, session.dialect)
+    words.expect("FLUSH")
+    words.takes_one("LOCAL", "NO_WRITE_TO_BINLOG")
+    if not words.takes_one("TABLES", "TABLE"):
+        raise not_supported("FLUSH", _FLUSHES)
+    construct = "FLUSH TABLES ... WITH READ LOCK" if _keeps(words) else "FLUSH TABLES"
+    session.start(_locked(session, one_shard(session, construct), sql))
+
+
+def _keeps(words: Words) -> bool:
+    return any(one.text in ("WITH", "FOR") and not one.depth for one in words.lexemes[words.at :])
+
+
+async def unlock_for_transaction(session: Session) -> None:
+    """A transaction begins: it ends LOCK TABLES, but not a global read lock. Raises SluiceError."""
+    for link, reserved in list((session.reserved or {}).items()):
+        if TABLES not in reserved.pins:
+            continue
+        if READ_LOCK in reserved.pins:  # which UNLOCK TABLES would end too
+            await session.worker.calls.in_session(session, link, b"START TRANSACTION")
+            await session.worker.calls.in_session(session, link, b"ROLLBACK")
+            reserved.end(TABLES)
+        else:
+            await pinned(session, link, b"UNLOCK TABLES", m.F_WRITE, None)
+
+
+def backup(session: Session, words: Words, sql: bytes) -> None:
+    """MariaDB's BACKUP STAGE and BACKUP LOCK. Raises SluiceError."""
+    words.expect("BACKUP")
+    if words.takes("UNLOCK"):
+        words.end()
+        _end(session, sql, (BACKUP_LOCK,))
+        return
+    if not words.takes_one("STAGE", "LOCK"):
+        raise words.error()
+    link = _link_of(session, BACKUP_STAGE) or one_shard(session, "BACKUP")
+    session.start(_locked(session, link, sql))
+
+
+def handler(session: Session, words: Words, sql: bytes) -> None:
+    """HANDLER ... OPEN, READ, CLOSE. Raises SluiceError."""
+    words.expect("HANDLER")
+    first = words.name()
+    keyspace = ""
+    if words.takes_mark("."):
+        keyspace, first = first, words.name()
+    if words.takes("OPEN"):
+        link = _home_of(session, keyspace, first)
+        session.start(run_pinned(session, link, sql, 0, ()))
+        return
+    if keyspace or not words.takes_one("READ", "CLOSE"):
+        raise words.error()
+    pin = handler_pin(first)
+    found = _link_of(session, pin)
+    text = substituted(session, words, 0, len(words.lexemes))
+    if found is None:  # any server says that it does not know it
+        session.forward(session.any_link(), 0, (), text, None)
+    else:
+        session.start(run_pinned(session, found, text, 0, (), forgets=(1109, pin)))
+
+
+def _link_of(session: Session, pin: str) -> Link | None:
+    return next((link for link, one in (session.reserved or {}).items() if pin in one.pins), None)
+
+
+def _home_of(session: Session, database: str, table: str) -> Link:
+    """Where all rows of a table are. Raises SluiceError."""
+    view = view_of(session)
+    if database:
+        name, shard = view.check_database(database)
+        session.worker.rights.check_database(session, database, name)
+    else:
+        name, shard = session.keyspace, session.shard
+    if name == session.keyspace and shard == session.shard:
+        if shard or len(view.keyspace(name).links) == 1:
+            return one_shard(session, "HANDLER")
+    elif name in view.keyspaces and (shard or len(view.keyspace(name).links) == 1):
+        keyspace = view.keyspace(name)
+        return keyspace.by_shard[shard] if shard else keyspace.links[0]
+    try:
+        found = view.vschema.find_table(name, table)
+    except VSchemaError:
+        found = None
+    if found is not None and found.type is TableType.REFERENCE and found.keyspace == name:
+        return view.keyspace(name).links[0]
+    return one_shard(session, f"HANDLER {table}", "Use SELECT.")
