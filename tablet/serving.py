@@ -4,6 +4,9 @@ A peer is one DEALER of a router worker (or another asker). It says HELLO first;
 answered with REFUSED, so that a worker which outlived an earlier tablet starts anew. WELCOME waits until the MySQL
 behind was reached once, since it says which server that is. A peer that is silent for PEER_SILENT_S after the time by
 which it said it would speak, cannot be reached, or is said to be gone, loses everything it holds here.
+
+Invariant: what was asked before this process stood still (SIGSTOP, a frozen machine) is not done after it: whoever
+asked has been told that the tablet is lost, and may have looked already what became of it.
 """
 
 import asyncio
@@ -43,6 +46,9 @@ from tablet.statement import Statement
 from tablet.stats import rss_bytes
 
 PEER_SILENT_S: Final = 4.0
+ASLEEP_S: Final = 4.0
+"""A tablet that did nothing for so long has been given up by every worker that waits for it: they ask each second, and
+wait 3 s for the answer."""
 PROMISE_S: Final = 1.0
 """By when a peer speaks again that has not said so."""
 MAX_PROMISE_S: Final = 60.0
@@ -108,10 +114,21 @@ class Service:
         self._serving: Serving | None = None
         self._peers: dict[bytes, Peer] = {}
         self._server_known = False
+        self._awake_s = clock.now_s()
+        """When this process last did something."""
         self.state = state
 
     def attach(self, serving: Serving) -> None:
         self._serving = serving
+        serving.before_work = self.awake
+
+    def awake(self) -> None:
+        """Called before records are read, and at least once a second."""
+        now_s = self._clock.now_s()
+        asleep_s, self._awake_s = now_s - self._awake_s, now_s
+        if asleep_s >= ASLEEP_S:
+            for peer in list(self._peers.values()):
+                self._forget(peer, f"this tablet stood still for {asleep_s:.1f} s")
 
     def set_state(self, state: str) -> None:
         """Tells every peer."""
@@ -246,6 +263,7 @@ class Service:
 
     def sweep(self) -> None:
         """Forgets peers that are silent. Call it about once a second."""
+        self.awake()
         now_s = self._clock.now_s()
         for peer in list(self._peers.values()):
             if peer.heard:

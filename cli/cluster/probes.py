@@ -129,10 +129,13 @@ class TabletProbe:
         self._context = context
         self._dealer: Any = None
         self._state = ""
+        self._forgotten = False
         self._heard = asyncio.Event()
         self._made = 0
 
     async def __call__(self) -> bool:
+        if self._forgotten:
+            self.close()
         if self._dealer is None or self._dealer.closed:
             self._connect()
         elif self._state:
@@ -151,6 +154,7 @@ class TabletProbe:
         from core.rpc.transport import Dealer
 
         self._state = ""
+        self._forgotten = False
         self._made += 1
         identity = f"clusterctl-{os.getpid()}-{self._made}"
         dealer: Any = None
@@ -178,6 +182,7 @@ class TabletProbe:
             self._state = str(record[1])
         elif kind == messages.REFUSED:
             self._state = messages.NOT_SERVING
+            self._forgotten = True  # it was started anew, or stood still
         else:
             return
         self._heard.set()

@@ -284,6 +284,10 @@ class Dealer:
         self._socket.close(0)
 
 
+def _nothing() -> None:
+    return
+
+
 class Serving:
     """The socket that peers' `Dealer`s connect to: `on_record(identity, record)` for each record of each peer.
 
@@ -299,6 +303,7 @@ class Serving:
         "_out",
         "_patient",
         "_socket",
+        "before_work",
         "closed",
         "endpoint",
     )
@@ -319,6 +324,8 @@ class Serving:
         self._patient: dict[bytes, list[tuple[Any, ...]]] = {}
         """What may wait, of peers that nothing in `_out` is for."""
         self._flush_due = False
+        self.before_work: Callable[[], None] = _nothing
+        """Called each time before records are read."""
         self.closed = False
         socket = context.socket(zmq.ROUTER)
         _configure(socket, hwm)
@@ -407,6 +414,7 @@ class Serving:
     def _work(self) -> None:
         if self.closed:
             return
+        self.before_work()
         socket = self._socket
         on_record = self._on_record
         budget = DRAIN_FRAMES
