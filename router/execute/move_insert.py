@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from core.errors import fail
+from core.errors import fail, not_supported
 from core.rpc import messages as m
 from router.calls import TabletError
 from router.engine.affected import combine_oks
@@ -64,6 +64,10 @@ class InsertMover:
         if owned is not None:
             await owned.prepare(session)
         query = render(move.query, literals)
+        if move.computed and any(
+            _is_bits(literals[one]) for one in move.query.pieces if isinstance(one, int)
+        ):
+            raise not_supported(f"{self._refusal[0]}, with hexadecimal or bit literals,", self._refusal[1])
         oks: list[Ok] = []
         rows = duplicates = first = warnings = 0
         try:
@@ -87,6 +91,8 @@ class InsertMover:
         total = combine_oks(oks, status=session.status) if oks else Ok(0, 0, session.status, 0)
         warnings += total.warnings
         info = b"Records: %d  Duplicates: %d  Warnings: %d" % (rows, duplicates, warnings)
+        if move.computed:
+            info = total.info
         given = note_generated(session, atomic.answers, oks, first, m.F_INSERT_ID, before)
         session.ok(total.affected_rows, given or total.last_insert_id, warnings, info)
 
@@ -193,3 +199,8 @@ class InsertMover:
             if b"Duplicates: " not in ok.info:
                 found += 1 - min(ok.affected_rows, 1) if self._lenient else max(ok.affected_rows - 1, 0)
         return found
+
+
+def _is_bits(literal: bytes) -> bool:
+    """x'41', 0x41, b'1', 0b1: numbers or text, as the column likes them; of a SELECT they are text."""
+    return literal[:2].lower() in (b"x'", b"0x", b"b'", b"0b")

@@ -6,7 +6,7 @@ the value of its sharding column maps to, and a row whose value is not known bef
 
 from __future__ import annotations
 
-from core.errors import SluiceError, fail, not_supported
+from core.errors import CODES, SluiceError, fail, not_supported
 from router.plan import insert_select
 from router.plan.context import Statement, encoded, template
 from router.plan.insert_head import Head, check_tail, columns_of, is_plain, read_head, sequence_of
@@ -24,6 +24,8 @@ from router.plan.plans import (
 from router.plan.purity import is_shareable
 from router.sql.lex import ROW, WORD, Lexeme, syntax_error
 from router.vschema import Table, TableType
+
+NOT_SUPPORTED = CODES["NOT_SUPPORTED"].number
 
 
 def plan(statement: Statement) -> Planned:
@@ -72,7 +74,13 @@ def plan(statement: Statement) -> Planned:
     if word == "SET":
         return _set_form(statement, head, sequence)
     if word in ("VALUES", "VALUE"):
-        return _values_form(statement, head, sequence)
+        try:
+            return _values_form(statement, head, sequence)
+        except SluiceError as error:
+            computed = insert_select.computed(statement, head, sequence)
+            if error.number != NOT_SUPPORTED or computed is None:
+                raise
+            return computed
     raise syntax_error(
         statement.text, lexemes[head.at].start if head.at < len(lexemes) else len(statement.text)
     )

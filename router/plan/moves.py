@@ -15,7 +15,7 @@ class InsertMove:
     """INSERT ... SELECT whose rows are read first, and then written where they belong. `query`: the SELECT. `insert`:
     how its rows are written, without any row yet; `columns`: those that are written, in its order. `key`, `generated`:
     the places of the sharding column and of the one that a sequence fills, -1 for none; `len(columns)` where that is
-    added to the columns. `copies`: every shard gets every row."""
+    added to the columns. `copies`: every shard gets every row. `computed`: the query stands for one row of VALUES."""
 
     query: Template
     insert: InsertPlan
@@ -23,6 +23,7 @@ class InsertMove:
     key: int = -1
     generated: int = -1
     copies: bool = False
+    computed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
