@@ -88,3 +88,18 @@ async def test_a_commit_that_is_done_before_its_kill_is_called_done(
     there = mysql_server.query("SELECT COUNT(*) FROM t FOR UPDATE", database) == [(1,)]
     if reply.error[0] != UNKNOWN:
         assert there == (reply.error[0] == 0)
+
+
+async def test_a_commit_whose_answer_is_lost_is_called_neither_done_nor_undone(
+    asker: Asker, proxy: CutProxy
+) -> None:
+    for sql, expected in (("COMMIT", UNKNOWN), ("INSERT INTO t VALUES (2)", 15009)):
+        handle = await begin(asker)
+        await asker.run("INSERT INTO t VALUES (1)", m.F_WRITE, handle, tables=["t"])
+        proxy.stall()
+        _, done = asker.start(sql, m.F_WRITE, handle, tables=["t"])
+        await asyncio.sleep(0.2)
+        proxy.cut()
+        proxy.flow()
+        reply = await asyncio.wait_for(done, 30)
+        assert (reply.error[0], reply.handle) == (expected, 0)
