@@ -46,16 +46,21 @@ class Lexed(NamedTuple):
     conditional: str
 
 
+_LETTER: Final = r"0-9A-Za-z$_\x80-\U0010ffff"
+"""What names without quotes are made of: beyond ASCII all are letters to MySQL, blanks and symbols too."""
+_BLANKS: Final = r" \t\n\r\f\v"
+
 _PATTERN: Final = re.compile(
-    r"(?P<blank>\s+|/\*(?!M?!).*?\*/|--(?=[\x00-\x20]|\Z)[^\n]*|\#[^\n]*)"
+    rf"(?P<blank>[{_BLANKS}]+|/\*(?!M?!).*?\*/|--(?=[\x00-\x20]|\Z)[^\n]*|\#[^\n]*)"
     r"|(?P<conditional>/\*M?!.*?\*/)"
-    r"|(?P<variable>@@(?:`(?:[^`]|``)*`|[\w$.`])+|@(?:'(?:[^'\\]|\\.|'')*'|\"[^\"]*\"|`(?:[^`]|``)*`|[\w$.]*))"
-    r"|(?P<word>[\w$]*[^\W\d][\w$]*|\$[\w$]*)"
-    r"|(?P<number>\d+)"
+    rf"|(?P<variable>@@(?:`(?:[^`]|``)*`|[{_LETTER}.`])+"
+    rf"|@(?:'(?:[^'\\]|\\.|'')*'|\"[^\"]*\"|`(?:[^`]|``)*`|[{_LETTER}.]*))"
+    rf"|(?P<number>[0-9]+(?![{_LETTER}]))"
+    rf"|(?P<word>[{_LETTER}]+)"
     r"|(?P<bind>\?)"
     r"|`(?P<name>(?:[^`]|``)*)`"
     r"|\"(?P<ansi>(?:[^\"]|\"\")*)\""
-    r"|(?P<mark><=>|->>|:=|->|<=|>=|<>|!=|\|\||&&|<<|>>|[^'\"`\w\s])",
+    rf"|(?P<mark><=>|->>|:=|->|<=|>=|<>|!=|\|\||&&|<<|>>|[^'\"`{_LETTER}{_BLANKS}])",
     re.DOTALL,
 )
 _HARMLESS: Final = re.compile(
@@ -114,7 +119,7 @@ def lex(
                 lexemes.append(Lexeme(NAME, found.group(), start, at, depth, found.group()))
             else:
                 raw = found.group()
-                word = raw.upper()
+                word = raw.upper() if raw.isascii() else _in_capitals(raw)
                 lexemes.append(Lexeme(WORD, word, start, at, depth, raw))
                 if depth == 0:
                     rows = (
@@ -155,6 +160,11 @@ def lex(
     if depth:
         raise syntax_error(text, end)
     return Lexed(text, lexemes, conditional)
+
+
+def _in_capitals(word: str) -> str:
+    """Its ASCII letters in capitals: no other one makes a keyword (I is the capital of a dotless i, too)."""
+    return "".join([one.upper() if one.isascii() else one for one in word])
 
 
 def _makes_program(lexemes: list[Lexeme]) -> bool:

@@ -22,7 +22,7 @@ from router.plan.plans import (
     Planned,
     SelectPlan,
 )
-from router.sql.lex import lex, restored
+from router.sql.lex import WORD, lex, restored
 from router.sql.normalise import Dialect, normalise
 from router.statements.words import Words
 from tests.unit.data.plans.generate import vschema
@@ -142,6 +142,17 @@ def test_resolved() -> None:
     resolved = merge.resolved(7)
     assert resolved.visible == 5
     assert resolved.order == (OrderKey(5, 6, True), OrderKey(0))
+
+
+@pytest.mark.parametrize(
+    "name", ["\u2f43\u2f44", "a\u00a0b", "\u3000", "\u0661", "l\u0131m\u0131t", "2\u00b2"]
+)
+def test_beyond_ascii_all_are_letters(name: str) -> None:
+    """As MySQL has it; to Python some are blanks, digits, symbols, or small letters of a keyword."""
+    found = lex(f"select {name} from t").lexemes
+    assert [one.raw for one in found] == ["select", name, "from", "t"]
+    assert found[1].kind is WORD
+    assert found[1].text != "LIMIT"
 
 
 def test_lex_covers_the_text() -> None:
