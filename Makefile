@@ -22,8 +22,8 @@ test: ## set up both servers and every client, then lint, types and all tests
 test-fast: ## the tests that need no server
 	@$(BIN)/python -m pytest -q -m "not e2e and not slow and not fault" $(ARGS)
 
-test-clients: ## suites of SQLAlchemy and mysqlclient, through the router and on the plain server
-	@scripts/setup.sh test
+test-clients: ## suites of SQLAlchemy, mysqlclient and Go's driver, through the router and on the plain server
+	@scripts/setup.sh clients
 	@$(BIN)/python -m pytest tests/clients $(ARGS)
 
 fuzz: ## coverage-guided fuzzing of the protocol: make fuzz ARGS="--seconds 600 login"

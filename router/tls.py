@@ -41,6 +41,11 @@ class TlsTransport:
         return plain
 
     @property
+    def agreed(self) -> tuple[str, str]:
+        """Names of the cipher and of the protocol's version."""
+        return self._channel.agreed
+
+    @property
     def ended(self) -> bool:
         """The client says that it sends no more."""
         return self._channel.closed

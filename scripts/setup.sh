@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh up     python environment, one MySQL or MariaDB, etcd      (what `make up` needs)
 #   scripts/setup.sh test   both MySQL and MariaDB, etcd, node with mysql2, development tools (`make test`)
+#   scripts/setup.sh clients   as test, and Go for its driver's own tests (`make test-clients`)
 #
 # Needs root or sudo only where a Debian package is missing. Never starts or stops a daemon of the system,
 # and never touches a server that was there before. What is unpacked rather than installed lies in .servers/.
@@ -20,9 +21,9 @@ export DEBIAN_FRONTEND=noninteractive
 
 mode=${1:-}
 case "$mode" in
-  up | test) ;;
+  up | test | clients) ;;
   *)
-    echo "usage: scripts/setup.sh up|test" >&2
+    echo "usage: scripts/setup.sh up|test|clients" >&2
     exit 2
     ;;
 esac
@@ -39,12 +40,13 @@ case "$mode" in
     ensure_python ""
     link_command
     ;;
-  test)
+  test | clients)
     ensure_etcd
     ensure_mariadb
     ensure_mysql || missing "MySQL" "tests of the flavour mysql will fail; SLUICE_FLAVOURS=mariadb leaves them out"
     ensure_mysqlclient_build
     ensure_python dev
     ensure_node_clients
+    [ "$mode" = test ] || ensure_go
     ;;
 esac

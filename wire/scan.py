@@ -19,7 +19,7 @@ with its state in local variables, and a loop without branches for the packets t
     phase             what comes                                            what follows
     FIRST             OK, ERR, LOCAL INFILE, or the count of columns         DONE or FIRST; COLUMNS
     COLUMNS           definitions, counted down                              COLUMNS_END
-    COLUMNS_END       EOF                                                    ROWS; DONE where a cursor was opened
+    COLUMNS_END       EOF (a procedure's own cursor may be told there)       ROWS: nobody opens cursors on a MySQL
     ROWS              rows, then EOF or ERR                                  FIRST if more results exist, else DONE
     PREPARED          the head of the answer to COM_STMT_PREPARE, or ERR     DEFINITIONS or DONE
     DEFINITIONS       definitions of parameters, then of columns             DEFINITIONS_END
@@ -41,7 +41,6 @@ from wire.constants import (
     SERVER_MORE_RESULTS_EXISTS,
     SERVER_PS_OUT_PARAMS,
     SERVER_SESSION_STATE_CHANGED,
-    SERVER_STATUS_CURSOR_EXISTS,
 )
 from wire.errors import broken_answer
 from wire.packets import frame, read_lenenc_int
@@ -269,13 +268,13 @@ class ResultScanner:
 
             if first == 0xFE and length == 5:
                 warnings, status = _warnings_status(chunk, pos + 5)
-                if phase == _ROWS or (phase == _COLUMNS_END and status & SERVER_STATUS_CURSOR_EXISTS):
+                if phase == _ROWS:
                     self.kind = RESULTSET
                     out_params, self._out_params = self._out_params, 0
                     status |= out_params
                     self.warnings = warnings
                     self.status_flags = status
-                    self.row_count = -1 - left if phase == _ROWS else 0
+                    self.row_count = -1 - left
                     self.result_count += 1
                     if edit:
                         status = status & ~self._status_clear | self._status_set

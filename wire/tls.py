@@ -69,6 +69,12 @@ class TlsChannel:
         self.closed = False
         """The peer said it sends no more."""
 
+    @property
+    def agreed(self) -> tuple[str, str]:
+        """Names of the cipher and of the protocol's version, as MySQL's Ssl_cipher and Ssl_version."""
+        cipher = self._object.cipher()
+        return (cipher[0] if cipher is not None else ""), self._object.version() or ""
+
     def receive(self, ciphertext: bytes) -> bytes:
         """The plaintext that came, perhaps none; then send what `take_outgoing` has. Raises ssl.SSLError."""
         self._incoming.write(ciphertext)

@@ -8,7 +8,7 @@ from typing import Final
 
 from core.errors import fail, not_supported
 from router.execute.reserve import run_prepared
-from router.plan.clauses import split_items
+from router.plan.clauses import naming_items, split_items
 from router.plan.plans import Kind
 from router.session import Session
 from router.sql.normalise import normalise, split_statements
@@ -17,6 +17,7 @@ from router.statements.passing import one_shard
 from router.statements.words import BIND, VARIABLE, WORD, Words
 from router.tracking import of_state
 from router.variables.literals import parsed
+from router.variables.reading import is_mariadb
 
 MAX_NAMED: Final = 1000
 """Statements of text PREPARE that one session keeps."""
@@ -162,14 +163,14 @@ def _run_typed(session: Session, text: bytes, values: list[bytes], name: str) ->
 
 
 def _names_to_keep(words: Words) -> list[tuple[int, bytes]]:
-    """The items of the outermost select list that hold a `?` and no alias: the lexeme behind each, and the text that
+    """The items that name a result's columns, hold a `?` and no alias: the lexeme behind each, and the text that
     MySQL names its column by."""
     found: list[tuple[int, bytes]] = []
-    for item in split_items(words.lexemes) or ():
+    for item in naming_items(words.lexemes) or ():
         binds = [one.bind for one in item.lexemes if one.kind is BIND]
         if item.alias or not any(words.literals[bind] == b"?" for bind in binds):
             continue
-        first = words.lexemes.index(item.lexemes[0])
+        first = next(at for at, one in enumerate(words.lexemes) if one.start == item.start)
         end = first + len(item.lexemes)
         name = words.source(first, end)
         if len(name) <= MAX_ALIAS:
@@ -191,7 +192,7 @@ def _text(session: Session, words: Words) -> bytes:
 
 def _value(session: Session, words: Words) -> bytes:
     found = words.peek()
-    if found is None or found.kind is not VARIABLE:
+    if found is None or not (found.kind is VARIABLE or (found.kind is BIND and is_mariadb(session))):
         raise words.error()
     words.at += 1
     literal = evaluate.constant(session, words, words.at - 1, words.at, system=False)

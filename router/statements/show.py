@@ -4,6 +4,7 @@ what                                                 who answers
 DATABASES, PROCESSLIST, WARNINGS, ERRORS, GRANTS,    the router
 PINS, TABLETS, SHARDS, VSCHEMA
 VARIABLES                                            a server with the session's settings; the router's rows replaced
+STATUS LIKE 'Ssl%'                                   a server, but for the cipher and version of the client's own TLS
 TABLES, COLUMNS, INDEX, CREATE TABLE, ...            a server of the keyspace (its first shard, or the target)
 BINARY LOGS, REPLICA STATUS, ...                     the one shard that the session works on
 PROFILES, ...                                        nobody: it stays on one connection (1235)
@@ -16,7 +17,7 @@ from typing import Final
 from core.errors import fail, not_supported
 from router.plan.plans import Kind
 from router.session import Session
-from router.statements import show_cluster, show_session, show_variables
+from router.statements import show_cluster, show_session, show_status, show_variables
 from router.statements.passing import link_for, one_shard, pass_read
 from router.statements.words import MARK, NAME, WORD, Lexeme, Words
 from router.view import SYSTEM_SCHEMAS
@@ -39,6 +40,7 @@ _LOCAL: Final[dict[str, Show]] = {
     "COUNT": show_session.count,
     "GRANTS": show_session.grants,
     "VARIABLES": show_variables.variables,
+    "STATUS": show_status.status,
 }
 _OF_ONE_SERVER: Final = frozenset(
     ("BINARY", "BINLOG", "MASTER", "REPLICA", "REPLICAS", "SLAVE", "RELAYLOG", "ENGINE", "OPEN", "MUTEX")

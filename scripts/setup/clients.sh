@@ -1,4 +1,4 @@
-# What only the tests need: headers to build mysqlclient, node with mysql2.
+# What only the tests need: headers to build mysqlclient, node with mysql2, Go.
 
 ensure_mysqlclient_build() {
   local wanted=()
@@ -36,4 +36,17 @@ ensure_node_clients() {
     echo "$wanted" > "$stamp"
   fi
   have node "$(node --version), mysql2 in $home"
+}
+
+# Go from 1.18 on, for the tests of its driver. They are skipped where there is none.
+ensure_go() {
+  if ! on_path go; then
+    doing Go "installing golang-go"
+    apt_install golang-go || true
+  fi
+  if on_path go; then
+    have Go "$(go env GOVERSION)"
+  else
+    missing Go "the tests of its driver will be skipped"
+  fi
 }

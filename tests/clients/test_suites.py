@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from cli.local import Flavour
+from tests.clients import go_suite
 from tests.clients.place import Place
 from tests.clients.suites import SUITES, Suite, differences, outcome
 
@@ -18,12 +19,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 _KNOWN: Final = tomllib.loads(Path(__file__).with_name("differences.toml").read_text())
 
 
-def known(suite: Suite, flavour: Flavour) -> list[str]:
-    """The tests of `suite` that are listed as different on `flavour`."""
+def known(suite: str, flavour: Flavour) -> list[str]:
+    """The tests of the suite of that name that are listed as different on `flavour`."""
     return sorted(
         test
         for entry in _KNOWN["difference"]
-        if suite.name in entry["suites"] and flavour in entry["flavours"]
+        if suite in entry["suites"] and flavour in entry["flavours"]
         for test in entry["tests"]
     )
 
@@ -34,4 +35,13 @@ def test_suite(suite: Suite, place: Place, tmp_path: Path) -> None:
     routed = outcome(suite, place, place.router, tmp_path)
     print(f"{suite.name}: {sum(how == 'passed' for how in plain.values())} pass on the plain server")
     assert sum(how == "passed" for how in plain.values()) > 40
-    assert differences(plain, routed) == known(suite, place.flavour)
+    assert differences(plain, routed) == known(suite.name, place.flavour)
+
+
+@pytest.mark.skipif(not go_suite.available(), reason="there is no Go; scripts/setup.sh clients installs it")
+def test_go_driver(place: Place, tmp_path: Path) -> None:
+    plain = go_suite.outcome(place, place.server, tmp_path)
+    routed = go_suite.outcome(place, place.router, tmp_path)
+    print(f"{go_suite.NAME}: {sum(how == 'passed' for how in plain.values())} pass on the plain server")
+    assert sum(how == "passed" for how in plain.values()) > 200
+    assert differences(plain, routed) == known(go_suite.NAME, place.flavour)

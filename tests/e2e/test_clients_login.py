@@ -23,6 +23,8 @@ def test_login(cluster: Cluster, driver: str, tls: bool | None) -> None:
     assert fetch(cnx, "SELECT DATABASE(), CONNECTION_ID() > 0") == [("commerce", 1)]
     if tls is not None and driver == "pymysql":
         assert isinstance(cnx._sock, ssl.SSLSocket) is tls
+        cipher = cnx._sock.cipher()[0] if tls else ""
+        assert fetch(cnx, "SHOW STATUS LIKE 'Ssl_cipher'") == [("Ssl_cipher", cipher)]
     cnx.close()
 
 

@@ -41,6 +41,9 @@ SEQUENCES: list[tuple[str, ...]] = [
         "PREPARE two FROM 'REPLACE INTO as_plain (a) VALUES (?), (7), (?)'",
         "EXECUTE two USING @a, @b",
         "SELECT a FROM as_plain ORDER BY a",
+        "PREPARE three FROM '(SELECT ?, ? + 1) UNION SELECT 1, 2'",
+        "EXECUTE three USING @a, @b",
+        "EXECUTE three USING 17864960750176564435, 'x'",  # MariaDB's
     ),
     # what is left behind for the next question
     (
@@ -133,6 +136,18 @@ SEQUENCES: list[tuple[str, ...]] = [
         "DROP PROCEDURE as_plain_p",
         "DROP FUNCTION as_plain_f",
     ),
+    # a procedure's own cursor shows in the status of its results
+    (
+        "INSERT INTO as_plain (a) VALUES (1), (2)",
+        "DROP PROCEDURE IF EXISTS as_plain_p",
+        (
+            "CREATE PROCEDURE as_plain_p() BEGIN DECLARE n INT; DECLARE c CURSOR FOR SELECT a FROM as_plain;"
+            " OPEN c; FETCH c INTO n; SELECT n; FETCH c INTO n; SELECT n; CLOSE c; CLOSE c; END"
+        ),
+        "CALL as_plain_p()",
+        "SELECT 3",
+        "DROP PROCEDURE as_plain_p",
+    ),
     # comments alone
     ("--", "/* nothing */", "# nothing", "/*!99999 SELECT 1 */", " ", ";"),
     ("SET character_set_results = NULL", "SHOW VARIABLES LIKE 'character_set_results'"),
@@ -144,7 +159,10 @@ def _said(cnx: "pymysql.Connection[Any]", sql: str) -> tuple[Any, ...]:
         try:
             affected = cursor.execute(sql)
             names = [column[0] for column in cursor.description or ()]
-            return sql, affected, cursor.lastrowid, names, sorted(cursor.fetchall())
+            rows = sorted(cursor.fetchall())
+            while cursor.nextset():
+                rows += sorted(cursor.fetchall())
+            return sql, affected, cursor.lastrowid, names, rows
         except pymysql.err.MySQLError as error:
             return sql, error.args[0]
 

@@ -235,13 +235,14 @@ def test_field_list_statistics_and_fetch() -> None:
     assert scanner.info == b"Uptime: 1"
 
 
-def test_a_cursor_ends_behind_the_definitions() -> None:
+def test_a_cursor_of_a_procedure_is_none_of_the_answer() -> None:
     scanner = ResultScanner()
     scanner.begin(deprecate_eof=True)
     status = AUTOCOMMIT | SERVER_STATUS_CURSOR_EXISTS
-    out = run(scanner, [renumber([b"\x01", COLUMN, end(status, False)])])
-    assert out == renumber([b"\x01", COLUMN, end(status, True)])
+    out = run(scanner, [renumber([b"\x01", COLUMN, end(status, False), b"\x011", end(status, False)])])
+    assert out == renumber([b"\x01", COLUMN, b"\x011", end(status, True)])
     assert scanner.status_flags == status
+    assert scanner.row_count == 1
 
 
 def test_local_infile() -> None:
