@@ -46,6 +46,7 @@ MAX_STATEMENTS: Final = 16_382
 """Prepared statements of one session, as MySQL's max_prepared_stmt_count."""
 MAX_LONG_DATA_BYTES: Final = 64 * 1024 * 1024
 _PLACEHOLDER: Final = b"?"
+_ASKED: Final = frozenset("show explain call do other empty".split())  # noqa: SIM905
 _HEAD: Final = b"\x17\0\0\0\0"
 """Command and statement id of an execution."""
 _TEXT_TYPES: Final = frozenset((TYPE_VARCHAR, TYPE_VAR_STRING, TYPE_STRING))
@@ -223,7 +224,7 @@ async def _metadata(
     plan = planned.plan
     if isinstance(plan, SubstitutePlan) and plan.local is not None:
         return _generic(statement), [text_column(column.name) for column in plan.local]
-    if isinstance(plan, SessionPlan) and plan.kind.value not in ("show", "explain", "call", "do", "other"):
+    if isinstance(plan, SessionPlan) and plan.kind.value not in _ASKED:
         return _generic(statement), []
     if isinstance(plan, FinishPlan):
         raise not_supported(

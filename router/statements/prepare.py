@@ -202,7 +202,10 @@ def _value(session: Session, words: Words) -> bytes:
 
 
 def _check(session: Session, text: bytes) -> None:
-    if len(split_statements(text, session.dialect)) != 1:
+    statements = split_statements(text, session.dialect)
+    if not statements:
+        raise fail("EMPTY_QUERY")
+    if len(statements) != 1:
         raise fail(
             "SYNTAX", message="You have an error in your SQL syntax: one statement is prepared at a time"
         )

@@ -44,6 +44,7 @@ SEQUENCES: list[tuple[str, ...]] = [
         "PREPARE three FROM '(SELECT ?, ? + 1) UNION SELECT 1, 2'",
         "EXECUTE three USING @a, @b",
         "EXECUTE three USING 17864960750176564435, 'x'",  # MariaDB's
+        "PREPARE four FROM ' '",
     ),
     # what is left behind for the next question
     (
