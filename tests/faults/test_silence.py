@@ -17,7 +17,7 @@ from wire.constants import SERVER_STATUS_IN_TRANS
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
 QUERY_S = 0.5
-FAILS_LATE = "UPDATE t SET v = IF(SLEEP(1.5), 1, 'x') WHERE id = 3"
+FAILS_LATE = "UPDATE t SET v = IF(GET_LOCK('{0}', 60), 'x', 1) WHERE id = 3"
 
 
 @pytest.fixture
@@ -57,9 +57,12 @@ async def test_no_place_is_lost_to_it(
             assert reply.status & SERVER_STATUS_IN_TRANS
             handles.append(reply.handle)
         assert (await asker.stats())["in_use"] == 4
-        _, late = asker.start(FAILS_LATE, m.F_WRITE | m.F_OLAP, handles[2], tables=["t"])
+        gate = mysql_server.connect()
+        gate.query(f"SELECT GET_LOCK('{database}', 0)")
+        _, late = asker.start(FAILS_LATE.format(database), m.F_WRITE | m.F_OLAP, handles[2], tables=["t"])
         await until(lambda: bool(mysql_server.query(RUNS.format(database))), 20)
         proxy.swallow(first=1)  # the admin lane is the oldest
+        gate.close()
         asker.free(handles[0])
         asker.free(handles[1])
         reply = await asyncio.wait_for(late, 30)
@@ -77,4 +80,4 @@ async def test_no_place_is_lost_to_it(
     assert tablet.log.read_text().count("did not answer the tablet's own command") == 3
 
 
-RUNS = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{0}' AND INFO LIKE 'UPDATE t%SLEEP%'"
+RUNS = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{0}' AND INFO LIKE 'UPDATE t%GET_LOCK%'"
