@@ -335,6 +335,22 @@ _ROWS: Final = (
         "Send SET TRANSACTION before the transaction begins.",
     ),
     ErrorCode(
+        "SESSION_VARIABLE_READ_ONLY",
+        1621,
+        "HY000",
+        False,
+        "SESSION variable '{name}' is read-only. Use SET GLOBAL to assign the value",
+        "It is part of the servers' configuration.",
+    ),
+    ErrorCode(
+        "NOT_IN_SET_STATEMENT",
+        1971,
+        "42000",
+        False,
+        "The system variable {name} cannot be set in SET STATEMENT.",
+        "Set it for the session, then reset it.",
+    ),
+    ErrorCode(
         "NOT_IN_TRANSACTION",
         1766,
         "HY000",

@@ -27,6 +27,7 @@ from router.connection import READY, Connection
 from router.departure import Departure
 from router.draining import Draining
 from router.execute.compile import compile_plan
+from router.execute.hints import with_hints
 from router.execute.multi import run_several
 from router.execute.program_variables import SessionCalls
 from router.execute.sequence import Sequences
@@ -195,7 +196,7 @@ class Worker:
         needs = self.rights.needs(session, key, view.vschema)
         self.rights.check(session, needs)
         planned = self._planned(view, session, key, substitute, spread=False)
-        runner = compile_plan(planned, view, session.keyspace, session.shard)
+        runner = with_hints(compile_plan(planned, view, session.keyspace, session.shard), key)
         view.cache(scope).put(key, runner, needs)
         return runner
 

@@ -14,6 +14,7 @@ from router import holding
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
 from router.execute.finish import Finisher
+from router.execute.hints import number_of_hint
 from router.execute.refuse import refuse
 from router.execute.route import chooser_links
 from router.execute.values import number_of, render
@@ -171,15 +172,20 @@ class MergedText:
                 self.text = render(plan.sql, literals, (b"%d" % ((limit or 0) + (offset or 0)),))
         if plan.merge is None or plan.merge.limit is None:
             # what sql_select_limit lets through is a limit of the whole answer, not of each shard's
-            limit = _number(session, "sql_select_limit", 0) or None
+            limit = self._number("sql_select_limit", 0) or None
         self._limit, self._offset = limit, offset
         self._client = client or ClientFlavour(
             deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
             binary=params is not None or session.binary,
             status=session.status,
-            div_precision_increment=_number(session, "div_precision_increment", 4),
+            div_precision_increment=self._number("div_precision_increment", 4),
             ended=partial(end_of_rows, session),
         )
+
+    def _number(self, setting: str, default: int) -> int:
+        """A numeric setting, of a hint or of the session."""
+        hint = number_of_hint(self._session, self.text, setting)
+        return _number(self._session, setting, default) if hint is None else hint
 
     def run(self) -> MergeRun:
         worker = self._session.worker

@@ -13,6 +13,7 @@ from router.plan.clauses import Item, naming_items, split_select
 from router.plan.context import Statement, encoded
 from router.plan.names import SYSTEM_SCHEMAS
 from router.plan.plans import Bind, LocalColumn, Planned, SubstitutePlan, Template
+from router.sql.hints import hinted
 from router.sql.lex import BIND, MARK, NAME, NUMBER, ROW, VARIABLE, WORD, Lexeme
 
 FUNCTIONS: Final = {
@@ -37,7 +38,13 @@ _BEFORE_NAME: Final = frozenset((".", "AS", "INTO", "INSERT", "REPLACE", "IGNORE
 
 def plan(statement: Statement) -> Planned | None:
     """None when the statement reads no session state."""
-    spots = _spots(statement.lexemes)
+    hints = hinted(encoded(statement.text)) if "/*+" in statement.text else {}
+    every = _spots(statement.lexemes)
+    # what a hint sets is read from the server that runs the statement
+    spots = [
+        one for one in every if one[2][0] != "variable" or one[2][1].rpartition(".")[2].lower() not in hints
+    ]
+    unhinted = len(spots) == len(every)
     tables = connect_attributes.edits(statement)
     if not spots and not tables:
         return None
@@ -85,7 +92,7 @@ def plan(statement: Statement) -> Planned | None:
     if _names_system_schema(statement):
         # the servers' own tables know the database, not the target: `WHERE table_schema = DATABASE()`
         values = [("function", "schema") if spot == ("function", "database") else spot for spot in values]
-    local, limit = _local(statement)
+    local, limit = _local(statement) if unhinted else (None, None)
     made = SubstitutePlan(Template(tuple(pieces)), tuple(values), local, limit)
     return Planned(made, "session", ("it reads session state",))
 

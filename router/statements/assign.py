@@ -28,6 +28,8 @@ from router.variables.reading import CHARSETS, default_text, is_mariadb
 from router.variables.table import Class, rule_of
 
 _DEFAULT: Final = b"DEFAULT"
+_READ_ONLY_IN_SESSIONS: Final = frozenset(("max_allowed_packet", "max_user_connections", "net_buffer_length"))
+"""They have a value of their own in each session, for reading."""
 _ISOLATION: Final = frozenset(("READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"))
 _COMPLETION: Final = ("NO_CHAIN", "CHAIN", "RELEASE")
 _ON: Final = frozenset(("1", "ON", "TRUE"))
@@ -63,6 +65,8 @@ def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, 
     elif rule.kind is Class.IGNORED:
         _keep(session, name, literal.decode("utf-8", "surrogateescape"))
         changes.warnings.append(("Warning", 1235, f"SET {name} has no effect. {rule.reason}"))
+    elif name in _READ_ONLY_IN_SESSIONS:
+        raise fail("SESSION_VARIABLE_READ_ONLY", name=name)
     elif rule.read_only:
         raise fail("VARIABLE_READ_ONLY", name=name)
     else:

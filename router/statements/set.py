@@ -13,7 +13,7 @@ from typing import Final
 from router.plan.plans import Kind
 from router.session import Session
 from router.sql.dialect import Dialect
-from router.statements import assign, evaluate, judge
+from router.statements import assign, evaluate, judge, set_statement
 from router.statements.assignments import (
     Assignment,
     SystemVariable,
@@ -59,6 +59,15 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
     """Handles one SET. Raises SluiceError."""
     del kind
     words = Words(sql, session.dialect)
+    following = words.peek(2)
+    if (
+        words.sees("SET", "STATEMENT")
+        and is_mariadb(session)
+        and following is not None
+        and following.text != "="
+    ):
+        set_statement.run(session, sql)
+        return
     assignments = parse(words)
     names = _named(session, assignments)
     values = [_constant(session, words, one) for one in assignments]
