@@ -28,6 +28,8 @@ from router.variables.reading import CHARSETS, default_text, is_mariadb
 from router.variables.table import Class, rule_of
 
 _DEFAULT: Final = b"DEFAULT"
+_A_YEAR_S: Final = 31_536_000
+_SECONDS: Final = frozenset(("interactive_timeout", "net_read_timeout", "net_write_timeout", "wait_timeout"))
 _READ_ONLY_IN_SESSIONS: Final = frozenset(("max_allowed_packet", "max_user_connections", "net_buffer_length"))
 """They have a value of their own in each session, for reading."""
 _ISOLATION: Final = frozenset(("READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"))
@@ -63,7 +65,7 @@ def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, 
         if session.variables and name in session.variables:
             _keep(session, name, None)
     elif rule.kind is Class.IGNORED:
-        _keep(session, name, literal.decode("utf-8", "surrogateescape"))
+        _keep(session, name, _within(session, name, literal, changes))
         changes.warnings.append(("Warning", 1235, f"SET {name} has no effect. {rule.reason}"))
     elif name in _READ_ONLY_IN_SESSIONS:
         raise fail("SESSION_VARIABLE_READ_ONLY", name=name)
@@ -133,6 +135,22 @@ def _setting(session: Session, name: str, literal: bytes, changes: Changes) -> N
         _ask(session, name, text, changes)
     else:
         take(session, name, text, kept, changes)
+
+
+def _within(session: Session, name: str, literal: bytes, changes: Changes) -> str:
+    """The value that the server would keep of a variable without effect. Raises UNKNOWN_SYSTEM_VARIABLE where it has
+    none, WRONG_TYPE_FOR_VAR."""
+    if name not in (session.worker.server.get("variables") or {}):
+        raise fail("UNKNOWN_SYSTEM_VARIABLE", name=name)
+    if name not in _SECONDS:
+        return literal.decode("utf-8", "surrogateescape")
+    found = lit.parsed(literal)
+    if not isinstance(found, int):
+        raise fail("WRONG_TYPE_FOR_VAR", name=name)
+    kept = min(max(found, 1), _A_YEAR_S)
+    if kept != found:
+        changes.warnings.append(("Warning", 1292, f"Truncated incorrect {name} value: '{found}'"))
+    return str(kept)
 
 
 def _ask(session: Session, name: str, text: str, changes: Changes) -> None:

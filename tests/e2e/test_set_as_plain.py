@@ -22,6 +22,12 @@ BOTH: list[tuple[tuple[str, ...], str]] = [
     (("SET autocommit = 0, @q = @@autocommit",), "@q, @@autocommit"),
     (("SET @x = 1, lock_wait_timeout = 5, time_zone = 'nowhere'",), "@x, @@lock_wait_timeout"),
     (("SET @x = 1, @y = (SELECT 1 UNION SELECT 2)",), "@x, @y"),
+    # accepted without effect, but not whatever the value
+    *(
+        ((f"SET {name} = {value}",), f"@@{name}")
+        for name in ("wait_timeout", "interactive_timeout", "net_read_timeout", "net_write_timeout")
+        for value in ("0", "-5", "99999999999", "'x'", "1.5", "77")
+    ),
     # variables that change others
     (("SET max_join_size = 4294967295",), "@@max_join_size, @@sql_big_selects"),
     (("SET sql_big_selects = 1", "SET max_join_size = 4294967295"), "@@max_join_size, @@sql_big_selects"),
