@@ -403,7 +403,8 @@ class Calls:
         tx.note(link, handle)
 
     async def commit(self, session: "Session") -> None:
-        """Commits the session's transaction on every shard it holds, in the order they joined. Raises SluiceError:
+        """Commits the session's transaction on every shard it holds, in the order they
+        joined, entries of lookup tables in theirs. Raises SluiceError:
         PARTIAL_COMMIT when some have committed and one has not, TRANSACTION_LOST or MySQL's error when none has.
 
         Once begun it goes on to its end, also when the client goes away or kills it."""
@@ -428,7 +429,7 @@ class Calls:
         user, settings = session.user, session.settings_text
         done: list[str] = []
         try:
-            for link in list(tx.held):
+            for link in tx.in_order():
                 name = f"{link.keyspace}/{link.shard}"
                 release = 0 if link in kept else m.F_RELEASE
                 try:

@@ -4,6 +4,8 @@ Invariants:
 - A handle belongs to one incarnation of one tablet; of another it is worth nothing (`handle_on` says lost).
 - A transaction that lost any of its shards is lost as a whole: every later statement gets TRANSACTION_LOST until
   ROLLBACK, and what it still holds elsewhere is rolled back at once.
+- Lookup tables get their new entries committed before the rows of their owners, and lose old ones after them: a crash
+  in between leaves an entry too many, which does no harm, and none too few (where one shard has both, one of the two).
 - Nothing is called committed unless every shard that took part answered its COMMIT with OK.
 """
 
@@ -37,6 +39,22 @@ class Transaction:
     """The client began it with a statement; else it is autocommit=0's, or the router's own."""
     committing: bool = False
     """COMMITs are on their way: nobody else may end it."""
+    entries: dict[Link, bool] | None = None
+    """Shards whose lookup tables it wrote: whether entries go there."""
+
+    def note_entries(self, link: Link, *, gone: bool) -> None:
+        """Remembers a write to a lookup table."""
+        if self.entries is None:
+            self.entries = {}
+        self.entries[link] = gone or self.entries.get(link, False)
+
+    def in_order(self) -> list[Link]:
+        """The shards in the order of their COMMITs."""
+        entries = self.entries
+        if entries is None:
+            return list(self.held)
+        places = {False: 0, None: 1, True: 2}
+        return sorted(self.held, key=lambda link: places[entries.get(link)])
 
     def handle_on(self, link: Link) -> int:
         """The handle on `link`; 0 if this transaction has not been there. Raises TRANSACTION_LOST."""

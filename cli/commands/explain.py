@@ -222,6 +222,16 @@ def _select_or_dml(
     if one is not None:
         return kind, [(one, sql)], [*notes, "the text goes as it came, packets come back as they are"]
     links = chooser_links(made.chooser, view)(literals)
+    if made.lookup is not None:
+        notes.append(
+            f"one shard, several or all of these: those that vindex {made.lookup.vindex} names for the values"
+        )
+        if made.refusal is not None:
+            return (
+                kind,
+                [(link, sql) for link in links],
+                [*notes, f"where they are several: {made.refusal[0]}"],
+            )
     if isinstance(made, SelectPlan) and made.finish is not None:
         return _finished(made.finish, view, literals)
     if isinstance(made, DmlPlan) and made.move is not None:

@@ -1,6 +1,6 @@
 """From a plan to what runs it, against one view of the cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from core.errors import ErrorCode, SluiceError
 from core.rpc import messages as m
@@ -9,6 +9,9 @@ from router.execute.columns import ColumnsRunner
 from router.execute.finish import Finisher
 from router.execute.insert import InsertRunner
 from router.execute.last_insert_id import last_insert_id_several
+from router.execute.lookup_links import LookupLinks
+from router.execute.lookup_route import LookupRouted
+from router.execute.lookup_route import Several as OnLinks
 from router.execute.move import mover_of
 from router.execute.owned import OwnedDmlRunner, OwnedInsertRunner
 from router.execute.refuse import SYNTAX, SyntaxRunner, wrong_syntax
@@ -26,6 +29,7 @@ from router.plan.plans import (
     FinishPlan,
     InsertPlan,
     Kind,
+    LookupRoute,
     MovePlan,
     PlanError,
     Planned,
@@ -37,6 +41,8 @@ from router.plan.purity import LAST_INSERT_ID
 from router.prepared import bound_text
 from router.session import Runner, Session
 from router.view import SYSTEM_SCHEMAS, ClusterView
+
+Several = Callable[[Session, bytes, Sequence[bytes], bytes | None], None]
 
 
 class SessionRunner:
@@ -83,6 +89,17 @@ def _spread(session: Session, sql: bytes, literals: Sequence[bytes], params: byt
     session.worker.run_spread(session, sql, literals, params)
 
 
+def _looked_up(
+    plan: SelectPlan | DmlPlan, route: LookupRoute, view: ClusterView, flags: int, several: OnLinks
+) -> LookupRouted:
+    keyspace = plan.chooser.keyspace
+    locks = isinstance(plan, SelectPlan) and plan.locking
+    links = LookupLinks(route, keyspace, view, locks=locks)
+    tables = None if isinstance(plan, SelectPlan) and plan.writes else plan.tables
+    every = view.keyspace(keyspace).links
+    return LookupRouted(links, every, flags, tables, several, writes=isinstance(plan, DmlPlan))
+
+
 def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str) -> Runner:
     """The runner of a plan made for sessions whose default is `keyspace` (and `shard`, when they target one)."""
     plan = planned.plan
@@ -98,7 +115,9 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
         if plan.locking or plan.writes:
             flags |= m.F_WRITE
         one = chooser_one(plan.chooser, view, shard)
-        several_shards = _spread if _is_single(plan.chooser) else SeveralShards(plan, view)
+        several_shards: Several = _spread if _is_single(plan.chooser) else SeveralShards(plan, view)
+        if plan.lookup is not None and isinstance(several_shards, SeveralShards):
+            several_shards = _looked_up(plan, plan.lookup, view, flags, several_shards.on)
         return RouteRunner(
             one,
             flags,
@@ -114,10 +133,12 @@ def compile_plan(planned: Planned, view: ClusterView, keyspace: str, shard: str)
         mover = mover_of(plan.move, plan.refusal, view) if plan.move and plan.refusal else None
         if plan.owned and not shard:
             return OwnedDmlRunner(plan, view, mover)
-        write_several = (
+        write_several: Several = (
             _spread if _is_single(plan.chooser) else WriteSeveral(plan, view, mover, planned.insert)
         )
         flags = m.F_WRITE | planned.insert
+        if plan.lookup is not None and isinstance(write_several, WriteSeveral):
+            write_several = _looked_up(plan, plan.lookup, view, flags, write_several.on)
         return RouteRunner(chooser_one(plan.chooser, view, shard), flags, plan.tables, write_several)
     if isinstance(plan, InsertPlan):
         made = OwnedInsertRunner if plan.owned else InsertRunner

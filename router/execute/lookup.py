@@ -158,11 +158,13 @@ class LookupWriter:
         """Raises SluiceError; then the statement must be undone."""
         old, new = table.entries(before), table.entries(after)
         gone = {entry: origin for entry, origin in old.items() if entry not in new}
-        come = {entry: origin for entry, origin in new.items() if entry not in old}
+        # while a table is being filled, every row that a statement touches gets its entry
+        filling = table.lookup.write_only
+        come = {entry: origin for entry, origin in new.items() if filling or entry not in old}
         if not table.lookup.unique:
             gone = {entry: o for entry, o in gone.items() if not await self._has_row(table, entry, o)}
         for link, entries in self._by_link(table, gone):
-            await self._write(table, link, table.delete(entries))
+            await self._write(table, link, table.delete(entries), gone=True)
         for link, entries in self._by_link(table, come):
             try:
                 await self._write(table, link, table.insert(entries))
@@ -180,8 +182,10 @@ class LookupWriter:
         order = self._view.keyspace(table.table.keyspace).links
         return [(link, found[link]) for link in order if link in found]
 
-    async def _write(self, table: LookupTable, link: Link, text: bytes) -> None:
+    async def _write(self, table: LookupTable, link: Link, text: bytes, *, gone: bool = False) -> None:
         await self._atomic.touch(link)
+        if self._session.tx is not None:
+            self._session.tx.note_entries(link, gone=gone)
         checked(
             await self._session.worker.calls.in_session(
                 self._session, link, text, flags=m.F_WRITE, tables=(table.table.name,)
@@ -229,4 +233,4 @@ class LookupWriter:
         if await self._owners(table, owner_link, origin.row, keyspace_id):
             raise error
         update = b"UPDATE %b SET %b = %b WHERE %b" % (table._table, target, entry.target, table.where(entry))
-        await self._write(table, link, update)
+        await self._write(table, link, update, gone=True)

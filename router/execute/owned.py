@@ -14,6 +14,7 @@ from router.engine.affected import combine_oks
 from router.execute.atomic import Atomic, Failed
 from router.execute.insert import InsertRunner, InsertWork
 from router.execute.lookup import LookupTable, LookupWriter, Rows
+from router.execute.lookup_links import LookupLinks
 from router.execute.owner import (
     Row,
     Shape,
@@ -86,10 +87,17 @@ class OwnedDmlRunner:
         self._mover = mover
         self._one = chooser_one(plan.chooser, view)
         self._links = chooser_links(plan.chooser, view)
+        self._lookup: LookupLinks | None = None
+        if plan.lookup is not None:
+            self._lookup = LookupLinks(plan.lookup, plan.chooser.keyspace, view, locks=True)
 
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         plan = self._plan
         link = self._one(literals)
+        text = bound_text(sql, literals) if params is not None else sql
+        if link is None and self._lookup is not None:
+            session.start(self._run_looked_up(session, self._lookup, text, literals))
+            return
         if link is not None:
             links: tuple[Link, ...] = (link,)
         elif plan.chooser.choice is Choice.EQUAL:
@@ -103,8 +111,15 @@ class OwnedDmlRunner:
             if plan.refusal is not None:
                 refuse(session, plan, links[0], sql, literals, params)
                 return
-        text = bound_text(sql, literals) if params is not None else sql
         session.start(self._run(session, links, text, literals))
+
+    async def _run_looked_up(
+        self, session: Session, lookup: LookupLinks, text: bytes, literals: Sequence[bytes]
+    ) -> None:
+        found = await lookup.of(session, literals, writes=True)
+        every = self._links(literals)
+        links = every if found is None else found or every[:1]
+        await self._run(session, links, text, literals)
 
     async def _run(
         self, session: Session, links: tuple[Link, ...], text: bytes, literals: Sequence[bytes]

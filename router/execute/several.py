@@ -212,8 +212,18 @@ class SeveralShards:
             self._finisher = Finisher(plan.finish, plan.refusal, view)
 
     def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
+        self.on(session, self._links(literals), sql, literals, params)
+
+    def on(
+        self,
+        session: Session,
+        links: Sequence[Link],
+        sql: bytes,
+        literals: Sequence[bytes],
+        params: bytes | None,
+    ) -> None:
+        """Runs it on `links`, which have all rows that matter."""
         plan = self._plan
-        links = self._links(literals)
         if self._finisher is not None:
             self._finisher.run(session, sql, literals, params)
             return

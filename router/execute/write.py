@@ -143,7 +143,17 @@ class WriteSeveral:
         self._links = chooser_links(plan.chooser, view)
 
     def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
-        links = self._links(literals)
+        self.on(session, self._links(literals), sql, literals, params)
+
+    def on(
+        self,
+        session: Session,
+        links: Sequence[Link],
+        sql: bytes,
+        literals: Sequence[bytes],
+        params: bytes | None,
+    ) -> None:
+        """Runs it on `links`, which have all rows that it can change."""
         if self._mover is not None:
             self._mover.run(session, sql, literals, params)
             return

@@ -12,7 +12,7 @@ from typing import Final
 
 from router.plan.equalities import Equalities
 from router.plan.names import Place, Scope, Source
-from router.plan.plans import Bind
+from router.plan.plans import Bind, LookupRoute
 from router.vschema import ColumnVindex
 
 Key = tuple[Bind | None, ...]
@@ -48,6 +48,9 @@ class Block:
     scope: Scope = field(default_factory=Scope)
     exports: dict[str, Place] = field(default_factory=dict)
     names: tuple[str, ...] | None = None  # of the output columns, lower case, where all are known
+    lookup: LookupRoute | None = (
+        None  # who knows the shards, where `values` do not tell and nothing is refused
+    )
 
     @property
     def single(self) -> bool:

@@ -13,6 +13,7 @@ from router.plan.block import ONE_SHARD, Block, CannotPlanError, exported_keys, 
 from router.plan.colocation import Outer, anchor_block, attach, colocated, combine
 from router.plan.equalities import Equalities, column_pairs, conjuncts, restrictions
 from router.plan.locality import is_plain
+from router.plan.lookups import lookup_of
 from router.plan.names import Kind, Scope, Source, cte_of, is_dual, table_of, table_source, tables_in
 from router.plan.shape import own_expressions, queries
 from router.sql.parse import exp
@@ -71,7 +72,8 @@ class Analysis:
         for condition in conditions + where_conditions:
             known.learn(condition, scope)
         optional = {id(source) for one in outers if not one.strict for source in one.optional}
-        anchor_block(block, [source for source in scope.sources if id(source) not in optional])
+        kept = [source for source in scope.sources if id(source) not in optional]
+        anchor_block(block, kept)
         for one in outers:
             if not one.strict:
                 attach(block, one)
@@ -79,6 +81,8 @@ class Analysis:
             combine(block, part, "a derived table with aggregation, DISTINCT, LIMIT or UNION")
         self._subqueries(block, select, where_conditions, conditions, outers)
         self._output(block, select)
+        if block.values is None and block.refusal is None:
+            block.lookup = lookup_of(kept, conditions + where_conditions, scope)
         return block
 
     def _joins(

@@ -63,7 +63,10 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
     why = "several values of the sharding column" if chooser.choice is Choice.IN else "all shards"
     if refusal is not None:
         return _refused(statement, tree, DmlPlan(chooser, tables.names, refusal, owned=owned), why)
-    return Planned(DmlPlan(chooser, tables.names, owned=owned), "write", (why,))
+    lookup = None if statement.spread else block.lookup
+    if lookup is not None:
+        why = f"the shards that the lookup table of vindex {lookup.vindex} names"
+    return Planned(DmlPlan(chooser, tables.names, owned=owned, lookup=lookup), "write", (why,))
 
 
 def across(statement: Statement, tree: exp.Expr, tables: Tables, refusal: tuple[str, str]) -> Planned | None:

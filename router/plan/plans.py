@@ -166,6 +166,17 @@ class FinishPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class LookupRoute:
+    """All rows that matter have one of `values` in `column` of `table`, which owns the lookup vindex `vindex`: its
+    lookup table knows their shards."""
+
+    table: str
+    column: str
+    vindex: str
+    values: tuple[Bind | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SelectPlan:
     """A read. `refusal`: why several shards cannot answer it (the 1235 text: construct, instead), or None: whenever
     the chooser names more than one shard, refuse. In `sql`, piece -1 is the number `merge.offset + merge.limit`."""
@@ -180,6 +191,7 @@ class SelectPlan:
     writes: bool = False  # calls a function that is not MySQL's own, which may write any table
     finish: Finish | None = None  # what is refused on several shards runs this way
     unread: bool = False  # refused because it could not be read: MySQL decides whether that is a syntax error
+    lookup: LookupRoute | None = None  # fewer shards than the chooser names
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +226,7 @@ class DmlPlan:
     copies: bool = False  # every shard has the same rows: what one affected is what the statement affected
     owned: tuple[OwnedPart, ...] = ()  # tables whose lookup tables must be kept in step
     move: "Move | None" = None  # what is refused on several shards runs this way
+    lookup: LookupRoute | None = None  # as in SelectPlan
 
 
 @dataclass(frozen=True, slots=True)

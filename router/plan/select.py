@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from router.plan.block import Block, CannotPlanError
 from router.plan.blocks import Analysis
 from router.plan.context import Statement, Tables, chooser_of
 from router.plan.finish import finish_of
 from router.plan.merge import merge_of
-from router.plan.plans import Choice, Chooser, Merge, Planned, SelectPlan, Template
+from router.plan.plans import Choice, Chooser, LookupRoute, Merge, Planned, SelectPlan, Template
 from router.plan.purity import is_locking, is_shareable, may_write
 from router.sql.lex import WORD
 from router.sql.parse import exp
@@ -27,12 +29,17 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         *why: str,
         refusal: tuple[str, str] | None = None,
         merged: tuple[Template | None, Merge] | None = None,
+        lookup: LookupRoute | None = None,
     ) -> Planned:
         sql, merge = merged or (None, None)
         finish = finish_of(statement, tree) if refusal is not None else None
         if finish is not None and tier == "refused":
             tier = "finish"
         made = SelectPlan(chooser, names, shared, locking, sql, merge, refusal, writes, finish)
+        if lookup is not None and not statement.spread:
+            made = replace(made, lookup=lookup)
+            tier = "finish" if finish is not None else "route" if refusal is not None else tier
+            why = (f"the shards that the lookup table of vindex {lookup.vindex} names", *why[1:])
         return Planned(made, tier, why)
 
     analysis = Analysis(keyspace, statement.vschema)
@@ -62,14 +69,14 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
             )
         merged = merge_of(statement, tree, block)
     except CannotPlanError as error:
-        return made(chooser, "refused", several, error.refusal[0], refusal=error.refusal)
-    return made(chooser, "merge", several, merged=merged)
+        return made(chooser, "refused", several, error.refusal[0], refusal=error.refusal, lookup=block.lookup)
+    return made(chooser, "merge", several, merged=merged, lookup=block.lookup)
 
 
 def _why_all(block: Block) -> str:
     if block.vindex is None:
         return "all shards"
     if block.vindex.lookup:
-        return f"all shards: vindex {block.vindex.name} is a lookup vindex, which cannot route yet"
+        return f"all shards: vindex {block.vindex.name} is a lookup vindex, which does not route"
     columns = ", ".join(block.vindex.columns)
     return f"all shards: no value for the sharding column ({columns})"

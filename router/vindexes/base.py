@@ -56,7 +56,7 @@ class Vindex(Protocol):
 
     @property
     def functional(self) -> bool:
-        """Computed from the value alone. False: a lookup vindex, which cannot route yet."""
+        """Computed from the value alone. False: a lookup vindex, which a table maps."""
 
     def keyspace_id(self, value: Value) -> bytes | None:
         """Where the rows with this value lie; None: no row can have it (a read finds nothing, a write must be

@@ -1,7 +1,7 @@
 """Lookup vindexes: their rows live in a table of their own, which a write to the owner keeps in step.
 
-Reads are routed without them. Invariant: the rows written are those that Vitess would write, so that the tables can be
-used by both.
+`router.execute.lookup_links` asks them where rows are. Invariant: the rows written are those Vitess would write, so
+that the tables can be used by both.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Lookup:
         self.write_only: Final = params.get("write_only") == "true"
 
     def keyspace_id(self, value: Value) -> bytes | None:
-        raise VindexError(value, f"vindex {self.name} is a lookup vindex, which does not route yet")
+        raise VindexError(value, f"vindex {self.name} is a lookup vindex, which its table maps")
 
     @property
     def _hashes(self) -> bool:

@@ -53,7 +53,7 @@ class ColumnVindex:
 
     @property
     def lookup(self) -> bool:
-        """A lookup vindex: not usable for routing yet."""
+        """A lookup vindex: its table maps values, no function."""
         return not self.vindex.functional
 
 

@@ -257,7 +257,7 @@ def test_show(cluster: Cluster, driver: str) -> None:
     databases = {name for (name,) in fetch(cnx, "SHOW DATABASES")}
     assert {"commerce", "main", "information_schema"} <= databases
     tables = ["account", "account_email", "counter", "customer", "device", "everything"]
-    tables += ["nick", "orders", "product", "wide"]
+    tables += ["nick", "orders", "product", "ticket", "wide"]
     assert [name for (name,) in fetch(cnx, "SHOW TABLES")] == tables
     assert {"note", "big"} <= {name for (name,) in fetch(cnx, "SHOW TABLES FROM main")}
     ((name, ddl),) = fetch(cnx, "SHOW CREATE TABLE customer")

@@ -66,6 +66,13 @@ CREATE TABLE account_email (
   PRIMARY KEY (email)
 ) ENGINE = InnoDB;
 
+-- Owns a lookup vindex that is being filled: main.ticket_code is written and not asked.
+CREATE TABLE ticket (
+  id BIGINT NOT NULL,
+  code VARCHAR(20) NULL,
+  PRIMARY KEY (id)
+) ENGINE = InnoDB;
+
 -- For the fault tests: `owner` always equals `id`, `hits` counts acknowledged writes.
 CREATE TABLE counter (
   id BIGINT NOT NULL,

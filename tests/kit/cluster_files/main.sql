@@ -30,6 +30,12 @@ CREATE TABLE account_team (
   PRIMARY KEY (team, account)
 ) ENGINE = InnoDB;
 
+CREATE TABLE ticket_code (
+  code VARCHAR(20) NOT NULL,
+  keyspace_id VARBINARY(10) NOT NULL,
+  PRIMARY KEY (code)
+) ENGINE = InnoDB;
+
 CREATE TABLE big (
   id BIGINT NOT NULL,
   body LONGBLOB NULL,
