@@ -265,7 +265,8 @@ def _finished(finish: Finish, view: ClusterView, literals: tuple[bytes, ...]) ->
     sent: list[tuple[Link, bytes]] = []
     for part in finish.parts:
         where = b" WHERE " + render(part.where, literals) if part.where is not None else b""
-        text = b"SELECT <every column> FROM " + quoted(part.table) + where + b" LIMIT <max_memory_rows + 1>"
+        columns = b"<every column>" if part.whole else b"<the columns it names>"
+        text = b"SELECT " + columns + b" FROM " + quoted(part.table) + where + b" LIMIT <max_memory_rows + 1>"
         sent += [(link, text) for link in chooser_links(part.chooser, view)(literals)]
     final = finish_text(finish, literals).decode("utf-8", "replace")
     loaded = [f"the rows of {part.keyspace}.{part.table} become {part.name}" for part in finish.parts]

@@ -164,36 +164,6 @@ def copied_columns(described: Sequence[Cells]) -> tuple[Copied, ...]:
     return tuple(found)
 
 
-_OPENING: Final = re.compile(rb"CREATE TABLE `(?:[^`]|``)*` \(\n")
-_DROPPED: Final = re.compile(
-    rb"\s*(?:CONSTRAINT\b|FOREIGN KEY\b|CHECK\b|FULLTEXT (?:KEY|INDEX)\b|SPATIAL (?:KEY|INDEX)\b|PERIOD FOR\b)"
-)
-_CHARSET: Final = re.compile(rb"\bDEFAULT CHARSET=(\w+)(?: COLLATE=(\w+))?")
-
-
-def temporary_table(created: bytes, name: str) -> bytes:
-    """CREATE TEMPORARY TABLE `name` with the columns and keys of SHOW CREATE TABLE's text. Raises CannotCopyError."""
-    opening = _OPENING.match(created)
-    if opening is None:
-        raise CannotCopyError("something that is not a table")
-    body: list[bytes] = []
-    tail = b""
-    for line in created[opening.end() :].split(b"\n"):
-        if line.startswith(b")"):
-            tail = line
-            break
-        if _DROPPED.match(line) is None:
-            body.append(line.rstrip(b","))
-    charset = _CHARSET.search(tail)
-    if not tail or charset is None:
-        raise CannotCopyError("a table whose definition cannot be read")
-    collation = b" COLLATE=" + charset[2] if charset[2] else b""
-    return (
-        b"CREATE TEMPORARY TABLE " + quoted(name) + b" (\n" + b",\n".join(body) + b"\n) ENGINE=InnoDB "
-        b"DEFAULT CHARSET=" + charset[1] + collation
-    )
-
-
 def fetch_text(table: str, columns: Sequence[Copied], where: bytes, limit: int) -> bytes:
     """The SELECT that fetches a table's rows, at most `limit`."""
     expressions = [one.fetch for one in columns if one.fetch] or [b"1"]

@@ -22,8 +22,8 @@ from router.engine.copying import (
     fetch_text,
     inserts,
     quoted,
-    temporary_table,
 )
+from router.engine.narrowing import Definition, definition, needed, temporary_table
 from router.engine.reader import ResultReader
 from router.execute.route import chooser_links
 from router.execute.values import render
@@ -110,23 +110,24 @@ class Finisher:
         fetching = _Fetching(session, lock)
         session.source = fetching
         try:
-            shapes: dict[tuple[str, str], _Shape] = {}
-            contents: list[list[bytes]] = []
+            said: dict[tuple[str, str], _Said] = {}
+            work: list[_Work] = []
             for part, links_of in zip(finish.parts, self._links, strict=True):
                 key = (part.keyspace, part.table)
                 links = links_of(literals)
-                if key not in shapes:
-                    shapes[key] = await self._shape(session, part, links)
+                if key not in said:
+                    said[key] = await self._said(session, part, links)
+                made, columns = self._shape(part, *said[key])
                 where = render(part.where, literals) if part.where is not None else b""
-                contents.append(await fetching.rows(part, shapes[key].columns, where, links))
+                rows = await fetching.rows(part, columns, where, links)
+                work.append((part, made, columns, rows))
         except CannotCopyError as error:
             raise self._refused(str(error.args[0])) from None
         finally:
             session.source = None
         text = finish_text(finish, literals)
         session.warnings = None
-        work = list(zip(finish.parts, contents, strict=True))
-        return await self._finish_on(session, held, text, flags, work, shapes)
+        return await self._finish_on(session, held, text, flags, work)
 
     def _place(self, session: Session) -> Link:
         """Any shard will do: sessions take turns."""
@@ -134,18 +135,26 @@ class Finisher:
         ready = [link for link in links if link.ready] or links
         return ready[session.id % len(ready)]
 
-    async def _shape(self, session: Session, part: FinishPart, links: Sequence[Link]) -> "_Shape":
+    async def _said(self, session: Session, part: FinishPart, links: Sequence[Link]) -> "_Said":
+        """What SHOW says of a table."""
         link = links[0] if session.implicit and links else self._view.any_link(part.keyspace)
         created = await _asked(session, link, b"SHOW CREATE TABLE " + quoted(part.table))
         described = await _asked(session, link, b"SHOW COLUMNS FROM " + quoted(part.table))
         if len(rows_of(created).columns) != 2:
             raise CannotCopyError(f"the view {part.table}")
         columns = copied_columns(rows_of(described).rows)
-        finish = self._finish
+        return definition(rows_of(created).rows[0][1] or b""), columns
+
+    def _shape(
+        self, part: FinishPart, whole: Definition, columns: tuple[Copied, ...]
+    ) -> tuple[bytes, tuple[Copied, ...]]:
+        """The temporary table of a part, and the columns that it copies. Raises CannotCopyError."""
+        names = self._finish.names
         for column in columns:
-            if not column.fetch and (finish.star or column.name.lower() in finish.names):
+            if not column.fetch and (part.whole or column.name.lower() in names):
                 raise CannotCopyError(f"the column {part.table}.{column.name}, for its type")
-        return _Shape(rows_of(created).rows[0][1] or b"", columns)
+        kept = frozenset(whole.columns) if part.whole else needed(whole, columns, names)
+        return temporary_table(whole, part.name, kept), tuple(one for one in columns if one.name in kept)
 
     def _refused(self, what: str) -> SluiceError:
         construct, instead = self._refusal
@@ -157,14 +166,12 @@ class Finisher:
         held: "_Held | _Within",
         text: bytes,
         flags: int,
-        work: Sequence[tuple[FinishPart, list[bytes]]],
-        shapes: "dict[tuple[str, str], _Shape]",
+        work: Sequence["_Work"],
     ) -> Answer:
         try:
-            for part, answers in work:
-                shape = shapes[part.keyspace, part.table]
-                await self._load(held, temporary_table(shape.created, part.name))
-                for insert in inserts(part.name, shape.columns, _rows(answers)):
+            for part, made, columns, answers in work:
+                await self._load(held, made)
+                for insert in inserts(part.name, columns, _rows(answers)):
                     await self._load(held, insert)
             answer = await held.execute(text, flags, session.settings_text)
         except CannotCopyError as error:
@@ -191,14 +198,9 @@ class Finisher:
             raise CannotCopyError("values that another server would change")
 
 
-class _Shape:
-    """What SHOW says of a table."""
-
-    __slots__ = ("columns", "created")
-
-    def __init__(self, created: bytes, columns: tuple[Copied, ...]) -> None:
-        self.created = created
-        self.columns = columns
+_Said = tuple[Definition, tuple[Copied, ...]]
+_Work = tuple[FinishPart, bytes, tuple[Copied, ...], list[bytes]]
+"""A part, its temporary table, the columns copied, and the shards' answers."""
 
 
 class _Held:

@@ -18,6 +18,7 @@ from router.plan.clauses import Item, split_items
 from router.plan.colocation import values_of
 from router.plan.context import Statement, chooser_of, encoded, template
 from router.plan.equalities import Equalities, conjuncts, value_of
+from router.plan.finish_columns import whole_tables
 from router.plan.names import Kind, Scope, Source, table_of, table_source, tables_in
 from router.plan.plans import Bind, Choice, Chooser, Finish, FinishPart, Template
 from router.plan.purity import is_locking, may_write, reserve_reason
@@ -73,6 +74,7 @@ def finish_of(statement: Statement, tree: exp.Expr) -> Finish | None:
     spots = places(statement.lexed, tree)
     edits: list[_Edit] = []
     parts: list[FinishPart] = []
+    whole = whole_tables(tree, nodes, words)
     for at, (node, table) in enumerate(zip(nodes, found, strict=True)):
         first = spots.get(id(node.args.get("db") or node.this))
         last = spots.get(id(node.this))
@@ -82,7 +84,7 @@ def finish_of(statement: Statement, tree: exp.Expr) -> Finish | None:
         alias = b"" if node.alias else b" AS " + quoted(table.name)
         edits.append((lexemes[first].start, lexemes[last].end, quoted(name) + alias))
         chooser, where = _rows_of(statement, node, table)
-        parts.append(FinishPart(name, table.keyspace, table.name, chooser, where))
+        parts.append(FinishPart(name, table.keyspace, table.name, chooser, where, whole[at]))
     for column in tree.find_all(exp.Column):
         database = column.args.get("db")
         if database is None or database.name == keyspace:
@@ -96,7 +98,7 @@ def finish_of(statement: Statement, tree: exp.Expr) -> Finish | None:
         return None
     names = frozenset(one.raw.lower() for one in lexemes if one.kind in (WORD, NAME))
     sql, spots_of_names = _edited(statement, edits, kept)
-    return Finish(keyspace, tuple(parts), sql, names, _has_star(tree), spots_of_names)
+    return Finish(keyspace, tuple(parts), sql, names, spots_of_names)
 
 
 def quoted(name: str) -> bytes:
@@ -121,10 +123,6 @@ def keeps_its_name(column: exp.Column) -> bool:
             return True
         one = one.parent
     return one is not None
-
-
-def _has_star(tree: exp.Expr) -> bool:
-    return any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star))
 
 
 def _kept_names(

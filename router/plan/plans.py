@@ -131,26 +131,26 @@ class Merge:
 @dataclass(frozen=True, slots=True)
 class FinishPart:
     """A table of a statement that one server finishes: `name` of the temporary table, where the rows lie, and the
-    condition (what stands behind WHERE, None for all rows) for those that can matter."""
+    condition (what stands behind WHERE, None for all rows) for those that can matter. `whole`: all its columns are
+    needed, not only those that the statement names."""
 
     name: str
     keyspace: str
     table: str
     chooser: Chooser
     where: Template | None
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """How one server of `keyspace` finishes a statement over fetched rows: the text with the temporary tables' names.
-    `names`: all names and words of the statement, in lower case; `star`: it takes all
-    columns of something."""
+    `names`: all names and words of the statement, in lower case."""
 
     keyspace: str
     parts: tuple[FinishPart, ...]
     sql: Template
     names: frozenset[str]
-    star: bool
     name_binds: tuple[
         int, ...
     ] = ()  # literals inside column names in backticks: piece -1-k is the k-th, escaped

@@ -1,8 +1,8 @@
 """The two sides of the comparison: one plain MySQL with every keyspace as a database, and a sharded cluster.
 
 Shard k of every sharded keyspace lies on MySQL k, as the database of the keyspace's name; unsharded keyspaces on
-MySQL 0. Invariants: `Sides.copy` leaves exactly the plain server's rows of a table on its shards; lookup and sequence
-tables are the router's own and never copied.
+MySQL 0. Invariants: `Sides.copy` leaves exactly the plain server's rows of a table on its shards, and exactly their
+entries in its lookup tables; sequence tables are the router's own and never copied.
 """
 
 import json
@@ -17,8 +17,9 @@ import pymysql
 
 from cli.layout import MARKER_TEXT
 from core.keyrange import ShardMap
+from router.vindexes import Lookup
 from router.vindexes.base import MultiColumnVindex
-from router.vschema import Keyspace, Table, TableType, parse
+from router.vschema import ColumnVindex, Keyspace, Table, TableType, parse
 from tests.kit.cluster import PASSWORD, USER, Cluster
 from tests.kit.servers import RunningMysql, Servers, Templates, binary_of
 
@@ -212,6 +213,38 @@ class Sides:
                     marks = ", ".join(["%s"] * len(columns))
                     insert = f"INSERT INTO `{keyspace}`.`{table}` ({names}) VALUES ({marks})"
                     cursor.executemany(insert, by_shard[shard])
+        described = place.vschema.tables.get(table)
+        if described is not None:
+            named = [dict(zip(lower, row, strict=True)) for row in rows]
+            for one in described.owned():
+                self._map(place, described, one, named)
+
+    def _map(self, place: Place, owner: Table, owned: ColumnVindex, rows: list[dict[str, Any]]) -> None:
+        """Fills the lookup table of an owned vindex with the entries of the owner's rows."""
+        lookup = owned.vindex
+        assert isinstance(lookup, Lookup)
+        keyspace, _, name = lookup.table.rpartition(".")
+        held = self.places[keyspace or place.name]
+        if held.vschema.sharded and name not in held.vschema.tables:
+            return  # the router does not know it: it neither writes nor asks it
+        names = ", ".join(f"`{column}`" for column in (*lookup.columns, lookup.target))
+        for shard, cnx in zip(held.shards, self._admin, strict=False):
+            with cnx.cursor() as cursor:
+                cursor.execute(f"DELETE FROM `{held.name}`.`{name}`")
+                for row in rows:
+                    values = [row[column] for column in owned.columns]
+                    if None in values:
+                        continue
+                    keyspace_id = self._keyspace_id(place, owner, row)
+                    entry = dict(zip((one.lower() for one in lookup.columns), values, strict=True))
+                    entry[lookup.target.lower()] = keyspace_id
+                    if shard in self._shards_of(held, name, entry):
+                        marks = ", ".join(["%s"] * len(values))
+                        target = lookup.target_literal(keyspace_id).decode()
+                        cursor.execute(
+                            f"INSERT IGNORE INTO `{held.name}`.`{name}` ({names}) VALUES ({marks}, {target})",
+                            values,
+                        )
 
     def _shards_of(self, place: Place, table: str, row: dict[str, Any]) -> tuple[str, ...]:
         found = place.vschema.tables.get(table)

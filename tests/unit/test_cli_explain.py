@@ -63,7 +63,9 @@ def test_what_is_fetched_and_finished(view: ClusterView) -> None:
     )
     assert (found.tier, found.error) == ("finish", "")
     assert shards(found) == ["commerce/80-", "commerce/-80", "commerce/80-"]
-    fetched = "SELECT <every column> FROM `customer` WHERE `customer_id` = 4 LIMIT <max_memory_rows + 1>"
+    fetched = (
+        "SELECT <the columns it names> FROM `customer` WHERE `customer_id` = 4 LIMIT <max_memory_rows + 1>"
+    )
     assert found.shards[0][2] == fetched
     assert "`sluice_finish_0` c JOIN `sluice_finish_1` p" in found.notes[-1]
 

@@ -7,8 +7,8 @@ from router.engine.copying import (
     copied_columns,
     fetch_text,
     inserts,
-    temporary_table,
 )
+from router.engine.narrowing import definition, needed, temporary_table
 from router.plan.planner import plan
 from router.plan.plans import Choice, Finish, FinishPlan, SelectPlan
 from router.sql.normalise import normalise
@@ -177,10 +177,90 @@ def test_the_temporary_table_has_columns_and_keys_but_nothing_that_it_cannot_hav
         b") ENGINE=InnoDB AUTO_INCREMENT=5 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='x'\n"
         b"/*!50100 PARTITION BY HASH (`id`) */"
     )
-    assert temporary_table(created, "sluice_finish_3") == (
+    whole = definition(created)
+    assert temporary_table(whole, "sluice_finish_3", frozenset(("id", "g"))) == (
         b"CREATE TEMPORARY TABLE `sluice_finish_3` (\n  `id` bigint NOT NULL AUTO_INCREMENT,\n"
         b"  `g` int GENERATED ALWAYS AS (`id` + 1) VIRTUAL,\n  PRIMARY KEY (`id`),\n  KEY `k` (`g`)\n"
         b") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
     )
     with pytest.raises(CannotCopyError):
-        temporary_table(b"CREATE ALGORITHM=UNDEFINED VIEW `v` AS select 1", "x")
+        definition(b"CREATE ALGORITHM=UNDEFINED VIEW `v` AS select 1")
+
+
+WIDE = definition(
+    b"CREATE TABLE `w` (\n  `id` bigint NOT NULL AUTO_INCREMENT,\n  `tenant` int NOT NULL,\n"
+    b"  `a` int DEFAULT NULL,\n  `b` varchar(9) DEFAULT (concat(`a`,',')),\n  `c` int,\n  `place` point,\n"
+    b"  `2nd` int,\n  `d e` int,\n  `g` int GENERATED ALWAYS AS (`c` + 1) STORED,\n  `h` int /*!80023 INVISIBLE */,\n"
+    b"  `v1` int,\n  `v2` int,\n  KEY `v` (`v2`,`v1`),\n"
+    b"  PRIMARY KEY (`tenant`,`id`),\n  KEY `auto` (`id`),\n  KEY `k` (`c`,`place`),\n  UNIQUE KEY `u` (`h`)\n"
+    b") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+)
+COPIED = copied_columns(
+    [(name.encode(), b"point" if name == "place" else b"int", b"", b"", b"", b"") for name in WIDE.columns]
+)
+ALWAYS = {"2nd", "d e", "id", "tenant"}
+"""Names that are not told apart, and the primary key."""
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        ((), set()),
+        (("a", "select"), {"a"}),
+        (("b",), {"a", "b"}),  # its default names a
+        (("g",), {"g", "c"}),
+        (("c",), {"c"}),  # but not a key with one that cannot be copied
+        (("v1",), {"v1", "v2"}),  # a key is there whole
+        (("place", "a"), {"place", "a"}),
+        (("v",), {"v1", "v2"}),  # an index hint
+        (("u", "h"), {"h"}),
+    ],
+)
+def test_columns_that_are_needed(names: tuple[str, ...], columns: set[str]) -> None:
+    assert needed(WIDE, COPIED, names) == columns | ALWAYS
+
+
+def test_names_that_may_mean_others_need_all() -> None:
+    for names in (("_rowid",), ("\u00e4",)):
+        assert needed(WIDE, COPIED, names) == set(WIDE.columns)
+
+
+def test_a_narrow_table_has_its_keys_and_a_column_that_is_seen() -> None:
+    assert temporary_table(WIDE, "x", frozenset(("tenant", "id"))).split(b"\n")[1:-1] == [
+        b"  `id` bigint NOT NULL AUTO_INCREMENT,",
+        b"  `tenant` int NOT NULL,",
+        b"  PRIMARY KEY (`tenant`,`id`),",
+        b"  KEY `auto` (`id`)",
+    ]
+    assert temporary_table(WIDE, "x", frozenset()).split(b"\n")[1:-1] == [b"  `sluice_row` tinyint"]
+    assert temporary_table(WIDE, "x", frozenset("h")).split(b"\n")[1:-1] == [
+        b"  `h` int /*!80023 INVISIBLE */,",
+        b"  `sluice_row` tinyint,",
+        b"  UNIQUE KEY `u` (`h`)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "whole"),
+    [
+        ("select count(*), u.a from user u join music m on m.col = u.col", [False, False]),
+        ("select u.* from user u join music m on m.col = u.col", [True, False]),
+        ("select * from user u join music m on m.col = u.col", [True, True]),
+        ("select x.* from (select a from user) x join music m on m.col = x.a", [False, False]),
+        ("select a from (select * from user) x join music m on m.col = x.a", [True, False]),
+        ("select a from user u where exists (select * from music m where m.col = u.col)", [False, False]),
+        (
+            "select a from user u where exists (select * from music m where m.col = u.col limit 1)",
+            [False, True],
+        ),
+        ("select a from user u where a in (select max(m.b) from music m)", [False, False]),
+        ("select a from user natural join music", [True, True]),
+        ("with x as (select * from user) select a from x join music m on m.col = x.a", [True, False]),
+        ("select a from user union select * from music", [False, True]),
+    ],
+)
+def test_tables_of_which_all_columns_are_needed(query: str, whole: list[bool]) -> None:
+    found = finish_of(query)
+    assert found is not None
+    named = {part.table: part.whole for part in found.parts}
+    assert [named["user"], named["music"]] == whole
