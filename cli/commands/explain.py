@@ -23,7 +23,7 @@ from router.execute.finish import finish_text
 from router.execute.route import chooser_links, chooser_one, shard_of
 from router.execute.values import number_of, render, value_of
 from router.gateway import Link
-from router.plan.finish import quoted
+from router.plan.finish_text import quoted
 from router.plan.planner import plan
 from router.plan.plans import (
     ColumnsRead,
@@ -267,6 +267,8 @@ def _finished(finish: Finish, view: ClusterView, literals: tuple[bytes, ...]) ->
         where = b" WHERE " + render(part.where, literals) if part.where is not None else b""
         columns = b"<every column>" if part.whole else b"<the columns it names>"
         text = b"SELECT " + columns + b" FROM " + quoted(part.table) + where + b" LIMIT <max_memory_rows + 1>"
+        if part.again:
+            continue
         sent += [(link, text) for link in chooser_links(part.chooser, view)(literals)]
     final = finish_text(finish, literals).decode("utf-8", "replace")
     loaded = [f"the rows of {part.keyspace}.{part.table} become {part.name}" for part in finish.parts]

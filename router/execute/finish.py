@@ -104,6 +104,9 @@ class Finisher:
         link = link or self._place(session)
         held: _Held | _Within = _Held(session, link)
         if session.implicit and session.tx is not None:
+            for part in finish.parts:
+                if part.name == part.table:  # it would hide the table from the rest of the transaction
+                    raise self._refused(f"{part.table} under its own name")
             held = _Within(session, link)
             if not session.tx.handle_on(link):
                 await session.worker.calls.join(session, session.tx, link)
@@ -112,6 +115,7 @@ class Finisher:
         try:
             said: dict[tuple[str, str], _Said] = {}
             work: list[_Work] = []
+            fetched: dict[str, list[bytes]] = {}
             for part, links_of in zip(finish.parts, self._links, strict=True):
                 key = (part.keyspace, part.table)
                 links = links_of(literals)
@@ -119,8 +123,10 @@ class Finisher:
                     said[key] = await self._said(session, part, links)
                 made, columns = self._shape(part, *said[key])
                 where = render(part.where, literals) if part.where is not None else b""
-                rows = await fetching.rows(part, columns, where, links)
-                work.append((part, made, columns, rows))
+                if not part.again:
+                    fetched[part.name] = await fetching.rows(part, columns, where, links)
+                work.append((part, made, columns, list(fetched[part.again or part.name])))
+            fetched.clear()
         except CannotCopyError as error:
             raise self._refused(str(error.args[0])) from None
         finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from core.errors import SluiceError
 from router.plan.context import Statement, template
-from router.plan.finish import quoted
+from router.plan.finish_text import quoted
 from router.plan.moves import ChangeMove
 from router.plan.names import SYSTEM_SCHEMAS, table_of, tables_in
 from router.plan.plans import Template

@@ -2,10 +2,7 @@
 
 Each table that the statement names is fetched, as far as its own conditions tell which rows matter, and laid into a
 temporary table of the same definition on one server; the statement then runs there as it came, with the temporary
-tables' names in the places of the tables'. So every function, type and collation is MySQL's own.
-
-Invariant: a name is replaced only where the parser's place and the text agree, and all are replaced or none: a table
-that kept its name would show one shard's rows.
+tables' names in the places of the tables' (`finish_text`). So every function, type and collation is MySQL's own.
 """
 
 from __future__ import annotations
@@ -14,11 +11,12 @@ from typing import Final
 
 from core.errors import SluiceError
 from router.plan.block import Block
-from router.plan.clauses import Item, split_items
 from router.plan.colocation import values_of
-from router.plan.context import Statement, chooser_of, encoded, template
+from router.plan.context import Statement, chooser_of
 from router.plan.equalities import Equalities, conjuncts, value_of
 from router.plan.finish_columns import whole_tables
+from router.plan.finish_copies import layout_of
+from router.plan.finish_text import FinishText, quoted
 from router.plan.names import Kind, Scope, Source, table_of, table_source, tables_in
 from router.plan.plans import Bind, Choice, Chooser, Finish, FinishPart, Template
 from router.plan.purity import is_locking, may_write, reserve_reason
@@ -27,8 +25,6 @@ from router.sql.parse import exp, places
 from router.vschema import Table, TableType
 
 MAX_TABLES: Final = 16
-MAX_NAME: Final = 200
-"""Characters of a column's name that is kept by an alias, with room for its literals: MySQL's limit is 256."""
 _COMPARISONS: Final[dict[type[exp.Expr], bytes]] = {
     exp.EQ: b" = ",
     exp.NullSafeEQ: b" <=> ",
@@ -45,7 +41,6 @@ _MIRRORED: Final[dict[type[exp.Expr], type[exp.Expr]]] = {
     exp.GTE: exp.LTE,
 }
 Pieces = tuple[bytes | int, ...]
-_Edit = tuple[int, int, bytes]
 
 
 def finish_of(statement: Statement, tree: exp.Expr) -> Finish | None:
@@ -72,38 +67,28 @@ def finish_of(statement: Statement, tree: exp.Expr) -> Finish | None:
     if keyspace not in statement.vschema.keyspaces:
         keyspace = next((table.keyspace for table in found if table.sharded), found[0].keyspace)
     spots = places(statement.lexed, tree)
-    edits: list[_Edit] = []
+    layout = layout_of(statement, tree, spots)
+    text = FinishText(statement, tree, layout, keyspace)
     parts: list[FinishPart] = []
     whole = whole_tables(tree, nodes, words)
-    for at, (node, table) in enumerate(zip(nodes, found, strict=True)):
-        first = spots.get(id(node.args.get("db") or node.this))
-        last = spots.get(id(node.this))
-        if first is None or last is None:
-            return None
-        name = f"sluice_finish_{at}"
-        alias = b"" if node.alias else b" AS " + quoted(table.name)
-        edits.append((lexemes[first].start, lexemes[last].end, quoted(name) + alias))
-        chooser, where = _rows_of(statement, node, table)
-        parts.append(FinishPart(name, table.keyspace, table.name, chooser, where, whole[at]))
-    for column in tree.find_all(exp.Column):
-        database = column.args.get("db")
-        if database is None or database.name == keyspace:
-            continue
-        first, last = spots.get(id(database)), spots.get(id(column.args.get("table")))
-        if first is None or last is None or not keeps_its_name(column):
-            return None
-        edits.append((lexemes[first].start, lexemes[last].start, b""))
-    kept = _kept_names(statement, tree, nodes, edits)
-    if kept is None:
+    rows = [_rows_of(statement, node, table) for node, table in zip(nodes, found, strict=True)]
+    firsts: dict[int, str] = {}
+    for copy in layout.copies:
+        for at, (node, table) in enumerate(zip(nodes, found, strict=True)):
+            if layout.of(node) is not copy.owner:
+                continue
+            name = text.name_of(copy, node, table, len(parts))
+            if name is None:
+                return None
+            chooser, where = rows[at]
+            again = firsts.setdefault(at, name)
+            again = "" if again == name else again
+            parts.append(FinishPart(name, table.keyspace, table.name, chooser, where, whole[at], again))
+    made = text.made(spots)
+    if made is None or len(parts) > MAX_TABLES:
         return None
     names = frozenset(one.raw.lower() for one in lexemes if one.kind in (WORD, NAME))
-    sql, spots_of_names = _edited(statement, edits, kept)
-    return Finish(keyspace, tuple(parts), sql, names, spots_of_names)
-
-
-def quoted(name: str) -> bytes:
-    """An identifier in backticks."""
-    return b"`" + encoded(name.replace("`", "``")) + b"`"
+    return Finish(keyspace, tuple(parts), made[0], names, made[1])
 
 
 def _is_fetched(table: Table) -> bool:
@@ -111,87 +96,6 @@ def _is_fetched(table: Table) -> bool:
     if table.type is TableType.SEQUENCE:
         return False
     return not table.sharded or table.primary is not None or table.type is TableType.REFERENCE
-
-
-def keeps_its_name(column: exp.Column) -> bool:
-    """Whether the names of result columns stay when the column loses its keyspace."""
-    if isinstance(column.parent, (exp.Select, exp.Alias)):
-        return True
-    one: exp.Expr | None = column
-    while one is not None and not isinstance(one, (exp.Where, exp.Join, exp.Order, exp.Group, exp.Having)):
-        if isinstance(one, exp.Alias):
-            return True
-        one = one.parent
-    return one is not None
-
-
-def _kept_names(
-    statement: Statement, tree: exp.Expr, nodes: list[exp.Table], edits: list[_Edit]
-) -> list[Item] | None:
-    """The items of the outermost select list whose text is edited though it is their column's name; None where such
-    an item belongs to a query inside, whose columns may be named."""
-    wanted = False
-    for node in nodes:
-        one: exp.Expr = node
-        while (holder := one.parent) is not None:
-            if (
-                isinstance(holder, exp.Select)
-                and one.arg_key == "expressions"
-                and not isinstance(one, exp.Alias)
-            ):
-                if holder is tree:
-                    wanted = True
-                elif not _is_expression(holder):
-                    return None
-            one = holder
-    if not wanted:
-        return []
-    items = split_items(statement.lexemes)
-    if items is None or not isinstance(tree, exp.Select) or len(items) != len(tree.expressions):
-        return None
-    kept = [
-        item
-        for item in items
-        if not item.alias and any(item.start <= start < item.end for start, _, _ in edits)
-    ]
-    return kept if all(item.end - item.start <= MAX_NAME for item in kept) else None
-
-
-def _is_expression(select: exp.Select) -> bool:
-    """Whether a query is part of an expression, where nobody sees its columns' names."""
-    holder = select.parent
-    if isinstance(holder, exp.Subquery):
-        return not isinstance(holder.parent, (exp.From, exp.Join, exp.Subquery, exp.SetOperation))
-    return isinstance(holder, (exp.Exists, exp.In, exp.Any, exp.All))
-
-
-def _edited(statement: Statement, edits: list[_Edit], kept: list[Item]) -> tuple[Template, tuple[int, ...]]:
-    """The text with the edits, and the literals that are part of the names `kept`: their pieces are negative."""
-    text, lexemes = statement.text, statement.lexemes
-    binds: list[int] = []
-
-    def name_of(item: Item) -> Pieces:
-        made: list[bytes | int] = [b" AS `"]
-        for piece in template(text, lexemes, item.start, item.end):
-            if isinstance(piece, int):
-                binds.append(piece)
-                made.append(-len(binds))
-            else:
-                made.append(piece.replace(b"`", b"``"))
-        return (*made, b"` ")
-
-    pieces: list[bytes | int] = []
-    at = 0
-    changes: list[tuple[int, int, bytes | Item]] = [*edits, *((item.end, item.end, item) for item in kept)]
-    for start, end, new in sorted(changes, key=lambda change: (change[0], change[1])):
-        pieces += template(text, lexemes, at, start)
-        if isinstance(new, Item):
-            pieces += name_of(new)
-        else:
-            pieces.append(new)
-        at = end
-    pieces += template(text, lexemes, at, len(text))
-    return Template(tuple(pieces)), tuple(binds)
 
 
 # ---- which rows of a table matter

@@ -132,7 +132,7 @@ class Merge:
 class FinishPart:
     """A table of a statement that one server finishes: `name` of the temporary table, where the rows lie, and the
     condition (what stands behind WHERE, None for all rows) for those that can matter. `whole`: all its columns are
-    needed, not only those that the statement names."""
+    needed, not only those that the statement names. `again`: the part before it whose rows these are."""
 
     name: str
     keyspace: str
@@ -140,6 +140,7 @@ class FinishPart:
     chooser: Chooser
     where: Template | None
     whole: bool = True
+    again: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from core.errors import SluiceError
 from router.plan.context import Statement, encoded, template
-from router.plan.finish import keeps_its_name
+from router.plan.finish_text import keeps_its_name
 from router.plan.names import SYSTEM_SCHEMAS, table_of, tables_in
 from router.plan.plans import Template, ViewRead
 from router.plan.purity import is_locking

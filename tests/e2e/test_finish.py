@@ -60,6 +60,10 @@ ROWS = [
         "SELECT t.c, n.nick FROM t LEFT JOIN nick n ON n.customer_id = t.c"
     ),
     "SELECT DISTINCT * FROM nick",
+    "WITH w AS (SELECT country c, COUNT(*) n FROM customer GROUP BY c) SELECT v.n, w.c FROM w JOIN w v ON v.n <= w.n",
+    "SELECT x.* FROM (SELECT nick, (SELECT MAX(order_id) FROM orders) FROM nick) x",
+    "SELECT nick, (SELECT COUNT(*) FROM customer) FROM nick UNION SELECT name, customer_id FROM customer",
+    "SELECT COUNT(*) FROM customer c JOIN customer d ON d.country = c.country",
     "SELECT AVG(DISTINCT price), STDDEV_POP(price), BIT_OR(quantity) FROM orders",
     "SELECT sku, GROUP_CONCAT(order_id ORDER BY price DESC SEPARATOR '/') FROM orders GROUP BY sku",
     "SELECT name FROM customer ORDER BY LENGTH(name) + customer_id % 3 DESC, customer_id LIMIT 3, 5",

@@ -100,8 +100,9 @@ def test_a_column_without_its_table_is_pushed_only_where_it_can_be_no_other() ->
         (
             "with user as (select 1 from music group by col) select count(distinct 1) from user join user b",
             (
-                "with user as (select 1 from `sluice_finish_0` AS `music` group by col) select count(distinct {1}) "
-                "from user join user b"
+                "with `user` as (select 1 from `sluice_finish_0` AS `music` group by col), `sluice_cte_1` as "
+                "(select 1 from `sluice_finish_1` AS `music` group by col) "
+                "select count(distinct {1}) from user join `sluice_cte_1` b"
             ),
         ),
     ],
@@ -120,7 +121,7 @@ def test_names_are_replaced_and_nothing_else(query: str, sql: str) -> None:
     [
         "select * from user u join music m on m.col = u.col for update",
         "select own_function(u.col) from user u join music m on m.col = u.col",
-        "select * from (select (select max(col) from music) from user) t",
+        "select * from (select (select max(col) from music), (select min(col) from music) from user) t",
         "select sql_calc_found_rows u.col from user u join music m on m.col = u.col",
     ],
 )
@@ -264,3 +265,56 @@ def test_tables_of_which_all_columns_are_needed(query: str, whole: list[bool]) -
     assert found is not None
     named = {part.table: part.whole for part in found.parts}
     assert [named["user"], named["music"]] == whole
+
+
+def test_a_table_whose_text_is_a_columns_name_keeps_its_name() -> None:
+    found = finish_of("select x.* from (select id, (select max(b) from music) from user) x")
+    assert found is not None
+    assert {part.name: part.table for part in found.parts} == {"sluice_finish_0": "user", "music": "music"}
+    assert template(found.sql) == (
+        "select x.* from (select id, (select max(b) from music) from `sluice_finish_0` AS `user`) x"
+    )
+    found = finish_of("select a, (select max(b) from music) from user union select c, 1 from user_extra")
+    assert found is not None
+    assert [part.name for part in found.parts] == ["sluice_finish_0", "sluice_finish_1", "music"]
+
+
+@pytest.mark.parametrize(
+    ("query", "sql"),
+    [
+        (
+            (
+                "with w (x) as (select a from user), v as (select x from w where x in (select x from w)) "
+                "select (select count(*) from v), w.x from w where 5 = x"
+            ),
+            (
+                "with `w` (x) as (select a from `sluice_finish_0` AS `user`), `sluice_cte_2` (x) as (select a from "
+                "`sluice_finish_1` AS `user`), `sluice_cte_3` (x) as (select a from `sluice_finish_2` AS `user`), "
+                "`v` as (select x from `sluice_cte_2` AS `w` where x in (select x from `sluice_cte_3` AS `w`)) "
+                "select (select count(*) from v), w.x from w where {0} = x"
+            ),
+        ),
+        (
+            (
+                "with recursive t as (select min(a) c from user union all select c + 1 from t where c < 5) "
+                "select * from t join t u on u.c = t.c"
+            ),
+            (
+                "with recursive `t` as (select min(a) c from `sluice_finish_0` AS `user` union all select c + {0} "
+                "from t where c < {1}), `sluice_cte_1` as (select min(a) c from `sluice_finish_1` AS `user` union all "
+                "select c + {0} from `sluice_cte_1` AS `t` where c < {1}) "
+                "select * from t join `sluice_cte_1` u on u.c = t.c"
+            ),
+        ),
+        (  # each copy might break ties in its own way
+            "with w as (select a from user limit 3) select w.a from w join w v on w.a = v.a",
+            "with w as (select a from `sluice_finish_0` AS `user` limit {0}) select w.a from w join w v on w.a = v.a",
+        ),
+    ],
+)
+def test_a_cte_that_is_named_twice_is_there_twice(query: str, sql: str) -> None:
+    found = finish_of(query)
+    assert found is not None
+    assert template(found.sql) == sql
+    assert all(part.again in ("", found.parts[0].name) for part in found.parts)
+    assert [part.again for part in found.parts].count("") == 1
