@@ -40,6 +40,7 @@ from wire.scan import ERR, LOCAL_INFILE, OK, RESULTSET
 LEAVES_ID: Final = F_INSERT | F_UPSERT | F_INSERT_ID
 _STATUS_MASK: Final = SERVER_STATUS_AUTOCOMMIT | SERVER_STATUS_IN_TRANS
 _PLAIN_DML: Final = (b"select", b"insert", b"update", b"delete", b"replace", b"with", b"(select")
+_HEADER_BYTES: Final = 4
 _SINK: Final = Sink()
 _SHOW_WARNINGS: Final = b"\x03SHOW WARNINGS LIMIT 1024"
 _SHOW_ALL_WARNINGS: Final = b"\x03SHOW WARNINGS"
@@ -60,6 +61,9 @@ class Ending(Tracking):
     def _ask_id(self) -> None:
         raise NotImplementedError
 
+    def _part(self, out: bytes) -> None:
+        raise NotImplementedError
+
     def _end(self, out: bytes) -> None:
         """All ends but the plain one."""
         connection: Connection = self.connection
@@ -68,6 +72,13 @@ class Ending(Tracking):
             self._begin_file()
             return
         self.state = ENDING
+        error = scanner.kind == ERR
+        if error and self._sent_bytes:
+            head = b"\xff%b#" % scanner.error_number.to_bytes(2, "little")
+            at = max(out.rfind(head) - _HEADER_BYTES, 0)
+            if at:  # the last part begins anywhere in a row: who reads the ERR finds it by itself
+                self._part(out[:at])
+                out = out[at:]
         if self._paused_s:
             self._resume()
         if (
@@ -84,7 +95,6 @@ class Ending(Tracking):
         if self.flags & F_SESSION_TRACK:
             self._tracked = tracked(scanner.session_changes)
         self._note_doubt(scanner.kind, scanner.status_flags)
-        error = scanner.kind == ERR
         self._info = I_LAST | scanner.row_count << ROWS_SHIFT
         if error:
             self._info |= I_ERR
@@ -185,6 +195,8 @@ class Ending(Tracking):
             self._settle_held()
 
     def _kill_answered(self) -> None:
+        if self._paused_s and self.state == RUNNING:
+            self._resume()  # not before: what MySQL sends from here on lay in the sockets, or is its ERR
         if self.state == ENDING and self.connection.task is None and self.held is not None:
             self._end_held()
 
@@ -258,12 +270,10 @@ class Ending(Tracking):
     def _reply_stopped(self) -> None:
         """The answer of a statement that was told to stop; if it was done before, that is the answer."""
         unsent = not self._sent_bytes
-        if unsent and not (self.flags & F_WRITE and not self._info & I_ERR):
+        if self._dropped or (unsent and not (self.flags & F_WRITE and not self._info & I_ERR)):
             self.fail(self._stop_error())
-        elif self._info & I_ERR or unsent:
-            self._reply(self._info, self._out, self._status)
         else:
-            self.fail(self._stop_error())  # parts were dropped: the answer is not whole
+            self._reply(self._info, self._out, self._status)
 
     def _give_up(self) -> None:
         """MySQL does not let go of it: the connection goes, and with it the transaction."""

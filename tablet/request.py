@@ -72,6 +72,7 @@ class Request:
     __slots__ = (
         "_asks",
         "_backlog",
+        "_dropped",
         "_file",
         "_found",
         "_info",
@@ -165,6 +166,7 @@ class Request:
         self.stopped: str | None = None
         self.credit_bytes = WINDOW_BYTES
         self._sent_bytes = 0
+        self._dropped = False
         self._paused_s = 0.0
         self._kill: Kill | None = None
         self._over: SluiceError | None = None

@@ -21,6 +21,7 @@ from core.rpc.messages import (
     I_OK,
     RESULT,
     ROWS_SHIFT,
+    WINDOW_BYTES,
 )
 from tablet.backend import Connection
 from tablet.ending import LEAVES_ID
@@ -39,6 +40,9 @@ from wire.constants import (
 from wire.errors import ServerProtocolError
 from wire.packets import frame, packet_count
 from wire.scan import ERR, LOCAL_INFILE, OK, QUERY
+
+_AFTER_STOP_BYTES: Final = 16 * WINDOW_BYTES
+"""Bytes that a client may be behind when its statement is told to stop, and still get the end of it."""
 
 _NO_PARAMS: Final = b"\0\1\0\0\0"
 _BUILT: Final = F_PREPARED | ATTRIBUTES
@@ -193,7 +197,7 @@ class Statement(Infile):
         self.execution.pool.release(connection)
 
     def _part(self, out: bytes) -> None:
-        if self.stopped is not None:
+        if self.stopped is not None and not self._follows(len(out)):
             return
         execution = self.execution
         flight = self.flight
@@ -207,11 +211,21 @@ class Statement(Infile):
             self.peer.send((RESULT, self.id, 0, out, handle, status))
         else:
             self.peer.send((RESULT, self.id, 0, out))
-        if self._sent_bytes > self.credit_bytes and not self._paused_s:
+        killed = self._kill is not None and self._kill.answered
+        if self._sent_bytes > self.credit_bytes and not self._paused_s and not killed:
             self._paused_s = execution.now()
             self.connection.transport.pause_reading()
             if self.flight is not None:
                 execution.unshare(self.flight, "slow_client")
+
+    def _follows(self, size_bytes: int) -> bool:
+        """Whether a part of an answer that is told to stop is sent on: where the client has the beginning, so that
+        MySQL's own ERR ends it, as on MySQL. What comes before that ERR is what lay in the sockets; where it is too
+        much parts are dropped, and the answer is not whole."""
+        begun = self._sent_bytes or self.flags & F_WRITE
+        if not begun or self._sent_bytes + size_bytes > self.credit_bytes + _AFTER_STOP_BYTES:
+            self._dropped = True
+        return not self._dropped
 
     def credit(self, size_bytes: int) -> None:
         """The client took so many bytes."""
@@ -240,8 +254,6 @@ class Statement(Infile):
                 execution.unshare(self.flight, "stopped")
             execution.stats.killed += 1
             self._kill = Kill(execution.admin, self.connection, execution.now(), self._kill_answered)
-            if self._paused_s:
-                self._resume()
 
     def stop_transaction(self, error: SluiceError) -> None:
         """The whole transaction is over its limit: kills the statement; `error` answers it, the handle ends."""

@@ -7,6 +7,7 @@ import mysql.connector
 import pymysql
 import pytest
 from pymysql.constants import CLIENT
+from pymysql.cursors import SSCursor
 
 from tests.kit.cluster import Cluster
 from tests.kit.drivers import DRIVERS, ERRORS, connect, error_of, fetch, run
@@ -348,6 +349,32 @@ def test_temporary_tables_belong_to_the_session(cluster: Cluster) -> None:
         assert fetch(one, "SELECT COUNT(*) FROM mine") == [(2,)]
         with pytest.raises(ERRORS):
             fetch(other, "SELECT COUNT(*) FROM mine")
+
+
+def test_a_kill_in_the_middle_of_rows(cluster: Cluster) -> None:
+    """An ERR ends the rows, and the connection goes on, as on MySQL."""
+    digits = " UNION ALL ".join(f"SELECT {one} AS d" for one in range(10))
+    cluster.query("CREATE TABLE kill_rows (id INT, pad VARCHAR(500))", database="main")
+    killer = cluster.connect("main")
+    try:
+        run(
+            killer,
+            f"INSERT INTO kill_rows SELECT a.d, REPEAT('x', 500) FROM ({digits}) a, ({digits}) b, ({digits}) c",
+        )
+        run(killer, "COMMIT")
+        with cluster.connect("main") as cnx:
+            cursor = cnx.cursor(SSCursor)
+            cursor.execute("SELECT a.*, b.* FROM kill_rows a, kill_rows b")
+            for _ in range(1000):
+                cursor.fetchone()
+            run(killer, f"KILL QUERY {cnx.thread_id()}")
+            with pytest.raises(pymysql.err.OperationalError) as caught:
+                cursor.fetchall()
+            assert error_of(caught.value)[0] == 1317
+            assert fetch(cnx, "SELECT 1") == [(1,)]
+    finally:
+        run(killer, "DROP TABLE kill_rows")
+        killer.close()
 
 
 def test_kill_query(cluster: Cluster) -> None:
