@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.errors import fail, not_supported
-from router.calls import Answer, TabletError
 from router.execute.route import shard_of
 from router.gateway import Link
 from router.session import Session
+from router.statements.result import checked as checked
 from router.statements.result import rows_of
 from router.view import ClusterView
 from router.vindexes.base import AnyVindex, MultiColumnVindex, Value, VindexError
@@ -181,11 +181,3 @@ def link_of_value(view: ClusterView, table: Table, value: Value) -> Link:
 def link_of_keyspace_id(view: ClusterView, keyspace: str, keyspace_id: bytes) -> Link:
     found = view.keyspace(keyspace)
     return found.by_shard[found.shard_map.shard_for(keyspace_id)]
-
-
-def checked(answer: Answer) -> Answer:
-    """The answer, if it is no error. Raises TabletError."""
-    if answer.failed:
-        error = answer.error()
-        raise TabletError(error.number, error.sqlstate, error.text, 0)
-    return answer

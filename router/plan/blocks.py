@@ -21,9 +21,10 @@ from router.vschema import TableType, VSchema
 
 
 class Analysis:
-    """Analyses the blocks of one statement in one sharded keyspace."""
+    """Analyses the blocks of one statement in one sharded keyspace. `spread`: equal rows may lie on any shard."""
 
-    def __init__(self, keyspace: str, vschema: VSchema) -> None:
+    def __init__(self, keyspace: str, vschema: VSchema, *, spread: bool = False) -> None:
+        self.spread = spread
         self.keyspace = keyspace
         self.vschema = vschema
         self._numbers = 0
@@ -57,7 +58,7 @@ class Analysis:
 
     def _select(self, select: exp.Select, outer: Scope | None, known: Equalities | None) -> Block:
         scope = Scope(outer)
-        known = known.copy() if known is not None else Equalities()
+        known = known.copy() if known is not None else Equalities(blind=self.spread)
         block = Block(scope=scope, known=known)
         conditions: list[exp.Expr] = []
         outers: list[Outer] = []
@@ -258,7 +259,7 @@ class Analysis:
                     self._subquery(block, query, loose=id(query) in loose)
 
     def _subquery(self, block: Block, query: exp.Expr, loose: bool) -> None:
-        known = Equalities() if loose else block.known
+        known = Equalities(blind=self.spread) if loose else block.known
         inner = self.block(query, block.scope, known)
         if inner.free:
             return

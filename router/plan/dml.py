@@ -27,7 +27,7 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
     if not isinstance(tree, (exp.Update, exp.Delete)):
         raise not_supported(f"{type(tree).__name__.upper()} over sharded tables", "Write UPDATE or DELETE.")
     select = _as_select(tree)
-    analysis = Analysis(keyspace, statement.vschema)
+    analysis = Analysis(keyspace, statement.vschema, spread=statement.spread)
     try:
         block = analysis.block(select)
     except CannotPlanError as error:

@@ -16,16 +16,18 @@ Restrictions = dict[Place, Values]
 
 
 class Equalities:
-    """Columns known to be equal (a union-find), and the values that columns are restricted to."""
+    """Columns known to be equal (a union-find), and the values that columns are restricted to. `blind`: values say
+    nothing of shards, so none are told."""
 
-    __slots__ = ("_parent", "_values")
+    __slots__ = ("_parent", "_values", "blind")
 
-    def __init__(self) -> None:
+    def __init__(self, *, blind: bool = False) -> None:
+        self.blind = blind
         self._parent: dict[Place, Place] = {}
         self._values: Restrictions = {}
 
     def copy(self) -> Equalities:
-        made = Equalities()
+        made = Equalities(blind=self.blind)
         made._parent = dict(self._parent)
         made._values = dict(self._values)
         return made
@@ -63,7 +65,7 @@ class Equalities:
         )
 
     def values(self, place: Place) -> Values | None:
-        return self._values.get(self.find(place))
+        return None if self.blind else self._values.get(self.find(place))
 
     def learn(self, condition: exp.Expr, scope: Scope) -> None:
         """Takes in one condition that holds for every row of the result."""

@@ -42,7 +42,7 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
             why = (f"the shards that the lookup table of vindex {lookup.vindex} names", *why[1:])
         return Planned(made, tier, why)
 
-    analysis = Analysis(keyspace, statement.vschema)
+    analysis = Analysis(keyspace, statement.vschema, spread=statement.spread)
     try:
         block = analysis.block(tree)
     except CannotPlanError as error:

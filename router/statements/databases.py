@@ -17,14 +17,13 @@ from typing import Final
 
 from core.errors import fail, not_supported
 from core.rpc import messages as m
-from router.execute.owner import checked
 from router.gateway import Link
 from router.plan.databases import DatabaseStatement, database_statement, with_comments
 from router.plan.plans import Kind
 from router.reservation import TABLES
 from router.session import Session
 from router.sql.lex import restored
-from router.statements.result import rows_of
+from router.statements.result import checked, rows_of
 from router.statements.words import Words
 from router.tracking import of_use
 

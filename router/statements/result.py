@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from router.calls import Answer
+from router.calls import Answer, TabletError
 from router.engine.reader import ResultReader
 from wire.columns import Column
 from wire.rows import split_text_row
@@ -24,3 +24,11 @@ def rows_of(answer: Answer) -> Rows:
     while (payload := reader.next_row()) is not None:
         rows.append(split_text_row(payload, len(reader.columns)))
     return Rows(reader.columns, rows)
+
+
+def checked(answer: Answer) -> Answer:
+    """The answer, if it is no error. Raises TabletError."""
+    if answer.failed:
+        error = answer.error()
+        raise TabletError(error.number, error.sqlstate, error.text, 0)
+    return answer

@@ -60,6 +60,8 @@ ROWS = [
         "SELECT t.c, n.nick FROM t LEFT JOIN nick n ON n.customer_id = t.c"
     ),
     "SELECT DISTINCT * FROM nick",
+    "SELECT p.sku, (SELECT MIN(o.sku) FROM orders o WHERE o.customer_id = 'x') FROM product p",
+    "SELECT x.n FROM (SELECT COUNT(*) n FROM orders WHERE customer_id = 'x') x",
     "WITH w AS (SELECT country c, COUNT(*) n FROM customer GROUP BY c) SELECT v.n, w.c FROM w JOIN w v ON v.n <= w.n",
     "SELECT x.* FROM (SELECT nick, (SELECT MAX(order_id) FROM orders) FROM nick) x",
     "SELECT nick, (SELECT COUNT(*) FROM customer) FROM nick UNION SELECT name, customer_id FROM customer",

@@ -80,6 +80,21 @@ def test_all_shards_are_asked_where_values_do_not_tell() -> None:
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        "select r.a, (select max(u.col) from user u where u.id = 'x') from ref r",
+        "select x.c from (select count(*) c from user where id = 'x') x",
+    ],
+)
+def test_one_value_is_not_one_shard_where_values_do_not_tell(query: str) -> None:
+    key = normalise(query.encode()).key.decode()
+    for spread in (False, True):
+        made = plan(key, "user", SCHEMA, spread=spread).plan
+        assert isinstance(made, SelectPlan)
+        assert (made.refusal is not None, made.merge is not None) == (spread, False)
+
+
+@pytest.mark.parametrize(
     ("kind", "params"),
     [
         ("lookup_unique", {"write_only": "true"}),
