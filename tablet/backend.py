@@ -85,6 +85,10 @@ Profile = tuple[str, str, bool]
 log = logging.getLogger("sluice.tablet")
 
 
+def _nothing() -> None:
+    return
+
+
 class Task(Protocol):
     """Whoever waits for an answer."""
 
@@ -131,6 +135,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_login",
         "_on_lost",
+        "before_data",
         "born_s",
         "closing",
         "database",
@@ -193,6 +198,8 @@ class Connection(asyncio.Protocol):
         self.is_lost = False
         self.closing = False
         self.write_paused = False
+        self.before_data: Callable[[], None] = _nothing
+        """Called before anything that comes is looked at."""
         self.on_writable: Callable[[], None] | None = None
         """Called when MySQL has taken what was written."""
         self.incarnation = 0
@@ -202,6 +209,7 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        self.before_data()
         task = self.task
         if task is not None:
             try:
@@ -214,13 +222,15 @@ class Connection(asyncio.Protocol):
             self.abort()  # ERR 4031 or 1053 of a server that goes, or bytes that cannot be explained
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
+        self.is_lost = self.closing = True  # so that nobody lends it who does not ask whether it is lost
         self._login = None
         task = self.task
         self.task = None
-        if task is not None:
-            task.lost()
-        self._on_lost(self)
+        try:
+            if task is not None:
+                task.lost()
+        finally:
+            self._on_lost(self)
 
     def pause_writing(self) -> None:
         self.write_paused = True

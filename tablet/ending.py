@@ -112,9 +112,13 @@ class Ending(Tracking):
             elif scanner.status_flags & _STATUS_MASK != SERVER_STATUS_AUTOCOMMIT:
                 connection.dirty = True
         if self._makes_programs:  # who has been told of it finds it known
-            self.execution.programs.look(self._ask_warnings)
+            self.execution.programs.look(self._looked)
         else:
             self._ask_warnings()
+
+    def _looked(self) -> None:
+        self._makes_programs = False
+        self._ask_warnings()
 
     def _ask_warnings(self) -> None:
         connection: Connection = self.connection
@@ -136,12 +140,13 @@ class Ending(Tracking):
         self._settle()
 
     def _settle(self) -> None:
-        if self.flags & F_SESSION_TRACK and self.stopped is None and self._asks_trackers():
+        lost = self.connection.is_lost
+        if self.flags & F_SESSION_TRACK and self.stopped is None and not lost and self._asks_trackers():
             return
         self._tracked_all()
 
     def _tracked_all(self) -> None:
-        if self.flags & LEAVES_ID and self._asks:
+        if self.flags & LEAVES_ID and self._asks and not self.connection.is_lost:
             self._ask_id()
             return
         if self.held is not None:
@@ -183,6 +188,9 @@ class Ending(Tracking):
             connection.verify = True
 
     def _end_held(self) -> None:
+        if self.connection.is_lost:
+            self.lost()
+            return
         if self._kill is not None and not self._kill.answered:
             return  # `_kill_answered` comes back
         if self._kill is not None and self._kill.lost:
@@ -197,7 +205,8 @@ class Ending(Tracking):
     def _kill_answered(self) -> None:
         if self._paused_s and self.state == RUNNING:
             self._resume()  # not before: what MySQL sends from here on lay in the sockets, or is its ERR
-        if self.state == ENDING and self.connection.task is None and self.held is not None:
+        waits = self.state == ENDING and self.connection.task is None and not self._makes_programs
+        if waits and self.held is not None:
             self._end_held()
 
     def _pinged(self, command: Command) -> None:

@@ -54,26 +54,29 @@ class Leftover:
 
     def find(self, named: Sequence[int], then: Callable[[], None]) -> None:
         """Takes places for what is found and kills what is `named`, then calls `then`; not where the admin lane is
-        lost meanwhile."""
+        lost meanwhile: then it is called again, and what it has found before counts once."""
 
         def answered(answer: Answer) -> None:
             if answer.lost:
                 return
-            self._left = {int(row[0] or 0) for row in answer.rows}
-            self._killed = self._left.intersection(named)
+            found = {int(row[0] or 0) for row in answer.rows}
+            fresh, looks = found - self._left, bool(self._left)
+            self._left |= found
+            self._killed = found.intersection(named)
             self._idle = {int(row[0] or 0) for row in answer.rows if row[1] == b"1"} - self._killed
-            if self._left:
+            if fresh:
                 log.warning(
                     "%d statements of an earlier tablet are still running; %d threads, surely its own, are killed",
                     len(self._left) - len(self._idle),
                     len(self._killed),
                 )
                 self._loop.call_later(GRACE_S, self._idle.clear)
-                self._pool.take_places(len(self._left))
-                self._epochs.start(None)
+                self._pool.take_places(len(fresh))
                 for thread in self._killed:
                     self._admin.run(f"KILL {thread}", _ignore)
-                self._loop.call_later(LOOK_EVERY_S, self._look)
+                if not looks:
+                    self._epochs.start(None)
+                    self._loop.call_later(LOOK_EVERY_S, self._look)
             then()
 
         self._admin.run(_FIND_SQL.format(_list(named)), answered)

@@ -148,6 +148,7 @@ class Opening(Ending):
         elif held is not None:
             self.execution.handles.remove(held)
             self.held = None
+            connection.dirty = True  # BEGIN may have run before the step that failed
         number, sqlstate, text = command.error
         if self.is_prepare:
             self._finish()

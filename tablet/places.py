@@ -66,6 +66,8 @@ class Places:
         self.capacity = config.pool_size - 1
         self.hold_limit = pool_plan.hold_limit(config.pool_size, config.reserved_share)
         self.held = 0
+        self.before_data: Callable[[], None] = lambda: None
+        """Called before anything that MySQL says is looked at; for connections opened from now on."""
         self.used = 0
         self._foreign = 0
         self.connections: set[Connection] = set()
@@ -131,6 +133,7 @@ class Places:
 
     def _opened(self, connection: Connection) -> None:
         self.connections.add(connection)
+        connection.before_data = self.before_data
         self._stats.opens += 1
         if connection.is_lost:
             self._lost(connection)

@@ -83,7 +83,7 @@ class Pool(Places):
         exact = len(self._idle.get(borrower.profile, ()))
         clean = len(self._idle.get(("", self.database, borrower.profile[2]), ()))
         other = self._idle_by_flavour[flavour] - exact - clean
-        free = self.capacity - self.used
+        free = max(self.capacity - self.used, 0)  # less than none: what an earlier tablet has left
         opening = sum(self._opener.in_flight)
         may_open = self._opener.may_open(now_s)
         wrong = self._idle_by_flavour[1 - flavour]

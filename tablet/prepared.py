@@ -14,6 +14,8 @@ MAX_STATEMENTS: Final = 64
 
 MAX_HEADS: Final = 16
 """Bindings of one statement that are kept; a client's types change seldom, its NULLs at times."""
+MAX_HEAD_BYTES: Final = 1024
+"""Longer ones are made anew each time: there are as many as statements and connections."""
 
 _FEW: Final = MAX_STATEMENTS // 2
 
@@ -42,6 +44,8 @@ class OnServer:
         if not end:
             return self.command + params
         before = params[:end]
+        if end > MAX_HEAD_BYTES:
+            return self.command + named_types(before, self._count) + params[end:]
         head = self._heads.get(before)
         if head is None:
             if len(self._heads) >= MAX_HEADS:

@@ -120,10 +120,11 @@ class Service:
 
     def attach(self, serving: Serving) -> None:
         self._serving = serving
-        serving.before_work = self.awake
+        serving.before_work = self._execution.pool.before_data = self.awake
 
     def awake(self) -> None:
-        """Called before records are read, and at least once a second."""
+        """Called before records are read, before anything that MySQL says, and at least once a second: nothing that was
+        asked before the process stood still is begun after it."""
         now_s = self._clock.now_s()
         asleep_s, self._awake_s = now_s - self._awake_s, now_s
         if asleep_s >= ASLEEP_S:
