@@ -176,7 +176,9 @@ def open_transaction(session: "Session", begin: list[str] | None = None) -> Tran
         session.next_transaction = None
     if session.tx is None:
         session.worker.transactions += 1
-    session.tx = Transaction(statements, read_only=begins_read_only(session, statements))
+    session.tx = Transaction(
+        statements, read_only=begins_read_only(session, statements), settings_text=session.settings_text
+    )
     return session.tx
 
 

@@ -37,6 +37,8 @@ class Transaction:
     read_only: bool = False
     explicit: bool = False
     """The client began it with a statement; else it is autocommit=0's, or the router's own."""
+    settings_text: str = ""
+    """The session's settings when it began."""
     committing: bool = False
     """COMMITs are on their way: nobody else may end it."""
     entries: dict[Link, bool] | None = None

@@ -11,6 +11,8 @@ that is not certain, nothing is (`of` gives None) and all shards are asked. So:
 - The values are compared by the server, with the literals and settings of the statement, in a column of the owner's
   own type and collation (looked at again every FRESH_S).
 - A statement that locks what is not there (gaps) asks all shards, unless the one row there can be was found.
+- A SELECT in a transaction asks all shards, unless its reads are surely fresh: in REPEATABLE READ the first of them
+  makes the snapshot of a shard, and one that made none would see what is committed there until it does.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Final
 
 from core.errors import SluiceError
 from router.calls import TabletError
+from router.execute.isolation import each_read_is_fresh
 from router.execute.owner import checked, link_of_keyspace_id, name_of
 from router.execute.route import shard_of
 from router.execute.values import value_of
@@ -81,6 +84,8 @@ class LookupLinks:
         table, route = self._table, self._route
         if table is None or (session.tx is not None and session.tx.lost):
             return None
+        if not writes and _inside(session) and not each_read_is_fresh(session):
+            return None
         binds = [bind for bind in route.values if bind is not None]
         values = [value_of(bind, literals) for bind in binds]
         texts = [(b"-" if bind.negative else b"") + literals[bind.index] for bind in binds]
@@ -109,10 +114,7 @@ class LookupLinks:
 
     def _locks_gaps(self, session: Session, writes: bool) -> bool:
         """Whether others must wait for the end of this transaction where it found nothing."""
-        inside = session.tx is not None or not session.autocommit
-        if not inside:
-            return False
-        return writes or self._locks or _serializable(session)
+        return _inside(session) and (writes or self._locks)
 
     def _asked(
         self, session: Session, table: Table, kind: str, values: Sequence[Value], texts: Sequence[bytes]
@@ -215,7 +217,6 @@ def _keeps_together(vindex: Vindex, kind: str, values: Sequence[Value]) -> bool:
     )
 
 
-def _serializable(session: Session) -> bool:
-    begin = session.tx.begin if session.tx is not None else session.next_transaction or ()
-    said = (session.settings_text, *begin)
-    return any("SERIALIZABLE" in one.upper() for one in said)
+def _inside(session: Session) -> bool:
+    """Whether other statements may follow in the transaction of this one."""
+    return session.tx is not None or not session.autocommit

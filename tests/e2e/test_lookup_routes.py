@@ -175,6 +175,42 @@ def test_a_transaction_sees_its_own_and_what_it_saw(place: Place) -> None:
         assert place.ids("team = 'lone'") == []
 
 
+@pytest.mark.parametrize("begin", ["START TRANSACTION", "SET autocommit = 0"])
+def test_a_repeated_read_sees_no_row_that_came_meanwhile(place: Place, begin: str) -> None:
+    """The first read makes the snapshot of every shard, whatever the lookup table names now and later."""
+    cnx = place.cnx
+    run(cnx, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    run(cnx, begin)
+    assert fetch(cnx, "SELECT id FROM account WHERE email = 'g@x'") == [(7,)]
+    assert place.ids("team = 'nobody'") == []
+    assert place.hidden == 2
+    with place.cluster.connect() as other:
+        assert run(other, "DELETE FROM account WHERE id = 7")[0] == 1
+        values = ", ".join(f"({number}, NULL, 'nobody')" for number in range(20, 36))
+        run(other, f"INSERT INTO account (id, email, team) VALUES {values}")
+        away = next(n for n in range(40, 80) if place.cluster.shard_of(n) != place.cluster.shard_of(7))
+        run(other, f"INSERT INTO account (id, email) VALUES ({away}, 'g@x')")
+        assert fetch(other, "SELECT id FROM account WHERE email = 'g@x'") == [(away,)]
+    assert fetch(cnx, "SELECT id FROM account WHERE email = 'g@x'") == [(7,)]
+    assert place.ids("team = 'nobody'") == []
+    run(cnx, "COMMIT")
+    assert fetch(cnx, "SELECT id FROM account WHERE email = 'g@x'") == [(away,)]
+
+
+def test_reads_that_are_fresh_anyway_go_there_in_a_transaction(place: Place) -> None:
+    cnx = place.cnx
+    run(cnx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    run(cnx, "START TRANSACTION")
+    assert place.ids("team = 'lone'") == [7]
+    assert one_shard(place)
+    run(cnx, "COMMIT")
+    run(cnx, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+    run(cnx, "START TRANSACTION")
+    assert place.ids("team = 'lone'") == [7]
+    assert place.hidden == 2
+    run(cnx, "COMMIT")
+
+
 def test_an_entry_that_someone_changes_is_not_believed(place: Place) -> None:
     with place.cluster.connect() as other:
         run(other, "START TRANSACTION")

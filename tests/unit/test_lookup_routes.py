@@ -1,10 +1,13 @@
 """Which statements a lookup table routes, how its column must compare, and the order of COMMITs."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from router.execute.isolation import each_read_is_fresh
 from router.execute.lookup_links import _fits, _keeps_together, _kind_of
+from router.holding import open_transaction
 from router.plan.planner import plan
 from router.plan.plans import Bind, DmlPlan, LookupRoute, SelectPlan
 from router.sql.normalise import normalise
@@ -12,7 +15,7 @@ from router.transaction import Transaction
 from router.vindexes import create
 from router.vschema import VSchema, parse
 from tests.unit.data.plans.generate import vschema
-from tests.unit.fake_tablets import FakeTablet
+from tests.unit.fake_tablets import FakeTablet, make_session
 
 SCHEMA = vschema()
 EMAIL, ADDRESS, MANY = "email_user_map", "address_user_map", "non_planable_user_map"
@@ -179,3 +182,39 @@ async def _order() -> None:
 
 def test_entries_come_before_rows_and_go_after_them() -> None:
     asyncio.run(_order())
+
+
+@pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
+@pytest.mark.parametrize(
+    ("default", "own", "following", "fresh"),
+    [
+        ("REPEATABLE-READ", None, None, False),
+        ("SERIALIZABLE", None, None, False),
+        (None, None, None, False),  # not known
+        ("READ-COMMITTED", None, None, True),
+        ("REPEATABLE-READ", "'READ-COMMITTED'", None, True),
+        ("REPEATABLE-READ", "'READ-UNCOMMITTED'", None, True),
+        ("READ-COMMITTED", "'REPEATABLE-READ'", None, False),
+        ("READ-COMMITTED", "'READ-COMMITTED'", "SERIALIZABLE", False),
+        ("REPEATABLE-READ", "'REPEATABLE-READ'", "READ COMMITTED", True),
+    ],
+)
+def test_reads_are_fresh_where_the_level_surely_says_so(
+    flavour: str, default: str | None, own: str | None, following: str | None, fresh: bool
+) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        session: Any = make_session(loop)[0]
+        name = "tx_isolation" if flavour == "mariadb" else "transaction_isolation"
+        variables = {} if default is None else {name: default}
+        session.worker.server = {"flavour": flavour, "variables": variables}
+        session.set_setting(name, own)
+        if following is not None:
+            session.next_transaction = [f"SET TRANSACTION ISOLATION LEVEL {following}"]
+        assert each_read_is_fresh(session) == fresh  # of the transaction to come, and once it is open
+        open_transaction(session)
+        assert each_read_is_fresh(session) == fresh
+        session.set_setting(name, "'READ-COMMITTED'" if own is None else None)
+        assert each_read_is_fresh(session) == (fresh and following is not None)
+    finally:
+        loop.close()
