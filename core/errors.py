@@ -90,6 +90,14 @@ _ROWS: Final = (
         "UNLOCK TABLES first.",
     ),
     ErrorCode(
+        "READ_LOCKED",
+        1223,
+        "HY000",
+        False,
+        "Can't execute the query because you have a conflicting read lock",
+        "UNLOCK TABLES first.",
+    ),
+    ErrorCode(
         "DATABASE_ABSENT",
         1008,
         "HY000",

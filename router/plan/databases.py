@@ -18,7 +18,7 @@ from router.plan.plans import DdlPlan, Kind, Planned, SessionPlan
 from router.sql.dialect import Dialect
 from router.sql.lex import NAME, WORD, Lexeme, lex, syntax_error
 
-_OPTIONS: Final = frozenset(
+OPTIONS: Final = frozenset(
     ("DEFAULT", "CHARACTER", "CHARSET", "CHAR", "COLLATE", "ENCRYPTION", "READ", "COMMENT")
 )
 """Words that may stand where ALTER DATABASE leaves its name out."""
@@ -62,7 +62,7 @@ def database_statement(lexemes: list[Lexeme]) -> DatabaseStatement | None:
     name = ""
     if len(lexemes) > at and lexemes[at].kind in (WORD, NAME):
         name = lexemes[at].raw
-    if words[0] == "ALTER" and len(words) > at and words[at] in _OPTIONS:
+    if words[0] == "ALTER" and len(words) > at and words[at] in OPTIONS:
         name = ""
     return DatabaseStatement(words[0], word, name, exists, replaces, at + bool(name))
 

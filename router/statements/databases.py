@@ -17,10 +17,11 @@ from typing import Final
 
 from core.errors import fail, not_supported
 from core.rpc import messages as m
+from router.execute.reserve import pinned
 from router.gateway import Link
-from router.plan.databases import DatabaseStatement, database_statement, with_comments
+from router.plan.databases import OPTIONS, DatabaseStatement, database_statement, with_comments
 from router.plan.plans import Kind
-from router.reservation import TABLES
+from router.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
 from router.session import Session
 from router.sql.lex import restored
 from router.statements.result import checked, rows_of
@@ -34,6 +35,7 @@ _OBJECTS: Final = (
     b" WHERE routine_schema = DATABASE() AND routine_type <> 'PACKAGE BODY'"
     b" UNION ALL SELECT 'EVENT', event_name FROM information_schema.events WHERE event_schema = DATABASE()"
 )
+_BACKUP_LOCKS: Final = (INSTANCE, BACKUP_STAGE, BACKUP_LOCK)
 _AT_ONCE: Final = (b"VIEW", b"TABLE", b"SEQUENCE")
 _ONE_BY_ONE: Final = (b"PROCEDURE", b"FUNCTION", b"PACKAGE", b"EVENT")
 
@@ -52,6 +54,8 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         words.end()
         session.start(_drop(session, said.name, exists))
         return
+    if words.at < len(words.lexemes) and words.lexemes[words.at].text not in OPTIONS - {"READ"}:
+        raise words.error()
     tail = _PLAIN_COMMENT.sub(" ", restored(words.text[words.lexemes[words.at - 1].end :], words.literals))
     options = tail.strip(" \t\r\n;").encode("utf-8", "surrogateescape")
     session.start(_create(session, said, exists, options))
@@ -70,6 +74,7 @@ async def _drop(session: Session, name: str, exists: bool) -> None:
     if len(links) != 1:
         raise not_supported("DROP DATABASE of a keyspace of several shards", "Drop its tables.")
     (link,) = links
+    await _close_handlers(session, link)
     found = await _objects(session, link)
     for kind in _AT_ONCE:
         if found.get(kind):
@@ -106,15 +111,42 @@ async def _create(session: Session, said: DatabaseStatement, exists: bool, optio
             _noted(session, present.number, present.message, 0 if mariadb else 1)
             return
     for link in links if options else ():
-        await _define(session, link, b"ALTER DATABASE " + options, session.settings_text)
+        # its name, so that nothing of the client's text can be read as another's
+        alter = b"ALTER DATABASE " + await _database(session, link) + b" " + options
+        await _define(session, link, alter, session.settings_text)
     session.ok(1)
 
 
+async def _database(session: Session, link: Link) -> bytes:
+    """The quoted name of the link's database on its server."""
+    asked = checked(await session.worker.calls.execute(link, b"SELECT DATABASE()", user=session.user))
+    return _quoted(rows_of(asked).rows[0][0])
+
+
+def _quoted(name: bytes | None) -> bytes:
+    return b"`%b`" % (name or b"").replace(b"`", b"``")
+
+
 async def _commit(session: Session) -> None:
-    if any(TABLES in reserved.pins for reserved in (session.reserved or {}).values()):
+    """What the session's own locks would wait for is refused."""
+    pins = {pin for reserved in (session.reserved or {}).values() for pin in reserved.pins}
+    if TABLES in pins:
         raise fail("TABLES_LOCKED")
+    if READ_LOCK in pins:
+        raise fail("READ_LOCKED")
+    for pin in _BACKUP_LOCKS:
+        if pin in pins:
+            raise not_supported(f"CREATE or DROP DATABASE of a session that holds {pin}", "End that first.")
     if session.tx is not None:
         await session.worker.calls.commit(session)
+
+
+async def _close_handlers(session: Session, link: Link) -> None:
+    """The session's own keep tables from being dropped; MySQL closes them too."""
+    reserved = session.reserved.get(link) if session.reserved else None
+    for pin in list(reserved.handlers) if reserved is not None else ():
+        name = pin.removeprefix(handler_pin("")).encode("utf-8", "surrogateescape")
+        await pinned(session, link, b"HANDLER %b CLOSE" % _quoted(name), 0, ())
 
 
 async def _objects(session: Session, link: Link) -> dict[bytes, list[bytes]]:
@@ -123,7 +155,7 @@ async def _objects(session: Session, link: Link) -> dict[bytes, list[bytes]]:
     found: dict[bytes, list[bytes]] = {}
     for kind, name in rows_of(answer).rows:
         known = kind if kind in (*_AT_ONCE, *_ONE_BY_ONE) else b"TABLE"
-        found.setdefault(known or b"", []).append(b"`%b`" % (name or b"").replace(b"`", b"``"))
+        found.setdefault(known or b"", []).append(_quoted(name))
     return found
 
 

@@ -43,3 +43,26 @@ def test_no_keyspace(cluster: Cluster) -> None:
             assert _ask(cnx, "SELECT a FROM db_no") == ((1,),)
     finally:
         cluster.query("DROP TABLE db_no", database="main")
+
+
+def test_no_other_database_is_altered(cluster: Cluster) -> None:
+    asked = "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = 'sys'"
+    before = cluster.query_direct("main/-", asked)
+    with cluster.connect("main", autocommit=True) as cnx:
+        for tail in (
+            "sys COLLATE latin1_swedish_ci",
+            "/*!40000 sys */ COLLATE latin1_swedish_ci",
+            "READ ONLY = 1",
+        ):
+            with pytest.raises(pymysql.err.MySQLError, match=r"1064|1007"):
+                _ask(cnx, f"CREATE DATABASE main {tail}")
+    assert cluster.query_direct("main/-", asked) == before
+
+
+def test_locks_of_the_session_itself(cluster: Cluster) -> None:
+    with cluster.connect("main", autocommit=True) as cnx:
+        _ask(cnx, "FLUSH TABLES WITH READ LOCK")
+        for sql in ("DROP DATABASE main", "CREATE DATABASE IF NOT EXISTS main"):
+            with pytest.raises(pymysql.err.MySQLError, match="1223"):
+                _ask(cnx, sql)
+        _ask(cnx, "UNLOCK TABLES")
