@@ -6,9 +6,10 @@ of every handler, UNLOCK INSTANCE, BACKUP UNLOCK, BACKUP STAGE END. What a state
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
-from core.errors import not_supported
+from core.errors import SluiceError, not_supported
 from core.rpc import messages as m
 from router.execute.reserve import pinned, run_pinned
 from router.gateway import Link
@@ -17,6 +18,7 @@ from router.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, T
 from router.session import Session
 from router.statements.evaluate import substituted
 from router.statements.passing import one_shard, view_of
+from router.statements.result import checked
 from router.statements.words import Words
 from router.vschema import TableType, VSchemaError
 
@@ -58,12 +60,30 @@ def unlock(session: Session, kind: Kind, sql: bytes) -> None:
 
 
 def _end(session: Session, sql: bytes, pins: tuple[str, ...]) -> None:
-    """Runs `sql` where one of `pins` is."""
-    for link, reserved in (session.reserved or {}).items():
-        if any(pin in reserved.pins for pin in pins):
-            session.start(run_pinned(session, link, sql, m.F_WRITE, None))
-            return
-    session.ok()
+    """Runs `sql` wherever one of `pins` is."""
+    held = (session.reserved or {}).items()
+    links = [link for link, reserved in held if any(pin in reserved.pins for pin in pins)]
+    if links:
+        session.start(_ended(session, links, sql))
+    else:
+        session.ok()
+
+
+async def _ended(session: Session, links: list[Link], sql: bytes) -> None:
+    """On every link, whatever one of them says; the first failure is what the client hears."""
+    *others, last = links
+    failure: SluiceError | None = None
+    for link in others:
+        try:
+            checked(await pinned(session, link, sql, m.F_WRITE, None))
+        except SluiceError as error:
+            failure = failure or error
+    if failure is None:
+        await run_pinned(session, last, sql, m.F_WRITE, None)
+        return
+    with suppress(SluiceError):
+        await pinned(session, last, sql, m.F_WRITE, None)
+    raise failure
 
 
 def flush(session: Session, kind: Kind, sql: bytes) -> None:

@@ -259,3 +259,12 @@ def test_a_lock_that_another_has_pins_nothing(cluster: Cluster) -> None:
         assert _pins(other) == []
         assert _pins(holder) == ["a named lock 'pin'"]
         assert _say(holder, ("SELECT RELEASE_LOCK('pin')",))[0][2] == [(1,)]
+
+
+def test_unlock_tables_unlocks_all_of_the_session(cluster: Cluster) -> None:
+    with cluster.connect("main") as cnx:
+        said = _say(cnx, (READ_LOCK, "USE `commerce:-80`", READ_LOCK))
+        assert [one[1] for one in said] == [0, 0, 0], said
+        assert _pins(cnx) == [READ_LOCK, READ_LOCK]
+        assert _say(cnx, ("UNLOCK TABLES",)) == [("UNLOCK TABLES", 0, [])]
+        assert _pins(cnx) == []
