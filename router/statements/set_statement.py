@@ -47,6 +47,7 @@ class _Restoring:
         session.several = self._outer
         if self._settings:
             session.replace_settings(_put_back(session.settings or {}, self._settings))
+            judge.settle(session, "sql_mode")  # the statement may have changed it too
         if self._variables:
             session.variables = _put_back(session.variables or {}, self._variables) or None
         return self._outer is not None and self._outer.goes_on()

@@ -150,6 +150,12 @@ def test_set_statement_around_statements(cluster: Cluster, pair: tuple[Any, Any]
         said = _said(through, sql)
         plain.execute("DELETE FROM variable_probe WHERE id = 8")
         assert (sql, said) == (sql, _said(plain, sql))
+    for sql in (
+        "SET STATEMENT sql_mode = '' FOR SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'",
+        "SELECT @@sql_mode",
+        r"SELECT 'a\'b', id FROM variable_probe WHERE id = 1",
+    ):
+        assert (sql, _said(through, sql)) == (sql, _said(plain, sql))
     cluster.clear("customer")
     rows = ", ".join(f"({number}, 'n', 'x')" for number in range(1, 8))
     cluster.query(f"INSERT INTO customer (customer_id, name, country) VALUES {rows}")
