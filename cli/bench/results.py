@@ -92,9 +92,9 @@ class Phase:
 
     @property
     def added_p50_s(self) -> float:
-        """What the router adds to the median, pair by pair, in the median."""
+        """What the router adds to the median, pair by pair, in the median; 0.0 where no pair has both."""
         pairs = zip(self.direct, self.router, strict=True)
-        return median(r.p50_s - d.p50_s for d, r in pairs)
+        return median([r.p50_s - d.p50_s for d, r in pairs if d.events and r.events] or [0.0])
 
     @property
     def wrong(self) -> int:
@@ -106,8 +106,10 @@ class Phase:
 
     @property
     def failed(self) -> bool:
-        """Something was wrong, or nothing was answered."""
-        return bool(self.wrong or self.lost) or not all(m.events for m in self.direct + self.router)
+        """Something was wrong, a slice had no answer, or a place ended no transaction (a short slice may end none)."""
+        if self.wrong or self.lost or not all(m.queries for m in self.direct + self.router):
+            return True
+        return not all(any(m.events for m in slices) for slices in (self.direct, self.router))
 
     def to_json(self) -> dict[str, Any]:
         ratios = self.ratios
@@ -127,12 +129,13 @@ def summary(slices: Sequence[Measured]) -> dict[str, Any]:
     for one in slices:
         errors.update(one.errors)
     cores = [m.generator_cores for m in slices if m.generator_cores is not None]
+    timed = [m for m in slices if m.events] or slices  # without an event there is no latency
     return {
         "queries_per_s": median(m.queries_per_s for m in slices),
         "events_per_s": median(m.events_per_s for m in slices),
-        "p50_s": median(m.p50_s for m in slices),
-        "p95_s": median(m.p95_s for m in slices),
-        "p99_s": median(m.p99_s for m in slices),
+        "p50_s": median(m.p50_s for m in timed),
+        "p95_s": median(m.p95_s for m in timed),
+        "p99_s": median(m.p99_s for m in timed),
         "queries": sum(m.queries for m in slices),
         "wrong": sum(m.wrong for m in slices),
         "lost": sum(m.lost for m in slices),

@@ -207,6 +207,18 @@ def test_what_was_wrong_is_told() -> None:
     assert Phase(2, (measured(0),), (measured(0),)).to_json()["ratio"] is None
 
 
+def test_a_short_slice_may_end_no_transaction() -> None:
+    direct = (measured(1000, 0.002), measured(1000, 0.002))
+    phase = Phase(12, direct, (measured(70, 0.0, events=0), measured(900, 0.003)))
+    assert not phase.failed
+    found = phase.to_json()
+    assert found["router"]["p50_s"] == 0.003
+    assert found["added_p50_s"] == pytest.approx(0.001)
+    none = Phase(12, direct, (measured(70, 0.0, events=0), measured(90, 0.0, events=0)))
+    assert none.failed
+    assert none.to_json()["added_p50_s"] == 0.0
+
+
 def test_a_busy_generator_is_told() -> None:
     phase = Phase(32, (measured(10, generator_cores=0.97),), (measured(10),))
     notes = results.notes([phase])
