@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Final
 
 from router.engine.copying import CannotCopyError
+from router.sql.literals import literal_value
 from wire import constants as c
 from wire.columns import Column
 
@@ -26,6 +27,7 @@ _BINARY: Final = 63
 _NUMBER: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?").fullmatch
 _TIME: Final = re.compile(rb"-?[0-9:. -]+").fullmatch
 _SHORT_TEXT: Final = re.compile(rb"(?:var)?(?:char|binary)\((\d+)\)")
+_AS_TEXT: Final = " (select it as CONVERT(... USING utf8mb4))"
 _DOUBLE_CHARACTERS: Final = 25
 """No double has a longer text."""
 
@@ -84,14 +86,41 @@ def renders(
     charset_of: CharsetName,
     *,
     steady_zone: bool,
+    hidden_digits: bool,
 ) -> list[Render]:
     """What makes literals for `targets` (name and type, as SHOW COLUMNS says it) of the cells of `sources`.
 
-    `steady_zone`: no local time of the session's time zone stands for two moments."""
+    `steady_zone`: no local time of the session's time zone stands for two moments. `hidden_digits`: decimals that are
+    computed may have more digits than they show."""
     return [
-        _render(source, name, kind.lower(), charset_of, steady_zone)
+        _hiding(source, hidden_digits) or _render(source, name, kind.lower(), charset_of, steady_zone)
         for source, (name, kind) in zip(sources, targets, strict=True)
     ]
+
+
+def routed(make: Render, kind: bytes) -> Render:
+    """As `make`, for a column of the type `kind` whose value names the row's shard: as the router reads the literal, so
+    the server stores it."""
+    to = _TARGETS.get(word_of(kind.lower()))
+
+    def render(cell: bytes) -> bytes:
+        literal = make(cell)
+        if literal[:1] != b"_":
+            return literal
+        if to is To.BYTES:
+            return _bytes(cell)  # the bytes are what is stored, whatever their character set
+        if literal.startswith(b"_binary"):
+            if not cell.isascii():
+                raise CannotCopyError(
+                    "bytes that are not ASCII into a column that names the shard" + _AS_TEXT
+                )
+            return _introduced("utf8mb4")(cell)
+        if isinstance(literal_value(literal), bytes):
+            charset = literal[1:].partition(b" ")[0].decode()
+            raise CannotCopyError(f"text in {charset} into a column that names the shard" + _AS_TEXT)
+        return literal
+
+    return render
 
 
 def word_of(kind: bytes) -> str:
@@ -116,6 +145,21 @@ def _render(source: Column, name: str, kind: bytes, charset_of: CharsetName, ste
         )
         return _refusing(said)
     return found
+
+
+def _hiding(source: Column, hidden_digits: bool) -> Render | None:
+    """Of a value that is not a table's as it lies: that has a schema."""
+    shown = source.name.decode("utf-8", "replace")
+    if source.schema:
+        return None
+    if source.type == c.TYPE_DOUBLE and source.decimals < c.NOT_FIXED_DECIMALS:
+        return _refusing(f"the DOUBLE {shown}, which shows {source.decimals} decimals only (select it + 0e0)")
+    if source.type == c.TYPE_NEWDECIMAL and hidden_digits:
+        return _refusing(
+            f"the decimal {shown} of a query whose averages or quotients may have more digits than they show (select "
+            "each as CAST(... AS DECIMAL(p,s)))"
+        )
+    return None
 
 
 def _refusing(what: str) -> Render:

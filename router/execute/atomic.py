@@ -9,11 +9,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from core.errors import SluiceError, not_supported
+from core.errors import not_supported
 from core.rpc import messages as m
 from router import holding
 from router.calls import Answer
-from router.execute.write import ok_of, set_savepoint, undo
+from router.execute.write import abandon, ok_of, set_savepoint, undo
 from router.gateway import Link
 from router.session import Session
 from wire.answers import Ok
@@ -27,8 +27,8 @@ class Failed(Exception):
 
 
 class Atomic:
-    """`async with`: `touch` each shard before it is first written, `commit` in the end; Failed and SluiceError, which
-    leave the block, undo what was written. Entering raises NOT_SUPPORTED."""
+    """`async with`: `touch` each shard before it is first written, `commit` in the end. An exception undoes what was
+    written; where the task is cancelled, the transaction is lost. Entering raises NOT_SUPPORTED."""
 
     def __init__(self, session: Session, begin: list[str] | None = None) -> None:
         """`begin`: the statements that open a transaction of its own, if not as ever."""
@@ -56,8 +56,10 @@ class Atomic:
     ) -> None:
         session = self._session
         try:
-            if isinstance(error, (Failed, SluiceError)):
+            if isinstance(error, Exception):
                 await undo(session, self._own, self._touched)
+            elif error is not None:
+                abandon(session, self._touched)
         finally:
             if self._own and session.tx is not None:
                 holding.transaction_over(session)

@@ -167,6 +167,7 @@ class ChangeMover:
             [(column, shape.types[column]) for column in move.fetched],
             charset_names(session),
             steady_zone=has_steady_zone(session),
+            hidden_digits=selected.hidden_digits,
         )
         seen: set[tuple[Link, _Key]] = set()
         found: dict[Link, dict[tuple[bytes, ...], _Change]] = {link: {} for link in self._links}

@@ -15,7 +15,7 @@ from core.errors import fail, not_supported
 from core.rpc import messages as m
 from router.calls import TabletError
 from router.engine.affected import combine_oks
-from router.engine.assigning import Render, renders
+from router.engine.assigning import Render, renders, routed
 from router.engine.copying import CannotCopyError
 from router.execute.atomic import Atomic, Failed
 from router.execute.insert import InsertRunner
@@ -106,9 +106,17 @@ class InsertMover:
             if kind is None:
                 raise TabletError(1054, "42S22", f"Unknown column '{name}' in 'field list'", 0)
             targets.append((name, kind))
-        return renders(
-            selected.columns, targets, charset_names(session), steady_zone=has_steady_zone(session)
+        making = renders(
+            selected.columns,
+            targets,
+            charset_names(session),
+            steady_zone=has_steady_zone(session),
+            hidden_digits=selected.hidden_digits,
         )
+        for at in {self._move.key, self._move.generated}:
+            if 0 <= at < len(making):
+                making[at] = routed(making[at], targets[at][1])
+        return making
 
     def _batches(self, selected: Selected, making: list[Render]) -> Iterator[list[list[bytes]]]:
         batch: list[list[bytes]] = []

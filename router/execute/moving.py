@@ -11,6 +11,7 @@ from router.execute.owner import checked, name_of
 from router.session import Session
 from router.statements.result import rows_of
 from router.variables.charsets import ServerCharsets, charset_of
+from router.variables.reading import is_mariadb
 from router.view import ClusterView
 
 _STEADY: Final = frozenset(("UTC", "GMT", "ETC/UTC", "Z"))
@@ -50,6 +51,12 @@ def has_steady_zone(session: Session) -> bool:
     if zone.upper() == "SYSTEM":
         zone = str(told.get("system_time_zone", ""))
     return zone[:1] in ("+", "-") or zone.upper() in _STEADY
+
+
+def shows_quotients(session: Session) -> bool:
+    """Whether a quotient is what its text shows: MySQL 9 rounds it, MariaDB does not, older MySQL may not."""
+    major = str(session.worker.server.get("version") or "").partition(".")[0]
+    return not is_mariadb(session) and major.isdigit() and int(major) >= 9
 
 
 def refused(refusal: tuple[str, str], error: CannotCopyError) -> SluiceError:

@@ -15,9 +15,11 @@ from typing import Final
 from core.errors import ErrorCode, SluiceError, fail, not_supported
 from core.rpc import messages as m
 from router.calls import Answer, TabletError
+from router.engine.digits import hides_digits
 from router.engine.output import ClientFlavour
 from router.engine.reader import ResultReader
 from router.execute.finish import MAX_BYTES, Finisher
+from router.execute.moving import shows_quotients
 from router.execute.owner import checked
 from router.execute.route import chooser_links, chooser_one
 from router.execute.several import MergedText
@@ -38,10 +40,12 @@ _STRICT: Final = frozenset((1260, 1292, 1301, 1365, 1411, 1441, 3020))
 
 @dataclass(slots=True)
 class Selected:
-    """Rows in the order of the SELECT. `rows` gives each once, and forgets it."""
+    """Rows in the order of the SELECT. `rows` gives each once, and forgets it. `hidden_digits`: as for
+    `assigning.renders`."""
 
     columns: list[Column]
     _readers: list[ResultReader]
+    hidden_digits: bool = False
 
     def rows(self) -> Iterator[list[bytes | None]]:
         width = len(self.columns)
@@ -71,7 +75,8 @@ async def select(
     SluiceError."""
     session.warnings = None
     with _reading(session):
-        answers = await _answers(session, view, text, lock)
+        keys: list[bytes] = []
+        answers = await _answers(session, view, text, lock, keys)
     if not lenient:
         _check_warnings(session)
     readers = []
@@ -86,13 +91,17 @@ async def select(
         size += len(answer.data)
     if rows > limit or size > MAX_BYTES:
         raise fail("RESULT_TOO_LARGE", limit=limit if rows > limit else f"{MAX_BYTES} bytes of")
-    return Selected(readers[0].columns, readers)
+    quotients = not shows_quotients(session)
+    hidden = any(hides_digits(key, session.dialect, quotients=quotients) for key in keys)
+    return Selected(readers[0].columns, readers, hidden)
 
 
 async def _answers(
-    session: Session, view: ClusterView, text: bytes, lock: bytes, spread: bool = False
+    session: Session, view: ClusterView, text: bytes, lock: bytes, keys: list[bytes], spread: bool = False
 ) -> list[Answer]:
+    """`keys` gets the normalised queries, before and after views are put in."""
     normalised = normalise(text, session.dialect)
+    keys.append(normalised.key)
     literals = normalised.literals
     planned = session.worker.planned(session, normalised.key, substitute=False, spread=spread)
     plan = planned.plan
@@ -101,7 +110,7 @@ async def _answers(
     if isinstance(plan, PlanError) and plan.views is not None:
         error = SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text)
         viewed = await ViewRunner(plan, error, view).text(session, literals)
-        return await _answers(session, view, viewed, lock)
+        return await _answers(session, view, viewed, lock, keys)
     if isinstance(plan, PlanError):
         raise SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text)
     if isinstance(plan, FinishPlan):
@@ -113,7 +122,7 @@ async def _answers(
     if link is not None:
         return [await session.worker.calls.in_session(session, link, text + clause)]
     if plan.chooser.choice is Choice.EQUAL:
-        return await _answers(session, view, text, lock, spread=True)
+        return await _answers(session, view, text, lock, keys, spread=True)
     if plan.finish is not None:
         finisher = Finisher(plan.finish, plan.refusal or ("", ""), view)
         return [await finisher.answer(session, literals, lock=lock)]

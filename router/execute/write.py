@@ -6,6 +6,7 @@ failure undo the statement and not the transaction.
 """
 
 import re
+from asyncio import CancelledError
 from collections.abc import Sequence
 from time import time
 
@@ -78,8 +79,11 @@ async def write_on(
             session.last_insert_id = before  # for the next shard to begin with
         if own:
             await calls.commit(session)
-    except SluiceError:
+    except Exception:
         await undo(session, own, done)
+        raise
+    except CancelledError:
+        abandon(session, done)
         raise
     finally:
         if own and session.tx is not None:
@@ -121,9 +125,18 @@ async def undo(session: Session, own: bool, done: Sequence[Link]) -> None:
         except SluiceError as error:
             tx.lose(error.message)
             return
+        except CancelledError:
+            abandon(session, done)
+            raise
         if answer.failed and session.tx is tx:
             tx.lose(f"a statement could not be undone on {link.keyspace}/{link.shard}")
             return
+
+
+def abandon(session: Session, done: Sequence[Link]) -> None:
+    """A statement ended half way and cannot wait for its undoing: the transaction is lost with it, until ROLLBACK."""
+    if done and session.tx is not None:
+        session.tx.lose("a statement that wrote on several shards was ended half way")
 
 
 def ok_of(answer: Answer) -> Ok:

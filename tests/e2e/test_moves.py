@@ -343,3 +343,43 @@ def test_refused_whole(both: Both) -> None:
         both.sharded, read
     )
     run(both.sharded, "DELETE FROM everything")
+
+
+def test_refused_half_way_nothing_is_left(both: Both) -> None:
+    """The value that is refused comes behind a whole batch, in the client's own transaction."""
+    many = "customer_id + 10 * (a.order_id + 24 * b.order_id)"
+    average = "IF(a.order_id = 124 AND b.order_id = 124, (SELECT AVG(quantity) FROM orders), NULL)"
+    rows = f"SELECT {many}, {average} FROM customer, orders a, orders b"
+    rows = rows.replace("customer_id +", "customer.customer_id +", 1)
+    run(both.sharded, "START TRANSACTION")
+    with pytest.raises(pymysql.err.NotSupportedError, match="averages or quotients"):
+        run(both.sharded, f"INSERT INTO everything (id, de) {rows} ORDER BY 1")
+    run(both.sharded, "COMMIT")
+    assert fetch(both.sharded, "SELECT COUNT(*) FROM everything") == [(0,)]
+
+
+def test_decimals_with_all_their_digits(both: Both) -> None:
+    head = "INSERT INTO everything (id, de) SELECT quantity + 1,"
+    with pytest.raises(pymysql.err.NotSupportedError, match=r"CAST\("):
+        run(both.sharded, f"{head} AVG(price) FROM orders GROUP BY quantity")
+    for cnx in (both.sharded, both.plain):
+        run(cnx, f"{head} CAST(AVG(price) / 7 AS DECIMAL(20, 10)) FROM orders GROUP BY quantity")
+        run(cnx, head.replace("+ 1", "+ 11") + " SUM(price) * 1.001 FROM orders GROUP BY quantity")
+    read = "SELECT id, de FROM everything ORDER BY id"
+    assert fetch(both.sharded, read) == fetch(both.plain, read)
+    assert len(fetch(both.plain, read)) == 10
+    for cnx in (both.sharded, both.plain):
+        run(cnx, "DELETE FROM everything")
+
+
+def test_sharding_columns_from_other_character_sets(both: Both) -> None:
+    head = "INSERT INTO device (serial, label)"
+    for charset in ("ucs2", "cp1251"):
+        with pytest.raises(pymysql.err.NotSupportedError, match="CONVERT"):
+            run(both.sharded, f"{head} SELECT CONVERT(country USING {charset}), name FROM customer")
+    with pytest.raises(pymysql.err.NotSupportedError, match="not ASCII"):
+        run(both.sharded, f"{head} SELECT CAST(name AS BINARY), 'x' FROM customer")
+    same(both, f"{head} SELECT CONVERT(CONCAT(customer_id, 'é') USING latin1), 'x' FROM customer", "device")
+    same(both, f"{head} SELECT CAST(CONCAT('b', customer_id) AS BINARY), 'x' FROM customer", "device")
+    for (serial,) in fetch(both.plain, "SELECT serial FROM device"):
+        assert fetch(both.sharded, "SELECT COUNT(*) FROM device WHERE serial = %s", (serial,)) == [(1,)]

@@ -189,6 +189,7 @@ class Connection:
     def __init__(self) -> None:
         self.answers: list[bytes] = []
         self.aborted = ""
+        self.file = None
         self.ended = 0
         self.write_paused = False
         self.claims: Any = None

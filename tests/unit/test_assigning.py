@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.engine.assigning import Render, renders
+from router.engine.assigning import Render, renders, routed
 from router.engine.copying import CannotCopyError
 from wire import constants as c
 from wire.columns import Column
@@ -10,8 +10,14 @@ from wire.columns import Column
 NAMES = {45: "utf8mb4", 8: "latin1", 35: "ucs2"}
 
 
-def render(source: Column, kind: bytes, *, steady: bool = True) -> Render:
-    (found,) = renders([source], [("t", kind)], lambda number: NAMES.get(number, ""), steady_zone=steady)
+def render(source: Column, kind: bytes, *, steady: bool = True, hidden: bool = False) -> Render:
+    (found,) = renders(
+        [source],
+        [("t", kind)],
+        lambda number: NAMES.get(number, ""),
+        steady_zone=steady,
+        hidden_digits=hidden,
+    )
     return found
 
 
@@ -80,3 +86,45 @@ def test_a_timestamp_needs_a_zone_in_which_no_hour_comes_twice() -> None:
     with pytest.raises(CannotCopyError, match="time_zone"):
         render(column(c.TYPE_TIMESTAMP), b"timestamp", steady=False)(b"2024-02-29 23:59:59")
     assert render(column(c.TYPE_TIMESTAMP), b"datetime", steady=False)(b"2024-02-29 23:59:59")
+
+
+def test_what_is_computed_with_more_digits_than_it_shows() -> None:
+    decimal = column(c.TYPE_NEWDECIMAL)
+    for kind in (b"decimal(20,10)", b"int", b"varchar(20)"):
+        with pytest.raises(CannotCopyError, match=r"CAST\("):
+            render(decimal, kind, hidden=True)(b"0.3333")
+    stored = Column(b"x", c.TYPE_NEWDECIMAL, 63, 10, 0, 2, b"db", b"t", b"t", b"x")
+    assert render(stored, b"decimal(20,10)", hidden=True)(b"1.50") == b"1.50"
+    double = Column(b"x", c.TYPE_DOUBLE, 63, 10, 0, 2)
+    with pytest.raises(CannotCopyError, match="0e0"):
+        render(double, b"double")(b"1.88")
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "cell", "literal"),
+    [
+        (column(c.TYPE_VAR_STRING, 8), b"varchar(5)", b"\xe9", b"_latin1 x'e9'"),
+        (column(c.TYPE_VAR_STRING, 45), b"varchar(5)", b"\xc3\xa9", b"_utf8mb4 x'c3a9'"),
+        (column(c.TYPE_VAR_STRING), b"varchar(5)", b"a", b"_utf8mb4 x'61'"),
+        (column(c.TYPE_VAR_STRING), b"bigint(20)", b"5", b"_utf8mb4 x'35'"),
+        (column(c.TYPE_VAR_STRING), b"varbinary(5)", b"\xe9", b"_binary x'e9'"),
+        (column(c.TYPE_VAR_STRING, 8), b"varbinary(5)", b"\xe9", b"_binary x'e9'"),
+        (column(c.TYPE_VAR_STRING, 35), b"varbinary(5)", b"\0a", b"_binary x'0061'"),
+        (column(c.TYPE_LONG), b"bigint(20)", b"-5", b"-5"),
+    ],
+)
+def test_a_value_that_names_a_shard(source: Column, kind: bytes, cell: bytes, literal: bytes) -> None:
+    assert routed(render(source, kind), kind)(cell) == literal
+
+
+@pytest.mark.parametrize(
+    ("source", "cell"),
+    [
+        (column(c.TYPE_VAR_STRING, 35), b"\0a"),  # the router does not read ucs2
+        (column(c.TYPE_VAR_STRING, 8), b"\x81"),  # MySQL's latin1 has it, cp1252 has not
+        (column(c.TYPE_VAR_STRING), b"\xe9"),  # any character, as the column's character set is
+    ],
+)
+def test_a_value_that_names_no_certain_shard(source: Column, cell: bytes) -> None:
+    with pytest.raises(CannotCopyError, match="utf8mb4"):
+        routed(render(source, b"varchar(5)"), b"varchar(5)")(cell)
