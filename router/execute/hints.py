@@ -12,6 +12,7 @@ from typing import Final
 
 from core.errors import SluiceError, fail, not_supported
 from router.execute.substitute import SubstituteRunner
+from router.prepared import bound_text
 from router.session import Course, Runner, Session
 from router.sql.hints import hinted, without
 from router.variables.privileged import MAY_STAY, privilege_to_set
@@ -44,7 +45,10 @@ class HintRunner:
             if names:
                 said = [fail("PRIVILEGE", privilege=privilege_to_set(one, mariadb=False)) for one in names]
                 _Warning(session, said)
-                sql = without(sql, frozenset(names))
+                text = bound_text(sql, literals) if params is not None else sql
+                # planned anew: a plan may have a text of its own, with the hints
+                session.run_rewritten(without(text, frozenset(names)))
+                return
         self._runner.run(session, sql, literals, params)
 
 

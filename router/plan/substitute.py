@@ -5,6 +5,7 @@ Invariant: column names stay as MySQL would show them: a select item that change
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Final
 
@@ -15,6 +16,7 @@ from router.plan.names import SYSTEM_SCHEMAS
 from router.plan.plans import Bind, LocalColumn, Planned, SubstitutePlan, Template
 from router.sql.hints import hinted
 from router.sql.lex import BIND, MARK, NAME, NUMBER, ROW, VARIABLE, WORD, Lexeme
+from router.variables.table import Class, rule_of
 
 FUNCTIONS: Final = {
     "LAST_INSERT_ID": "last_insert_id",
@@ -31,6 +33,8 @@ FUNCTIONS: Final = {
 }
 """Functions of session state, by the name a spot has for them."""
 Spot = tuple[str, str]
+_HINTABLE_TOO: Final = frozenset(("sql_mode", "sql_select_limit", "xa_detach_on_prepare"))
+"""No mere settings, but hints may set them, and no pooled connection keeps another session's."""
 _BEGIN_LISTS: Final = frozenset(("BY", "SELECT", "FROM", "SET", "VALUES", "VALUE", "LIMIT", "USING", "INTO"))
 _BEFORE_NAME: Final = frozenset((".", "AS", "INTO", "INSERT", "REPLACE", "IGNORE", "TABLE"))
 """Behind these, `user` is a table's or a column's name: INSERT INTO user () VALUES ()."""
@@ -41,9 +45,7 @@ def plan(statement: Statement) -> Planned | None:
     hints = hinted(encoded(statement.text)) if "/*+" in statement.text else {}
     every = _spots(statement.lexemes)
     # what a hint sets is read from the server that runs the statement
-    spots = [
-        one for one in every if one[2][0] != "variable" or one[2][1].rpartition(".")[2].lower() not in hints
-    ]
+    spots = [one for one in every if one[2][0] != "variable" or not _is_hinted(one[2][1], hints)]
     unhinted = len(spots) == len(every)
     tables = connect_attributes.edits(statement)
     if not spots and not tables:
@@ -95,6 +97,13 @@ def plan(statement: Statement) -> Planned | None:
     local, limit = _local(statement) if unhinted else (None, None)
     made = SubstitutePlan(Template(tuple(pieces)), tuple(values), local, limit)
     return Planned(made, "session", ("it reads session state",))
+
+
+def _is_hinted(variable: str, hints: Collection[str]) -> bool:
+    """Whether hints set it, and its server has the session's value where they do not (MariaDB: comments): what else a
+    connection has is somebody's who had it before."""
+    name = variable.rpartition(".")[2].lower()
+    return name in hints and (rule_of(name).kind is Class.SETTING or name in _HINTABLE_TOO)
 
 
 def _binds_of(row: Lexeme) -> list[tuple[int, int, Spot | int | Item]]:
