@@ -24,6 +24,7 @@ from typing import Final
 
 from core.clock import Clock
 from core.config import Dsn
+from core.tasks import end
 from tablet.backend import Command, ConnectFailed, Connection, open_connection
 from tablet.ownership import (
     BUSY_RETRY_S,
@@ -123,9 +124,7 @@ class AdminLane:
     async def stop(self) -> None:
         """Closes the lane's connection with COM_QUIT and waits for it (1 s at most)."""
         self._stopped = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         connection = self._connection
         if connection is not None:
             connection.quit()

@@ -20,6 +20,7 @@ from core.clock import MonotonicClock
 from core.config import Config, Dsn
 from core.rpc.messages import DRAINING, NOT_SERVING, SERVING, STARTING
 from core.rpc.transport import Serving, flushed, make_context
+from core.tasks import end
 from tablet.admin import AdminLane
 from tablet.execution import Execution
 from tablet.leftover import Leftover
@@ -129,10 +130,7 @@ class TabletProcess:
             if self._refused is None:
                 await self._drain(serving)
         finally:
-            ending = [task for task in (sweeper, self._taking_over) if task is not None]
-            for task in ending:
-                task.cancel()
-            await asyncio.gather(*ending, return_exceptions=True)
+            await end(sweeper, self._taking_over)
             await self._execution.pool.stop(CLOSE_S)
             await self._admin.stop()
             if self._registration is not None:

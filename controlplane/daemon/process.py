@@ -22,6 +22,7 @@ from controlplane.topo.users import with_users
 from controlplane.topo.watch import Watch
 from core.config import Config
 from core.rpc.messages import SERVING
+from core.tasks import end
 
 _log = logging.getLogger(__name__)
 
@@ -62,14 +63,12 @@ class ControlPlane:
         rounds = loop.create_task(self._rounds(self._election))
         stopping = loop.create_task(self._stopping.wait())
         await asyncio.wait((rounds, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        rounds.cancel()
-        failed = await asyncio.gather(rounds, return_exceptions=True)
+        failed, _ = await end(rounds, stopping)
         await self._election.resign()
         await self._store.close()
         _log.info("stopped")
-        if isinstance(failed[0], Exception):  # a fault of ours: end with it, and be started again
-            raise failed[0]
+        if failed is not None:  # a fault of ours: end with it, and be started again
+            raise failed
 
     def _watch(self, prefix: str) -> None:
         def on_change(content: dict[str, dict[str, Any]]) -> None:

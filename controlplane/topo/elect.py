@@ -16,6 +16,7 @@ from typing import Final
 from controlplane.topo.errors import TopoError
 from controlplane.topo.store import Fence, Store
 from controlplane.topo.values import Value
+from core.tasks import end
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +50,7 @@ class Election:
     async def resign(self) -> None:
         """Ends the campaign; another may lead at once."""
         self._watch.close()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         self._set(None)
         if self._lease:
             try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from controlplane.topo.errors import TopoError
 from controlplane.topo.values import Value
+from core.tasks import end
 
 if TYPE_CHECKING:
     from controlplane.topo.store import Store
@@ -68,8 +69,7 @@ class Registration:
         """Ends the keeping and removes the key (if etcd does not answer within 1 s, the lease's end does)."""
         if self._task.done():
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         self._registered.clear()
         if self._lease:
             try:
