@@ -70,6 +70,8 @@ class Etcd:
                 raise TopoError(f"[etcd] endpoints: '{endpoint}' is not host:port")
         self._endpoints = tuple(endpoints)
         self._channel: Any = None
+        self._retired: list[Any] = []
+        """Channels before it, which calls of theirs may still use for a while."""
         self._made_s = 0.0
         self._lock = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
@@ -163,7 +165,8 @@ class Etcd:
                 return
             old = self._channel
             self._open(target)
-            loop.call_later(_OLD_CHANNEL_S, old.close)
+            self._retired.append(old)
+            loop.call_later(_OLD_CHANNEL_S, self._close_retired, old)
         self.on_renew()
 
     async def _target(self) -> str:
@@ -224,9 +227,16 @@ class Etcd:
         self.closed = True
         if self._renewing is not None:
             self._renewing.cancel()
+        for old in list(self._retired):  # a process with an open channel may not come to its end
+            self._close_retired(old)
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+    def _close_retired(self, channel: Any) -> None:
+        if channel in self._retired:
+            self._retired.remove(channel)
+            channel.close()
 
 
 class Stream:
