@@ -64,22 +64,6 @@ def holds(session: "Session") -> bool:
     return not session.autocommit or session.tx is not None or session.reserved is not None
 
 
-def forward_characterised(
-    session: "Session",
-    link: Link,
-    flags: int,
-    tables: tuple[str, ...] | None,
-    sql: bytes,
-    extra: dict[str, Any] | None,
-) -> None:
-    """`Session.forward` of a statement that is, in autocommit, the transaction that SET TRANSACTION was about."""
-    session.resend = None
-    settings = settings_now(session, flags, tables)
-    session.request = link.execute(
-        session, flags | session.flags, 0, session.user, settings, tables, sql, extra
-    )
-
-
 def reads_no_table(flags: int, tables: tuple[str, ...] | None) -> bool:
     """Whether it is certain that the statement has no part in any transaction (`tables` alone may be empty because
     they are not known)."""

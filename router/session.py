@@ -284,12 +284,11 @@ class Session:
             self.warnings = None
         self.resend = (flags, tables, sql, extra)
         if self.autocommit and self.tx is None and self.reserved is None:
+            settings = self.settings_text
             if self.next_transaction is not None:
-                holding.forward_characterised(self, link, flags, tables, sql, extra)
-                return
-            self.request = link.execute(
-                self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
-            )
+                self.resend = None  # its settings are of this one time
+                settings = holding.settings_now(self, flags, tables)
+            self.request = link.execute(self, flags | self.flags, 0, self.user, settings, tables, sql, extra)
         else:
             holding.forward_held(self, link, flags, tables, sql, extra)
 

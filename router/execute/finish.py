@@ -33,7 +33,7 @@ from router.plan.plans import Finish, FinishPart
 from router.query_attributes import along
 from router.session import Session
 from router.statements.passing import with_status
-from router.statements.result import rows_of
+from router.statements.result import checked, rows_of
 from router.view import ClusterView
 from router.warnings import note_warnings
 from wire.answers import parse_ok
@@ -319,9 +319,7 @@ class _Fetching:
             self._tasks = []
 
     def _take(self, answer: Answer, found: list[bytes]) -> None:
-        if answer.failed:
-            error = answer.error()
-            raise TabletError(error.number, error.sqlstate, error.text, 0)
+        checked(answer)
         self._left_bytes -= len(answer.data)
         self._left_rows -= answer.info >> m.ROWS_SHIFT
         if self._left_bytes < 0 or self._left_rows < 0:
@@ -347,10 +345,7 @@ async def _asked(session: Session, link: Link, sql: bytes) -> Answer:
         answer = await _Within(session, link).execute(sql, 0, "")
     else:
         answer = await session.worker.calls.execute(link, sql, user=session.user)
-    if answer.failed:
-        error = answer.error()
-        raise TabletError(error.number, error.sqlstate, error.text, 0)
-    return answer
+    return checked(answer)
 
 
 def finish_text(finish: Finish, literals: Sequence[bytes]) -> bytes:

@@ -29,6 +29,7 @@ from router.execute.route import shard_of
 from router.execute.write import ok_of, set_savepoint, undo
 from router.gateway import Link
 from router.session import Session
+from router.statements.result import checked
 from router.variables.charsets import python_codec
 from router.view import ClusterView
 from router.vindexes.base import Vindex
@@ -183,10 +184,7 @@ class ShardedLoad:
         answer = await session.worker.calls.execute(
             self._keyspace.links[0], b"SELECT * FROM " + name + b" LIMIT 0", user=session.user
         )
-        if answer.failed:
-            error = answer.error()
-            raise TabletError(error.number, error.sqlstate, error.text, 0)
-        payloads = list(iterate_payloads(answer.data))
+        payloads = list(iterate_payloads(checked(answer).data))
         columns = [parse_column(payload) for payload in payloads[1 : 1 + payloads[0][0]]]
         return [column.name.decode("utf-8", "replace").lower() for column in columns]
 

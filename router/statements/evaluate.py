@@ -3,7 +3,6 @@
 from typing import Final
 
 from core.errors import SluiceError, fail, not_supported
-from router.calls import TabletError
 from router.execute.reserve import PINS, pinned
 from router.plan.purity import may_write, reserve_reason
 from router.plan.substitute import FUNCTIONS
@@ -13,7 +12,7 @@ from router.sql.literals import literal_value
 from router.statements.assignments import constant_literal
 from router.statements.local import value_of_spot
 from router.statements.passing import keyspace_view, one_shard
-from router.statements.result import rows_of
+from router.statements.result import checked, rows_of
 from router.statements.words import BIND, VARIABLE, WORD, Words
 from router.variables.literals import cell_literal, text_literal, value_literal
 from router.variables.reading import client_charset
@@ -147,10 +146,7 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
     finally:
         if results is not None:
             session.replace_settings(held)
-    if answer.failed:
-        error = answer.error()
-        raise TabletError(error.number, error.sqlstate, error.text, 0)
-    rows = rows_of(answer)
+    rows = rows_of(checked(answer))
     if len(rows.rows) != 1 or len(rows.rows[0]) != 1:
         raise _not_one_value()
     return cell_literal(rows.columns[0], rows.rows[0][0])

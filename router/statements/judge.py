@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from core.errors import SluiceError, fail
-from router.calls import TabletError
 from router.session import Session
 from router.sql.dialect import Dialect, dialect_of
 from router.statements.passing import ask as ask_server
-from router.statements.result import rows_of
+from router.statements.result import checked, rows_of
 from router.transaction_tracker import GTIDS, TRANSACTION_INFO, turned
 from router.variables import literals as lit
 from router.variables.coupled import roots
@@ -52,10 +51,7 @@ async def verify(session: Session, changes: Changes) -> None:
     defaults = [f"@@global.{name}" if _has_global(name) else "NULL" for name in names]
     columns = ",".join([*(f"@@session.{name}" for name in names), *defaults]) or "1"
     answer = await ask_server(session, session.any_link(), b"SELECT " + columns.encode(), settings=text)
-    if answer.failed:
-        error = answer.error()
-        raise TabletError(error.number, error.sqlstate, error.text, 0)
-    rows = rows_of(answer)
+    rows = rows_of(checked(answer))
     cells = rows.rows[0]
     kept = {
         name: lit.cell_literal(rows.columns[at], cells[at]).decode("utf-8", "surrogateescape")

@@ -15,6 +15,7 @@ from router.calls import Answer
 from router.gateway import Link
 from router.query_attributes import along
 from router.session import Session
+from router.statements.result import checked, rows_of
 from router.transaction_tracker import noted
 from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
 from router.warnings import note_error, note_warnings
@@ -111,6 +112,20 @@ async def ask(
         settings=session.settings_text if settings is None else settings,
         extra=extra,
     )
+
+
+async def named_values(session: Session, sql: bytes) -> list[tuple[str, str]]:
+    """The rows of a SHOW of names and values, by any server with the session's settings. Raises SluiceError,
+    TabletError."""
+    link, extra = link_for(session, "")
+    # the answer is read here, so it must be in the character set that connections are opened with
+    settings = {k: v for k, v in (session.settings or {}).items() if k != "character_set_results"}
+    text = ",".join(f"{name}={settings[name]}" for name in sorted(settings))
+    answer = checked(await ask(session, link, sql, settings=text, extra=extra))
+    return [
+        ((name or b"").decode("utf-8", "replace"), (value or b"").decode("utf-8", "replace"))
+        for name, value in rows_of(answer).rows
+    ]
 
 
 async def _beside(session: Session, link: Link, sql: bytes, extra: dict[str, Any] | None) -> None:

@@ -3,11 +3,9 @@
 Clients look at Ssl_cipher to learn whether they are encrypted: what the tablet has to its MySQL is not that.
 """
 
-from router.calls import TabletError
 from router.session import Session
 from router.statements.local import rows_result, text_columns
-from router.statements.passing import ask, link_for, pass_read
-from router.statements.result import rows_of
+from router.statements.passing import link_for, named_values, pass_read
 from router.statements.words import Words
 from router.variables.literals import Value
 
@@ -22,19 +20,11 @@ def status(session: Session, words: Words, sql: bytes) -> None:
 
 
 async def _show(session: Session, sql: bytes) -> None:
-    link, extra = link_for(session, "")
-    settings = {k: v for k, v in (session.settings or {}).items() if k != "character_set_results"}
-    text = ",".join(f"{name}={settings[name]}" for name in sorted(settings))
-    answer = await ask(session, link, sql, settings=text, extra=extra)
-    if answer.failed:
-        error = answer.error()
-        raise TabletError(error.number, error.sqlstate, error.text, 0)
     tls = session.connection.tls
     cipher, version = ("", "") if tls is None else tls.agreed
     ours = {"ssl_cipher": cipher, "ssl_version": version}
     rows: list[list[Value]] = []
-    for cells in rows_of(answer).rows:
-        name, shown = ((cell or b"").decode("utf-8", "replace") for cell in cells)
+    for name, shown in await named_values(session, sql):
         rows.append([name, ours.get(name.lower(), shown)])
     session.affected_rows = -1
     session.reply(rows_result(session, text_columns(session, "Variable_name", "Value"), rows))

@@ -2,12 +2,10 @@
 
 from typing import Final
 
-from router.calls import TabletError
 from router.session import Session
 from router.statements.filtering import like_pattern, take_like
 from router.statements.local import rows_result, text_columns
-from router.statements.passing import ask, link_for
-from router.statements.result import rows_of
+from router.statements.passing import named_values
 from router.statements.words import Words
 from router.variables.literals import Value
 from router.variables.reading import OF_THE_ROUTER, UNKNOWN_HERE, read
@@ -32,17 +30,8 @@ def variables(session: Session, words: Words, sql: bytes) -> None:
 
 
 async def _show(session: Session, sql: bytes, scope: str, pattern: str | None, filtered: bool) -> None:
-    link, extra = link_for(session, "")
-    settings = {k: v for k, v in (session.settings or {}).items() if k != "character_set_results"}
-    text = ",".join(f"{name}={settings[name]}" for name in sorted(settings))
-    answer = await ask(session, link, sql, settings=text, extra=extra)
-    if answer.failed:
-        error = answer.error()
-        raise TabletError(error.number, error.sqlstate, error.text, 0)
     rows: list[list[Value]] = []
-    for name_cell, value_cell in rows_of(answer).rows:
-        name = (name_cell or b"").decode("utf-8", "replace")
-        shown = (value_cell or b"").decode("utf-8", "replace")
+    for name, shown in await named_values(session, sql):
         rows.append([name, overlaid(session, scope, name.lower(), shown)])
     if not filtered:
         matches = like_pattern(pattern if pattern is not None else "%").fullmatch
