@@ -3,11 +3,12 @@
 import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pluggy
 import pytest
 
-from cli.local import EtcdServer, Flavour
+from cli.local import EtcdServer, Flavour, create_database
 from tests.kit.cluster import Cluster
 from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Templates
@@ -64,6 +65,15 @@ def servers(tmp_path: Path, templates: Templates) -> Iterator[Servers]:
 def mysql_server(shared_servers: Servers, flavour: Flavour) -> RunningMysql:
     """A server of each flavour that all tests share: make a database of your own and drop it."""
     return shared_servers.mysql(flavour, memory_bytes=256 * 1024 * 1024, max_connections=300)
+
+
+@pytest.fixture
+def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of the test's own on `mysql_server`; modules that want tables in it override this."""
+    name = f"t_{crc32(request.node.nodeid.encode())}"
+    create_database(mysql_server.server, name)
+    yield name
+    mysql_server.query(f"DROP DATABASE {name}")
 
 
 @pytest.fixture(scope="session")

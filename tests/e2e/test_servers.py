@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from zlib import crc32
 
 import pymysql
 import pytest
@@ -18,7 +17,6 @@ from cli.local import (
     LocalServerError,
     SchemaRun,
     connect,
-    create_database,
     create_users,
     ensure_account,
     initialise,
@@ -28,14 +26,6 @@ from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Templates, binary_of
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"t_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
-    yield name
-    mysql_server.query(f"DROP DATABASE {name}")
 
 
 def test_starts_with_our_options(mysql_server: RunningMysql, flavour: Flavour) -> None:

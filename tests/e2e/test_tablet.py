@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from zlib import crc32
 
@@ -12,7 +12,7 @@ from cli.local import EtcdServer, Flavour, create_database
 from controlplane.topo.store import Store
 from core.rpc import messages as m
 from tests.kit.servers import Running, RunningMysql
-from tests.kit.tablet import Asker, TabletServer, running_tablet, until
+from tests.kit.tablet import Asker, TabletServer, dsn, running_tablet, until
 from wire.constants import (
     SERVER_STATUS_AUTOCOMMIT,
     SERVER_STATUS_IN_TRANS,
@@ -24,19 +24,11 @@ pytestmark = pytest.mark.e2e
 BEGIN = {"begin": "START TRANSACTION"}
 
 
-def dsn(server: RunningMysql, database: str) -> str:
-    account = server.account
-    return f"mysql://{account.user}:{account.password}@localhost/{database}?socket={server.socket}"
-
-
 @pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"t_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
-    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(100))", name)
-    mysql_server.query("INSERT INTO t VALUES (1, 'one'), (2, 'two')", name)
-    yield name
-    mysql_server.query(f"DROP DATABASE {name}")
+def database(mysql_server: RunningMysql, database: str) -> str:
+    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(100))", database)
+    mysql_server.query("INSERT INTO t VALUES (1, 'one'), (2, 'two')", database)
+    return database
 
 
 @pytest.fixture

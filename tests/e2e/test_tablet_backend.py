@@ -1,18 +1,15 @@
 """The contract with mysql.connector: what `tablet/backend.py` relies on, for each version that is admitted."""
 
 import asyncio
-from collections.abc import Iterator
-from zlib import crc32
 
 import pytest
 
-from cli.local import Flavour, create_database
+from cli.local import Flavour
 from core.config import Dsn
 from tablet.backend import Command, ConnectFailed, Connection, open_connection
 from tablet.server import parse_rows
-from tests.e2e.test_tablet import dsn
 from tests.kit.servers import RunningMysql
-from tests.kit.tablet import until
+from tests.kit.tablet import dsn, until
 from wire.constants import COM_PING
 
 pytestmark = pytest.mark.e2e
@@ -21,13 +18,10 @@ TCP_USER = "tablet_tcp"
 
 
 @pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"b_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
+def database(mysql_server: RunningMysql, database: str) -> str:
     mysql_server.query(f"CREATE USER IF NOT EXISTS {TCP_USER}@'127.0.0.1' IDENTIFIED BY 'p:w@/'")
     mysql_server.query(f"GRANT ALL ON *.* TO {TCP_USER}@'127.0.0.1'")
-    yield name
-    mysql_server.query(f"DROP DATABASE {name}")
+    return database
 
 
 @pytest.fixture

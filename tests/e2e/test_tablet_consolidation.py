@@ -3,30 +3,24 @@
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 
-from cli.local import create_database
 from core.rpc import messages as m
-from tests.e2e.test_tablet import dsn
 from tests.kit.servers import RunningMysql
-from tests.kit.tablet import Asker, TabletServer, running_tablet
+from tests.kit.tablet import Asker, TabletServer, dsn, running_tablet
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"c_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
-    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY, v INT)", name)
-    mysql_server.query("INSERT INTO t VALUES (1, 0), (2, 0)", name)
-    yield name
-    mysql_server.query(f"DROP DATABASE {name}")
+def database(mysql_server: RunningMysql, database: str) -> str:
+    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY, v INT)", database)
+    mysql_server.query("INSERT INTO t VALUES (1, 0), (2, 0)", database)
+    return database
 
 
 @pytest.fixture

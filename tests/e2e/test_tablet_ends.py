@@ -1,13 +1,11 @@
 """Statements that end just when they are to be stopped: the answer is what became of them on the server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
-from cli.local import create_database
 from core.rpc import messages as m
 from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import RunningMysql
@@ -23,12 +21,9 @@ TIMED_OUT = (15010, UNKNOWN)
 
 
 @pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"t_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
-    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY)", name)
-    yield name
-    mysql_server.query(f"DROP DATABASE {name}")
+def database(mysql_server: RunningMysql, database: str) -> str:
+    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY)", database)
+    return database
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
-from cli.local import create_database
-from tests.e2e.test_tablet import dsn
 from tests.kit.servers import RunningMysql
-from tests.kit.tablet import Asker, start_tablet, until
+from tests.kit.tablet import Asker, dsn, start_tablet, until
 
 pytestmark = pytest.mark.e2e
 
@@ -20,15 +17,12 @@ ENDLESS = "SELECT SUM(a.id * b.id * c.id * d.id * e.id) FROM n a, n b, n c, n d,
 
 
 @pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"l_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
-    mysql_server.query("CREATE TABLE n (id INT PRIMARY KEY)", name)
-    mysql_server.query(f"INSERT INTO n VALUES {', '.join(f'({n})' for n in range(300))}", name)
-    yield name
-    for thread in threads(mysql_server, name, "COMMAND <> 'Sleep'"):
+def database(mysql_server: RunningMysql, database: str) -> Iterator[str]:
+    mysql_server.query("CREATE TABLE n (id INT PRIMARY KEY)", database)
+    mysql_server.query(f"INSERT INTO n VALUES {', '.join(f'({n})' for n in range(300))}", database)
+    yield database
+    for thread in threads(mysql_server, database, "COMMAND <> 'Sleep'"):
         mysql_server.query(f"KILL {thread}")
-    mysql_server.query(f"DROP DATABASE {name}")
 
 
 def threads(server: RunningMysql, database: str, which: str = "TRUE") -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 from cli.local import create_database
 from core.rpc import messages as m
 from tests.kit.servers import RunningMysql
-from tests.kit.tablet import Asker, running_tablet
+from tests.kit.tablet import Asker, dsn, running_tablet
 
 pytestmark = pytest.mark.e2e
 
@@ -54,10 +54,9 @@ async def asker(mysql_server: RunningMysql, tmp_path: Path) -> AsyncIterator[Ask
     create_database(mysql_server.server, DATABASE)
     for table in ("fired", "broken", "plain"):
         mysql_server.query(f"CREATE TABLE {table} (n INT)", DATABASE)
-    account = mysql_server.account
-    dsn = f"mysql://{account.user}:{account.password}@localhost/{DATABASE}?socket={mysql_server.socket}"
+    where = dsn(mysql_server, DATABASE)
     try:
-        async with running_tablet(tmp_path / "tablet", dsn, pool_size=3, query_timeout_s=5.0) as server:
+        async with running_tablet(tmp_path / "tablet", where, pool_size=3, query_timeout_s=5.0) as server:
             asker = await server.asker()
             await server.serving(asker)
             yield asker

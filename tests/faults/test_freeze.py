@@ -10,9 +10,8 @@ import pytest
 
 from cli.local import Flavour, create_database
 from core.rpc import messages as m
-from tests.e2e.test_tablet import dsn
 from tests.kit.servers import RunningMysql
-from tests.kit.tablet import running_tablet, until
+from tests.kit.tablet import dsn, running_tablet, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 

@@ -2,20 +2,17 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 
-from cli.local import EtcdServer, create_database
+from cli.local import EtcdServer
 from controlplane.topo.store import Store
 from core.rpc import messages as m
 from tablet.ownership import lock_name
-from tests.e2e.test_tablet import dsn
 from tests.kit.servers import Running, RunningMysql
-from tests.kit.tablet import Asker, start_tablet, until
+from tests.kit.tablet import Asker, dsn, start_tablet, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
@@ -23,13 +20,10 @@ POOL_SIZE = 4
 
 
 @pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"r_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
-    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY, v INT)", name)
-    mysql_server.query("INSERT INTO t VALUES (1, 0)", name)
-    yield name
-    mysql_server.query(f"DROP DATABASE {name}")
+def database(mysql_server: RunningMysql, database: str) -> str:
+    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY, v INT)", database)
+    mysql_server.query("INSERT INTO t VALUES (1, 0)", database)
+    return database
 
 
 class Watch:

@@ -1,13 +1,11 @@
 """A network that swallows what the tablet says to MySQL on some of its connections, and closes nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
-from cli.local import create_database
 from core.rpc import messages as m
 from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import RunningMysql
@@ -21,13 +19,10 @@ FAILS_LATE = "UPDATE t SET v = IF(GET_LOCK('{0}', 60), 'x', 1) WHERE id = 3"
 
 
 @pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"s_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
-    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY, v INT)", name)
-    mysql_server.query("INSERT INTO t VALUES (1, 0), (2, 0), (3, 0)", name)
-    yield name
-    mysql_server.query(f"DROP DATABASE {name}")
+def database(mysql_server: RunningMysql, database: str) -> str:
+    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY, v INT)", database)
+    mysql_server.query("INSERT INTO t VALUES (1, 0), (2, 0), (3, 0)", database)
+    return database
 
 
 def threads(server: RunningMysql, database: str) -> int:

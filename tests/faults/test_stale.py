@@ -2,29 +2,22 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
-from cli.local import create_database
 from core.rpc import messages as m
 from tablet.serving import ASLEEP_S
-from tests.e2e.test_tablet import dsn
 from tests.kit.servers import RunningMysql
-from tests.kit.tablet import running_tablet
+from tests.kit.tablet import dsn, running_tablet
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
 
 @pytest.fixture
-def database(mysql_server: RunningMysql, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = f"f_{crc32(request.node.nodeid.encode())}"
-    create_database(mysql_server.server, name)
-    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY)", name)
-    yield name
-    mysql_server.query(f"DROP DATABASE {name}")
+def database(mysql_server: RunningMysql, database: str) -> str:
+    mysql_server.query("CREATE TABLE t (id INT PRIMARY KEY)", database)
+    return database
 
 
 async def test_writes_that_came_while_it_stood_still_are_not_done(

@@ -15,9 +15,16 @@ from typing import Any
 
 from core.rpc import messages as m
 from core.rpc.transport import Dealer, make_context
+from tests.kit.servers import RunningMysql
 from wire.answers import parse_err
 from wire.packets import iterate_payloads, read_lenenc_int
 from wire.rows import split_text_row
+
+
+def dsn(server: RunningMysql, database: str) -> str:
+    """Of Sluice's own account, over the unix socket."""
+    account = server.account
+    return f"mysql://{account.user}:{account.password}@localhost/{database}?socket={server.socket}"
 
 
 @dataclass(slots=True)
