@@ -27,6 +27,7 @@ from wire.constants import CLIENT_QUERY_ATTRIBUTES, TYPE_STRING, TYPE_VAR_STRING
 from wire.errors import CommandError
 from wire.literals import literal
 from wire.packets import iterate_payloads
+from wire.query_attributes import unnamed
 from wire.results import prepare_result
 from wire.statements import (
     Execute,
@@ -259,27 +260,28 @@ def execute(session: Session, payload: bytes) -> None:
         raise statement.long_data_error  # until COM_STMT_RESET, as in MySQL
     statement.cursor = None
     count = statement.parameter_count
+    plain = unnamed(payload, count) if session.caps & CLIENT_QUERY_ATTRIBUTES else payload
     types_at = 11 + (count + 7) // 8
     if (
         count
-        and len(payload) >= types_at
-        and not payload[5]
+        and plain is not None
+        and len(plain) >= types_at
+        and not plain[5]
         and statement.long_data is None
         and session.codec is None
         and session.scope == statement.home[2]
-        and not session.connection.caps & CLIENT_QUERY_ATTRIBUTES
     ):
         # the common case: nothing to read but what routing asks for
         types_raw = statement.types_raw
-        if payload[types_at - 1] != 1:
+        if plain[types_at - 1] != 1:
             if types_raw is not None and len(types_raw) == 2 * count:
                 # the connection that runs it may have seen other types: they go along each time
-                params = b"".join((payload[5 : types_at - 1], b"\x01", types_raw, payload[types_at:]))
+                params = b"".join((plain[5 : types_at - 1], b"\x01", types_raw, plain[types_at:]))
                 _run_bound(session, statement, params)
                 return
-        elif len(payload) >= types_at + 2 * count:
-            statement.types_raw = payload[types_at : types_at + 2 * count]
-            _run_bound(session, statement, payload[5:])
+        elif len(plain) >= types_at + 2 * count:
+            statement.types_raw = plain[types_at : types_at + 2 * count]
+            _run_bound(session, statement, plain[5:])
             return
     asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
     if asked.attributes:

@@ -191,6 +191,28 @@ def converted(block: bytes, convert: Callable[[bytes], bytes]) -> bytes:
 # ---- COM_STMT_EXECUTE
 
 
+def unnamed(payload: bytes, count: int) -> bytes | None:
+    """A COM_STMT_EXECUTE of a statement with `count` parameters from a client with CLIENT_QUERY_ATTRIBUTES as one
+    without says it; None where it brings attributes, names or flags, or is not whole."""
+    bound = 11 + (count + 7) // 8
+    if (
+        len(payload) <= bound
+        or payload[10] != count
+        or count > 250
+        or payload[5] & ~PARAMETER_COUNT_AVAILABLE
+    ):
+        return None
+    values, types = bound + 1, b""
+    if payload[bound] == 1:
+        values += 3 * count
+        named = bytearray(payload[bound + 1 : values])
+        if len(named) != 3 * count or any(named[2::3]):
+            return None
+        del named[2::3]
+        types = bytes(named)
+    return b"".join((payload[:5], b"\0", payload[6:10], payload[11 : bound + 1], types, payload[values:]))
+
+
 def types_end(count: int) -> int:
     """Where in `params` (what follows the statement's id in an execution that binds `count` types without names) the
     values begin."""

@@ -32,6 +32,7 @@ from wire.query_attributes import (
     named_types,
     parse_block,
     types_end,
+    unnamed,
     with_attributes,
 )
 from wire.statements import build_execute, parse_execute
@@ -93,6 +94,27 @@ def test_an_execution_takes_them_along(cells: list, found: list[Attribute], agai
     assert execute.attributes == block
     if again:
         assert parse_block(execute.attributes) == settled(found)
+
+
+@fast
+@given(st.lists(cell(), min_size=1, max_size=20), attributes.filter(bool))
+def test_an_execution_without_names(cells: list, found: list[Attribute]) -> None:  # type: ignore[type-arg]
+    types = [c.type | (UNSIGNED_PARAMETER if c.unsigned else 0) for c, _ in cells]
+    values = [value for _, value in cells]
+    plain = build_execute(5, types, values, False)
+    named = build_execute(5, types, values, True)
+    flagged = named[:5] + b"\x08" + named[6:]
+    count = len(cells)
+    assert unnamed(named, count) == unnamed(flagged, count) == plain
+    bound = 10 + (count + 7) // 8
+    known = plain[:bound] + b"\0" + plain[bound + 1 + 2 * count :]
+    assert unnamed(named[: bound + 1] + b"\0" + named[bound + 2 + 3 * count :], count) == known
+    # an execution of another count, with attributes, with a cursor, cut off
+    assert unnamed(flagged, count + 1) is None
+    assert unnamed(b"\x17\x05\0\0\0" + with_attributes(plain[5:], count, build_block(found)), count) is None
+    assert unnamed(named[:5] + b"\x01" + named[6:], count) is None
+    for size in range(bound + 2 + 3 * count):
+        assert unnamed(named[:size], count) is None
 
 
 def test_as_mysql_reads_them() -> None:
