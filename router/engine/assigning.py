@@ -225,6 +225,8 @@ def _of_text(source: Column, to: To, charset_of: CharsetName) -> Render | None:
     if source.charset == _BINARY:
         return _bytes
     charset = charset_of(source.charset)
+    if charset in ("utf8", "utf8mb3"):
+        charset = "utf8mb4"  # the same bytes, and no warning of what is deprecated
     return _introduced(charset) if charset else None
 
 

@@ -52,6 +52,12 @@ def _number(cell: bytes) -> bytes:
     return cell
 
 
+def _real(cell: bytes) -> bytes:
+    """As a DOUBLE from the start: the integer -0 has no sign."""
+    number = _number(cell)
+    return number if b"e" in number.lower() else number + b"e0"
+
+
 def _time(cell: bytes) -> bytes:
     if _TIME(cell) is None:
         raise CannotCopyError(f"the time {cell[:40]!r}")
@@ -106,7 +112,7 @@ def _ordinal(name: bytes) -> bytes:
 
 
 def _double(name: bytes) -> bytes:
-    return name + b" + 0e0"
+    return name + b" * 1e0"  # + 0e0 would take the sign of -0
 
 
 def _seconds(name: bytes) -> bytes:
@@ -121,8 +127,8 @@ _WAYS: Final[dict[str, tuple[Callable[[bytes], bytes], Render]]] = {
     "bigint": (_plain, _number),
     "decimal": (_plain, _number),
     "year": (_plain, _number),
-    "double": (_plain, _number),
-    "float": (_double, _number),
+    "double": (_plain, _real),
+    "float": (_double, _real),
     "bit": (_ordinal, _number),
     "enum": (_ordinal, _number),
     "set": (_ordinal, _number),

@@ -7,17 +7,18 @@ them, so that the statement sees the table it writes to as it was before. Invari
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from core.errors import fail, not_supported
+from core.errors import fail
 from core.rpc import messages as m
 from router.calls import TabletError
 from router.engine.affected import combine_oks
 from router.engine.assigning import Render, renders, routed
 from router.engine.copying import CannotCopyError
 from router.execute.atomic import Atomic, Failed
+from router.execute.computing import rows_of, values_of
 from router.execute.insert import InsertRunner
 from router.execute.moving import begin_of, charset_names, column_types, has_steady_zone, refused
 from router.execute.owned import OwnedInsert
@@ -64,19 +65,14 @@ class InsertMover:
         if owned is not None:
             await owned.prepare(session)
         query = render(move.query, literals)
-        if move.computed and any(
-            _is_bits(literals[one]) for one in move.query.pieces if isinstance(one, int)
-        ):
-            raise not_supported(f"{self._refusal[0]}, with hexadecimal or bit literals,", self._refusal[1])
         oks: list[Ok] = []
         rows = duplicates = first = warnings = 0
         try:
             async with Atomic(session, begin_of(session, query)) as atomic:
                 before = session.last_insert_id
-                selected = await select(session, self._view, query, SHARE, lenient=self._lenient)
+                found = await self._rows(session, query, literals, types)
                 warnings = len(session.warnings or ())
-                making = self._renders(session, selected, types)
-                for batch in self._batches(selected, making):
+                for batch in _batches(found):
                     done, generated = await self._write(session, atomic, batch, literals, owned)
                     oks += done
                     rows += len(batch)
@@ -91,17 +87,37 @@ class InsertMover:
         total = combine_oks(oks, status=session.status) if oks else Ok(0, 0, session.status, 0)
         warnings += total.warnings
         info = b"Records: %d  Duplicates: %d  Warnings: %d" % (rows, duplicates, warnings)
-        if move.computed:
+        if move.computed is not None and len(move.computed.rows) == 1:
             info = total.info
         given = note_generated(session, atomic.answers, oks, first, m.F_INSERT_ID, before)
         session.ok(total.affected_rows, given or total.last_insert_id, warnings, info)
 
-    def _renders(self, session: Session, selected: Selected, types: dict[str, bytes]) -> list[Render]:
+    async def _rows(
+        self, session: Session, query: bytes, literals: Sequence[bytes], types: dict[str, bytes]
+    ) -> Iterator[list[bytes]]:
+        """The rows that are written, as literals. Raises SluiceError, CannotCopyError."""
+        computed = self._move.computed
+        if computed is not None:
+
+            def making(selected: Selected, places: Sequence[int]) -> list[Render]:
+                return self._renders(session, selected, types, places)
+
+            values = await values_of(
+                session, self._view, computed, literals, making, self._refusal, lenient=self._lenient
+            )
+            return rows_of(computed, values, literals)
+        selected = await select(session, self._view, query, SHARE, lenient=self._lenient)
         columns = self._move.columns
         if len(selected.columns) != len(columns):
             raise fail("COLUMN_COUNT", row=1)
+        return _literals(selected, self._renders(session, selected, types, range(len(columns))))
+
+    def _renders(
+        self, session: Session, selected: Selected, types: dict[str, bytes], places: Sequence[int]
+    ) -> list[Render]:
+        """What makes literals of `selected` for the columns at `places`."""
         targets = []
-        for name in columns:
+        for name in (self._move.columns[at] for at in places):
             kind = types.get(name)
             if kind is None:
                 raise TabletError(1054, "42S22", f"Unknown column '{name}' in 'field list'", 0)
@@ -113,23 +129,10 @@ class InsertMover:
             steady_zone=has_steady_zone(session),
             hidden_digits=selected.hidden_digits,
         )
-        for at in {self._move.key, self._move.generated}:
-            if 0 <= at < len(making):
-                making[at] = routed(making[at], targets[at][1])
-        return making
-
-    def _batches(self, selected: Selected, making: list[Render]) -> Iterator[list[list[bytes]]]:
-        batch: list[list[bytes]] = []
-        size = 0
-        for row in selected.rows():
-            texts = [b"NULL" if cell is None else make(cell) for make, cell in zip(making, row, strict=True)]
-            batch.append(texts)
-            size += sum(map(len, texts))
-            if len(batch) >= BATCH_ROWS or size > BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+        return [
+            routed(make, kind) if place in (self._move.key, self._move.generated) else make
+            for make, place, (_, kind) in zip(making, places, targets, strict=True)
+        ]
 
     async def _write(
         self,
@@ -209,6 +212,19 @@ class InsertMover:
         return found
 
 
-def _is_bits(literal: bytes) -> bool:
-    """x'41', 0x41, b'1', 0b1: numbers or text, as the column likes them; of a SELECT they are text."""
-    return literal[:2].lower() in (b"x'", b"0x", b"b'", b"0b")
+def _literals(selected: Selected, making: Sequence[Render]) -> Iterator[list[bytes]]:
+    for row in selected.rows():
+        yield [b"NULL" if cell is None else make(cell) for make, cell in zip(making, row, strict=True)]
+
+
+def _batches(rows: Iterable[list[bytes]]) -> Iterator[list[list[bytes]]]:
+    batch: list[list[bytes]] = []
+    size = 0
+    for texts in rows:
+        batch.append(texts)
+        size += sum(map(len, texts))
+        if len(batch) >= BATCH_ROWS or size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -6,9 +6,12 @@ the value of its sharding column maps to, and a row whose value is not known bef
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from core.errors import CODES, SluiceError, fail, not_supported
 from router.plan import insert_select
 from router.plan.context import Statement, encoded, template
+from router.plan.insert_computed import computed
 from router.plan.insert_head import Head, check_tail, columns_of, is_plain, read_head, sequence_of
 from router.plan.insert_rows import ColumnCountError, RowReader
 from router.plan.plans import (
@@ -64,23 +67,16 @@ def plan(statement: Statement) -> Planned:
     if selects:
         return insert_select.plan(statement, head, sequence)
     if table.sharded and table.type is TableType.REFERENCE:
-        return _reference(statement, table, head.at)
+        return _or_computed(statement, head, sequence, lambda: _reference(statement, table, head.at))
     if table.sharded and (table.primary is None or len(table.primary.columns) > 1):
         raise not_supported(
             f"INSERT into {table.keyspace}.{table.name}, whose sharding key is "
             + ("pinned" if table.primary is None else "of several columns"),
             f"Use a target shard, USE `{table.keyspace}:SHARD` (SHOW SHARDS).",
         )
-    if word == "SET":
-        return _set_form(statement, head, sequence)
-    if word in ("VALUES", "VALUE"):
-        try:
-            return _values_form(statement, head, sequence)
-        except SluiceError as error:
-            computed = insert_select.computed(statement, head, sequence)
-            if error.number != NOT_SUPPORTED or computed is None:
-                raise
-            return computed
+    if word in ("SET", "VALUES", "VALUE"):
+        form = _set_form if word == "SET" else _values_form
+        return _or_computed(statement, head, sequence, lambda: form(statement, head, sequence))
     raise syntax_error(
         statement.text, lexemes[head.at].start if head.at < len(lexemes) else len(statement.text)
     )
@@ -127,6 +123,25 @@ def _without_columns(statement: Statement, head: Head) -> Planned:
 
 def _selects(lexemes: list[Lexeme]) -> bool:
     return any(lexeme.kind is WORD and lexeme.text in ("SELECT", "TABLE") for lexeme in lexemes)
+
+
+def _or_computed(
+    statement: Statement, head: Head, sequence: Table | None, plain: Callable[[], Planned]
+) -> Planned:
+    """`plain`, or where its rows cannot be placed as they are written, the plan that computes them. Raises
+    SluiceError."""
+    try:
+        return plain()
+    except SluiceError as error:
+        if error.number != NOT_SUPPORTED:
+            raise
+        sets = statement.lexemes[head.at].text == "SET"
+        if head.columns is None and not head.table.authoritative and not sets:
+            return _without_columns(statement, head)
+        made = computed(statement, head, sequence)
+        if made is None:
+            raise
+        return made
 
 
 def _reference(statement: Statement, table: Table, at: int) -> Planned:

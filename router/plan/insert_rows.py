@@ -136,7 +136,7 @@ class RowReader:
         return tuple(found)
 
     def _row(self, lexemes: list[Lexeme], number: int) -> InsertRow:
-        items = _items(lexemes[1:-1], 1)
+        items = items_of(lexemes[1:-1], 1)
         self._check_count(len(items), number)
         self._check_functions(lexemes)
         key = generated = None
@@ -213,7 +213,7 @@ class RowReader:
         replaced: Item | None = None
         has_key = has_column = False
         items: list[tuple[str, Template]] = []
-        for item in _items(lexemes, 0):
+        for item in items_of(lexemes, 0):
             at = next((i for i, one in enumerate(item) if one.text in ("=", ":=") and one.kind is MARK), -1)
             if at < 1 or item[at - 1].kind not in (WORD, NAME) or at + 1 >= len(item):
                 raise syntax_error(text, item[0].start if item else lexemes[0].start)
@@ -256,7 +256,8 @@ def _moved(bind: Bind | None, by: int) -> Bind | None:
     return Bind(bind.index + by, bind.negative) if bind is not None else None
 
 
-def _items(lexemes: list[Lexeme], depth: int) -> list[Item]:
+def items_of(lexemes: list[Lexeme], depth: int) -> list[Item]:
+    """The values between commas of this depth."""
     if not lexemes:
         return []
     items: list[Item] = [[]]
@@ -279,8 +280,20 @@ def _value(item: Item) -> tuple[bool, Bind | None]:
     return len(item) == 1 and item[0].kind is WORD and item[0].text == "NULL", None
 
 
+def literal_of(item: Item) -> Template | None:
+    """The text of a literal, or of NULL, in whatever parentheses; None for any other item."""
+    while len(item) > 2 and item[0].text == "(" and item[-1].text == ")" and item[-1].kind is MARK:
+        item = item[1:-1]
+    known, bind = _value(item)
+    if not known or len(item) == 4:
+        return None
+    if bind is None:
+        return Template((b"NULL",))
+    return Template((b"-", bind.index) if bind.negative else (bind.index,))
+
+
 def _is_default(item: Item) -> bool:
     return len(item) == 1 and item[0].kind is WORD and item[0].text == "DEFAULT"
 
 
-__all__ = ["GENERATED", "RowReader"]
+__all__ = ["GENERATED", "RowReader", "items_of", "literal_of"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from core.errors import SluiceError, not_supported
 from router.plan.block import Block, CannotPlanError, Key, same_vindex
 from router.plan.blocks import Analysis
@@ -48,41 +46,9 @@ def moved(statement: Statement, head: Head, sequence: Table | None, why: str = "
     return Planned(MovePlan(move, names, (_where(head.table), _INSTEAD)), "move", (why,))
 
 
-def computed(statement: Statement, head: Head, sequence: Table | None) -> Planned | None:
-    """INSERT of one row of VALUES whose values must be computed before its shard is known: they are selected first.
-    None where there are several, or DEFAULT."""
-    lexemes = statement.lexemes
-    first = head.at + 1
-    if first >= len(lexemes) or lexemes[first].text != "(" or lexemes[first].kind is not MARK:
-        return None
-    last = next(
-        (i for i in range(first + 1, len(lexemes)) if not lexemes[i].depth and lexemes[i].text == ")"), -1
-    )
-    behind = lexemes[last + 1].text if last + 1 < len(lexemes) else "ON"
-    words = {one.text for one in lexemes[first:last] if one.kind is WORD and one.depth == 1}
-    if (
-        last < first + 2
-        or behind != "ON"
-        or "DEFAULT" in words
-        or (head.columns is None and not head.table.columns)
-    ):
-        return None
-    try:
-        move = move_of(statement, head, sequence, behind=last + 1)
-    except SluiceError:
-        return None
-    values = template(statement.text, lexemes, lexemes[first + 1].start, lexemes[last].start)
-    move = replace(move, query=Template((b"SELECT ", *values)), computed=True)
-    refusal = (
-        f"INSERT of computed values into {head.table.keyspace}.{head.table.name}",
-        "Compute them first.",
-    )
-    return Planned(MovePlan(move, (head.table.name,), refusal), "move", ("its values are computed first",))
-
-
-def move_of(statement: Statement, head: Head, sequence: Table | None, behind: int = 0) -> InsertMove:
-    """How rows that were read are written. `behind`: the first lexeme behind the query, where that is known. Raises
-    NOT_SUPPORTED."""
+def move_of(statement: Statement, head: Head, sequence: Table | None, behind_rows: int = 0) -> InsertMove:
+    """How rows that were read are written. `behind_rows`: the first lexeme behind them, where they are no query but
+    VALUES or SET. Raises NOT_SUPPORTED."""
     table, text, lexemes = head.table, statement.text, statement.lexemes
     primary = table.primary
     if (
@@ -94,10 +60,13 @@ def move_of(statement: Statement, head: Head, sequence: Table | None, behind: in
             f"{_where(table)}, whose sharding key is {'pinned' if primary is None else 'of several columns'}",
             f"Use a target shard, USE `{table.keyspace}:SHARD` (SHOW SHARDS).",
         )
-    behind = behind or _end_of_query(lexemes, head.at)
-    if any(one.kind is ROW for one in lexemes[head.at : behind]):
+    behind = behind_rows or _end_of_query(lexemes, head.at)
+    if not behind_rows and any(one.kind is ROW for one in lexemes[head.at : behind]):
         raise not_supported(f"{_where(table)} from rows of VALUES", _INSTEAD)
-    _check_tail(lexemes[behind:], table)
+    if behind_rows:
+        check_tail(lexemes[behind:], table)
+    else:
+        _check_tail(lexemes[behind:], table)
     columns = columns_of(head)
     column, source = sequence_of(table, sequence)
     key = primary.columns[0] if primary is not None else ""

@@ -43,6 +43,7 @@ def merge_of(statement: Statement, tree: exp.Expr, block: Block) -> tuple[Templa
         aggregated = False
     text = ShardText(statement, clauses, tree)
     columns = Columns(statement, tree, clauses, block, text.has_star)
+    columns.grouped = tree.args.get("group") is not None
     limit, offset = limits(tree)
     if aggregated:
         group, aggregates = plan_groups(tree, columns, block)

@@ -11,11 +11,22 @@ from router.plan.plans import InsertPlan, Template
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """Rows of VALUES, some of whose values are selected first. `values`: their expressions; `places`: of each, the
+    place of the column that it is for; `rows`: of each row the text of each value, or which of `values` it is."""
+
+    values: tuple[Template, ...]
+    places: tuple[int, ...]
+    rows: tuple[tuple[Template | int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InsertMove:
     """INSERT ... SELECT whose rows are read first, and then written where they belong. `query`: the SELECT. `insert`:
     how its rows are written, without any row yet; `columns`: those that are written, in its order. `key`, `generated`:
     the places of the sharding column and of the one that a sequence fills, -1 for none; `len(columns)` where that is
-    added to the columns. `copies`: every shard gets every row. `computed`: the query stands for one row of VALUES."""
+    added to the columns. `copies`: every shard gets every row. `computed`: the query
+    gives values of rows."""
 
     query: Template
     insert: InsertPlan
@@ -23,7 +34,7 @@ class InsertMove:
     key: int = -1
     generated: int = -1
     copies: bool = False
-    computed: bool = False
+    computed: Computed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ ROWS = [
     "SELECT name FROM customer ORDER BY LENGTH(name) + customer_id % 3 DESC, customer_id LIMIT 3, 5",
     "SELECT x.sku, p.price FROM (SELECT sku, COUNT(*) FROM orders GROUP BY sku LIMIT 10) x JOIN product p USING (sku)",
     "SELECT COUNT(*) FROM customer c JOIN orders o ON o.quantity = c.customer_id WHERE c.name = 'ß%_''\"`\\\\'",
+    "SELECT customer_id c, UPPER(name), MAX(price) FROM customer JOIN product GROUP BY c, UPPER(name) ORDER BY 2",
     "SELECT 1 AS `a ``b`, (SELECT MAX(`nick`) FROM nick WHERE nick <> '`') FROM customer WHERE customer_id = 1",
 ]
 
@@ -98,6 +99,7 @@ def test_every_type_arrives_as_it_lay(both: Both) -> None:
                 "'ch ', 'vc ', 'b', x'00ff27', 'ü', '\\\\\\'\\n', '', x'', x'80', x'0a', 'größer', 'red,blue'"
             ),
             ", ".join(["NULL"] * 29),
+            ", ".join(["NULL"] * 8 + ["-0e0"] * 2 + ["NULL"] * 19),
             (
                 "0, 0, 0, 0, 0, 0, 0, 0, 0.1, 16777217.1, -0.5, 0, '1000-01-01', '00:00:00', '1000-01-01', "
                 "'2026-10-25 01:30:00.999', 1901, '', '', '', '', '', '', '', '', '', '', 'small', ''"

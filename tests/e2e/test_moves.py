@@ -208,22 +208,6 @@ def test_changes_inside_a_transaction(both: Both) -> None:
         assert fetch(both.sharded, read) == fetch(both.plain, read)
 
 
-def test_values_that_are_computed_first(both: Both) -> None:
-    for sql in (
-        "INSERT INTO wide (id, pad) VALUES ((SELECT MAX(order_id) FROM orders) + 1, 'new')",
-        "INSERT INTO wide (id, pad) VALUES (CRC32('a'), (SELECT name FROM customer WHERE customer_id = 3))",
-        "INSERT INTO wide VALUES (5 + 6, CONCAT('a', 1)) ON DUPLICATE KEY UPDATE pad = 'twice'",
-        "INSERT INTO wide VALUES (5 + 6, CONCAT('a', 1)) ON DUPLICATE KEY UPDATE pad = 'twice'",
-        "REPLACE INTO wide (id, pad) VALUES ((SELECT COUNT(*) FROM orders) - 13, 'third')",
-        "INSERT INTO wide (id, pad) VALUES ((SELECT customer_id FROM customer), 'several')",
-        "INSERT INTO wide (id, pad) VALUES (1 / 0, 'none')",
-        "INSERT INTO wide (id, pad) VALUES (10 + 1, 'there')",
-    ):
-        same(both, sql, "wide")
-    with pytest.raises(pymysql.err.NotSupportedError, match="hexadecimal"):
-        run(both.sharded, "INSERT INTO wide (id, pad) VALUES (1 + 1, x'41')")
-
-
 def test_a_transaction_and_its_rollback(both: Both) -> None:
     for sql in ("START TRANSACTION", "UPDATE customer SET name = CONCAT('t', name)"):
         both.write(sql)

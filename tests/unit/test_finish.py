@@ -152,17 +152,17 @@ def test_columns_and_their_literals() -> None:
     assert [one.name for one in columns] == ["id", "f`l", "ts", "vc", "en", "pt"]
     assert not columns[-1].fetch
     assert fetch_text("t", columns, b"a = 1", 9) == (
-        b"SELECT `id`, `f``l` + 0e0, UNIX_TIMESTAMP(`ts`), CAST(`vc` AS BINARY), `en` + 0 FROM `t` WHERE a = 1 LIMIT 9"
+        b"SELECT `id`, `f``l` * 1e0, UNIX_TIMESTAMP(`ts`), CAST(`vc` AS BINARY), `en` + 0 FROM `t` WHERE a = 1 LIMIT 9"
     )
     rows = [
         [b"18446744073709551615", b"-1.5e-10", b"1792888200.123", b"'\\\xff", b"2"],
-        [b"1", None, b"0.000", b"", None],
+        [b"1", b"-0", b"0.000", b"", None],
     ]
     assert list(inserts("x", columns, rows)) == [
         (
             b"INSERT INTO `x` (`id`, `f``l`, `ts`, `vc`, `en`) VALUES "
             b"(18446744073709551615,-1.5e-10,'2026-10-25 00:30:00.123000',x'275cff',2),"
-            b"(1,NULL,'0000-00-00 00:00:00',x'',NULL)"
+            b"(1,-0e0,'0000-00-00 00:00:00',x'',NULL)"
         )
     ]
     with pytest.raises(CannotCopyError):

@@ -173,6 +173,11 @@ def move(value: Move | None) -> dict[str, Any]:
         return change
     assert isinstance(value, InsertMove)
     found: dict[str, Any] = {"query": template(value.query), "columns": list(value.columns)}
+    if value.computed is not None:
+        found["rows"] = [
+            [template(one) if isinstance(one, Template) else f"value {one}" for one in row]
+            for row in value.computed.rows
+        ]
     found["into"] = template(value.insert.head) + "..." + template(value.insert.tail)
     for name in ("key", "generated"):
         if getattr(value, name) >= 0:
