@@ -11,8 +11,8 @@ from pathlib import Path
 
 from core.config import Config, ConfigError, load
 from core.forkserver import ForkServer, die_with_parent
-from router.boot import Boot, make_boot, workers_needed
-from router.worker import run as run_worker
+from router.workers.boot import Boot, make_boot, workers_needed
+from router.workers.worker import run as run_worker
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
 
 def _serve(config: Config, boot: Boot) -> int:
     server = ForkServer(lambda slot, tag, sock: run_worker(boot, slot, tag, sock), boot.address, boot.backlog)
-    from router.main import run as run_main  # loads gRPC's module: only the main process needs it
+    from router.daemon.main import run as run_main  # loads gRPC's module: only the main process needs it
 
     return run_main(config, boot, server, workers_needed(config))
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
-from router import holding
 from router.gateway import Link
-from router.insert_ids import note_told, with_insert_id
-from router.query_attributes import along
-from router.transaction import Transaction
-from router.transaction_tracker import noted
-from router.warnings import note_error, note_warnings
+from router.sessions import holding
+from router.sessions.insert_ids import note_told, with_insert_id
+from router.sessions.query_attributes import along
+from router.sessions.transaction import Transaction
+from router.sessions.transaction_tracker import noted
+from router.sessions.warnings import note_error, note_warnings
 from wire.answers import Err, parse_err
 from wire.constants import SERVER_STATUS_IN_TRANS
 from wire.packets import iterate_payloads
 
 if TYPE_CHECKING:
-    from router.session import Session
+    from router.sessions.session import Session
 
 _DRAINING: Final = CODES["DRAINING"].number
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024

@@ -20,9 +20,9 @@ from cli.local import LocalServerError, MysqldBinary, check_memory, find_etcd, f
 from cli.target import Target
 from core.config import Config, Keyspace, parse_address
 from router import vschema
-from router.boot import workers_needed
 from router.vschema import Keyspace as VSchemaKeyspace
 from router.vschema import VSchema, VSchemaError
+from router.workers.boot import workers_needed
 
 _ETCD_TIMEOUT_S: Final = 3.0
 _GREETING_S: Final = 1.0

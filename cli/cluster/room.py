@@ -1,8 +1,8 @@
 """What the kernel must allow for `[router] max_connections`: said before anything is started, with the commands that
 mend it. Pure but for `read_kernel`.
 
-Invariants: nothing here stops `up` (router.boot refuses what is impossible); every warning names the number that is,
-the number that should be, and one command.
+Invariants: nothing here stops `up` (router.workers.boot refuses what is impossible); every warning names the number
+that is, the number that should be, and one command.
 """
 
 import os

@@ -16,7 +16,7 @@ from cli.target import Target, find
 from core.rpc import messages as m
 from core.rpc.messages import Record
 from core.rpc.transport import Dealer, make_context
-from router.boot import control_endpoint
+from router.workers.boot import control_endpoint
 
 ANSWER_S: Final = 5.0
 MARGIN_S: Final = 10.0

@@ -11,11 +11,11 @@ from typing import Self
 
 from core.errors import not_supported
 from core.rpc import messages as m
-from router import holding
 from router.calls import Answer
 from router.execute.write import abandon, ok_of, set_savepoint, undo
 from router.gateway import Link
-from router.session import Session
+from router.sessions import holding
+from router.sessions.session import Session
 from wire.answers import Ok
 
 

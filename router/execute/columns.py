@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from router.execute.owner import checked
 from router.execute.values import render
 from router.plan.plans import ColumnsRead
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.result import rows_of
 from router.view import ClusterView
 

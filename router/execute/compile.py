@@ -38,8 +38,8 @@ from router.plan.plans import (
     SubstitutePlan,
 )
 from router.plan.purity import LAST_INSERT_ID
-from router.prepared import bound_text
-from router.session import Runner, Session
+from router.sessions.prepared import bound_text
+from router.sessions.session import Runner, Session
 from router.view import SYSTEM_SCHEMAS, ClusterView
 
 Several = Callable[[Session, bytes, Sequence[bytes], bytes | None], None]

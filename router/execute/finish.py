@@ -30,12 +30,12 @@ from router.execute.values import render
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import Finish, FinishPart
-from router.query_attributes import along
-from router.session import Session
+from router.sessions.query_attributes import along
+from router.sessions.session import Session
+from router.sessions.warnings import note_warnings
 from router.statements.passing import with_status
 from router.statements.result import checked, rows_of
 from router.view import ClusterView
-from router.warnings import note_warnings
 from wire.answers import parse_ok
 from wire.rows import split_text_row
 

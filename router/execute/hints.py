@@ -12,13 +12,13 @@ from typing import Final
 
 from core.errors import SluiceError, fail, not_supported
 from router.execute.substitute import SubstituteRunner
-from router.prepared import bound_text
-from router.session import Course, Runner, Session
+from router.sessions.prepared import bound_text
+from router.sessions.session import Course, Runner, Session
+from router.sessions.warnings import add_warning
 from router.sql.hints import hinted, without
 from router.variables.privileged import MAY_STAY, privilege_to_set
 from router.variables.reading import default_text, is_mariadb
 from router.variables.table import rule_of
-from router.warnings import add_warning
 
 _IS_NULL: Final = "sql_auto_is_null"
 

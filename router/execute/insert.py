@@ -11,9 +11,9 @@ from router.execute.route import shard_of
 from router.execute.values import render, value_of
 from router.execute.write import write_on
 from router.gateway import Link
-from router.insert_ids import forward_insert
 from router.plan.plans import Bind, InsertPlan, InsertRow
-from router.session import Session
+from router.sessions.insert_ids import forward_insert
+from router.sessions.session import Session
 from router.sql.normalise import literal_value
 from router.view import ClusterView
 from router.vindexes.base import Value, Vindex

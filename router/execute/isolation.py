@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from router.variables.reading import default_text, is_mariadb
 
 if TYPE_CHECKING:
-    from router.session import Session
+    from router.sessions.session import Session
 
 _FRESH: Final = frozenset(("READ-COMMITTED", "READ-UNCOMMITTED"))
 _LEVEL: Final = "ISOLATION LEVEL "

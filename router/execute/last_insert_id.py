@@ -19,8 +19,8 @@ from router.execute.several import MergedText
 from router.execute.write import ok_of
 from router.gateway import Link
 from router.plan.plans import DmlPlan, SelectPlan
-from router.prepared import bound_text
-from router.session import Session
+from router.sessions.prepared import bound_text
+from router.sessions.session import Session
 from router.statements.result import rows_of
 from router.view import ClusterView
 

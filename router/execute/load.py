@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable
 
 from core.errors import SluiceError
 from core.rpc import messages as m
-from router import holding
 from router.calls import Answer
-from router.client_file import ClientFile
 from router.execute.reserve import admit, run_bracketed, variables_in
 from router.gateway import Link
-from router.reservation import TABLES
-from router.session import Session
+from router.sessions import holding
+from router.sessions.client_file import ClientFile
+from router.sessions.reservation import TABLES
+from router.sessions.session import Session
 from wire.answers import parse_ok
 
 

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Final
 
 from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
-from router import holding
 from router.calls import TabletError
-from router.client_file import ClientFile
 from router.engine.affected import combine_oks
 from router.engine.load_fields import field_value
 from router.engine.load_lines import LineSplitter, Row
 from router.execute.route import shard_of
 from router.execute.write import ok_of, set_savepoint, undo
 from router.gateway import Link
-from router.session import Session
+from router.sessions import holding
+from router.sessions.client_file import ClientFile
+from router.sessions.session import Session
 from router.statements.result import checked
 from router.variables.charsets import python_codec
 from router.view import ClusterView

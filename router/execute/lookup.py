@@ -27,7 +27,7 @@ from router.execute.owner import (
     read_rows,
 )
 from router.gateway import Link
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.result import rows_of
 from router.view import ClusterView
 from router.vindexes import Lookup

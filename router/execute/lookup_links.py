@@ -4,7 +4,7 @@ Invariant: a shard that has a row with one of the values, as this statement woul
 that is not certain, nothing is (`of` gives None) and all shards are asked. So:
 - The read locks, and never waits: while someone's transaction changes an entry, its row may be committed and the entry
   not, or the other way round. Then all shards are asked. (Transactions commit their entries in the right order, see
-  `router.transaction`.)
+  `router.sessions.transaction`.)
 - It runs outside of the session's transaction, which may have rows of its own on shards it holds, or see them as they
   were: those shards are always among the named ones. Where it holds the lookup table's shard, all are asked: it may
   have entries of its own there.
@@ -29,7 +29,7 @@ from router.execute.route import shard_of
 from router.execute.values import value_of
 from router.gateway import Link
 from router.plan.plans import LookupRoute
-from router.session import Session
+from router.sessions.session import Session
 from router.sql.dialect import Dialect
 from router.statements.result import rows_of
 from router.view import ClusterView

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from router.execute.lookup_links import LookupLinks
 from router.execute.route import RouteRunner
 from router.gateway import Link
-from router.session import Session
+from router.sessions.session import Session
 
 Several = Callable[[Session, Sequence[Link], bytes, Sequence[bytes], bytes | None], None]
 """Runs the statement on these links, which are more than one."""

@@ -35,7 +35,7 @@ from router.execute.selecting import UPDATE, Selected, select
 from router.execute.values import render
 from router.gateway import Link
 from router.plan.moves import ChangeMove
-from router.session import Session
+from router.sessions.session import Session
 from router.variables.reading import is_mariadb
 from router.view import ClusterView
 from router.vschema import Table

@@ -24,10 +24,10 @@ from router.execute.moving import begin_of, charset_names, column_types, has_ste
 from router.execute.owned import OwnedInsert
 from router.execute.selecting import SHARE, Selected, select
 from router.execute.values import render
-from router.insert_ids import note_generated
 from router.plan.moves import InsertMove
 from router.plan.plans import Bind, InsertPlan, InsertRow, Template
-from router.session import Session
+from router.sessions.insert_ids import note_generated
+from router.sessions.session import Session
 from router.sql.normalise import literal_value
 from router.view import ClusterView
 from wire.answers import Ok

@@ -8,7 +8,7 @@ from core.errors import SluiceError, not_supported
 from router.engine.assigning import CharsetName
 from router.engine.copying import CannotCopyError
 from router.execute.owner import checked, name_of
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.result import rows_of
 from router.variables.charsets import ServerCharsets, charset_of
 from router.variables.reading import is_mariadb

@@ -12,13 +12,13 @@ Invariants:
 from typing import Final
 
 from core.rpc import messages as m
-from router.session import Session
+from router.sessions.session import Session
 from router.sql.normalise import split_statements
 from wire.constants import CLIENT_DEPRECATE_EOF, CLIENT_SESSION_TRACK, SERVER_MORE_RESULTS_EXISTS
 from wire.errors import ServerProtocolError
 from wire.scan import ERR, QUERY, ResultScanner
 
-_BUSY: Final = 2  # router.connection.BUSY, which cannot be imported here
+_BUSY: Final = 2  # router.clients.connection.BUSY, which cannot be imported here
 
 
 class Several:

@@ -29,10 +29,10 @@ from router.execute.refuse import refuse
 from router.execute.route import chooser_links, chooser_one
 from router.execute.values import render
 from router.gateway import Link
-from router.insert_ids import note_generated
 from router.plan.plans import Choice, DmlPlan, InsertPlan, OwnedPart
-from router.prepared import bound_text
-from router.session import Runner, Session
+from router.sessions.insert_ids import note_generated
+from router.sessions.prepared import bound_text
+from router.sessions.session import Runner, Session
 from router.view import ClusterView
 from router.vschema import Table
 from wire.answers import Ok

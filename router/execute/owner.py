@@ -14,7 +14,7 @@ from typing import Final
 from core.errors import fail, not_supported
 from router.execute.route import shard_of
 from router.gateway import Link
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.result import checked as checked
 from router.statements.result import rows_of
 from router.view import ClusterView

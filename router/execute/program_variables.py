@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import CODES
 from core.rpc import messages as m
-from router import holding
 from router.calls import Answer, Calls, FileSource, TabletError
 from router.execute.reserve import admit, bring, read_back, reserve
 from router.execute.whole import reply_whole
 from router.gateway import Link
-from router.insert_ids import note_whole
+from router.sessions import holding
+from router.sessions.insert_ids import note_whole
 
 if TYPE_CHECKING:
-    from router.session import Session
+    from router.sessions.session import Session
 
 NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
 

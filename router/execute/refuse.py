@@ -11,8 +11,8 @@ from core.errors import CODES, SluiceError, not_supported
 from router.calls import TabletError
 from router.gateway import Link
 from router.plan.plans import DmlPlan, SelectPlan
-from router.prepared import bound_text
-from router.session import Session
+from router.sessions.prepared import bound_text
+from router.sessions.session import Session
 from router.variables.reading import is_mariadb
 
 SYNTAX: Final = CODES["SYNTAX"].number

@@ -14,20 +14,20 @@ from typing import Final
 
 from core.errors import not_supported
 from core.rpc import messages as m
-from router import holding
 from router.calls import Answer, TabletError
 from router.execute.route import Choose
 from router.execute.whole import reply_whole
 from router.gateway import Link
-from router.insert_ids import forward_insert
 from router.plan.purity import LAST_INSERT_ID
-from router.prepared import bound_text
-from router.reservation import Reservation, effect_of
-from router.session import Session
+from router.sessions import holding
+from router.sessions.insert_ids import forward_insert
+from router.sessions.prepared import bound_text
+from router.sessions.reservation import Reservation, effect_of
+from router.sessions.session import Session
+from router.sessions.tracking import with_temporary_tables
 from router.sql.lex import VARIABLE, lex
 from router.sql.normalise import normalise
 from router.statements.result import rows_of
-from router.tracking import with_temporary_tables
 from router.variables.literals import NULL, cell_literal, value_literal
 
 PINS: Final = frozenset(

@@ -11,9 +11,9 @@ from core.errors import SluiceError, fail
 from core.rpc import messages as m
 from router.execute.values import value_of
 from router.gateway import Link
-from router.insert_ids import forward_insert
 from router.plan.plans import Bind, Choice, Chooser
-from router.session import Session
+from router.sessions.insert_ids import forward_insert
+from router.sessions.session import Session
 from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
 from router.vindexes.base import MultiColumnVindex, Value, Vindex, VindexError
 from router.vindexes.unicode_loose import UnicodeLoose

@@ -26,7 +26,7 @@ from router.execute.several import MergedText
 from router.execute.view import ViewRunner
 from router.gateway import Link
 from router.plan.plans import Choice, FinishPlan, PlanError, SelectPlan
-from router.session import Session
+from router.sessions.session import Session
 from router.sql.normalise import normalise
 from router.view import ClusterView
 from wire.columns import Column

@@ -14,7 +14,7 @@ from wire.answers import parse_ok
 from wire.packets import iterate_payloads
 
 if TYPE_CHECKING:
-    from router.worker import Worker
+    from router.workers.worker import Worker
 
 MIN_BLOCK: Final = 1
 MAX_BLOCK: Final = 1_000_000

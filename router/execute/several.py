@@ -10,7 +10,6 @@ from functools import partial
 from typing import Final
 
 from core.rpc import messages as m
-from router import holding
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
 from router.execute.finish import Finisher
@@ -21,13 +20,14 @@ from router.execute.values import number_of, render
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import SelectPlan
-from router.prepared import bound_text
-from router.query_attributes import along
-from router.session import Session
-from router.telling import end_of_rows
-from router.transaction_tracker import noted
+from router.sessions import holding
+from router.sessions.prepared import bound_text
+from router.sessions.query_attributes import along
+from router.sessions.session import Session
+from router.sessions.telling import end_of_rows
+from router.sessions.transaction_tracker import noted
+from router.sessions.warnings import note_warnings
 from router.view import ClusterView
-from router.warnings import note_warnings
 from wire.constants import SERVER_STATUS_IN_TRANS
 
 _I_LAST: Final = m.I_LAST

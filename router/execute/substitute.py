@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from router import statements
 from router.execute.values import render
 from router.plan.plans import SubstitutePlan
-from router.session import Session
-from router.warnings import forgets_warnings
+from router.sessions.session import Session
+from router.sessions.warnings import forgets_warnings
 
 
 class SubstituteRunner:

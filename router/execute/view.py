@@ -13,7 +13,7 @@ from core.errors import SluiceError, fail
 from router.execute.values import render
 from router.plan.plans import PlanError, ViewRead
 from router.plan.views import derived_table
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.result import rows_of
 from router.view import ClusterView
 

@@ -7,10 +7,10 @@ from core.rpc import messages as m
 from router.calls import Answer
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
-from router.insert_ids import note_whole
 from router.plan.plans import Merge
-from router.session import Session
-from router.telling import end_of_rows
+from router.sessions.insert_ids import note_whole
+from router.sessions.session import Session
+from router.sessions.telling import end_of_rows
 
 
 def reply_whole(session: Session, answer: Answer) -> None:

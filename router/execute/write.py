@@ -12,21 +12,21 @@ from time import time
 
 from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
-from router import holding
 from router.calls import Answer, TabletError
 from router.engine.affected import combine_oks
 from router.execute.refuse import refuse
 from router.execute.route import chooser_links
 from router.execute.whole import reply_distinct
 from router.gateway import Link
-from router.insert_ids import note_generated, note_told, with_insert_id
 from router.plan.plans import DdlPlan, DmlPlan
-from router.prepared import bound_text
-from router.query_attributes import along
-from router.reservation import effect_of
-from router.session import Runner, Session
+from router.sessions import holding
+from router.sessions.insert_ids import note_generated, note_told, with_insert_id
+from router.sessions.prepared import bound_text
+from router.sessions.query_attributes import along
+from router.sessions.reservation import effect_of
+from router.sessions.session import Runner, Session
+from router.sessions.warnings import add_warning, note_error, note_warnings
 from router.view import ClusterView
-from router.warnings import add_warning, note_error, note_warnings
 from wire.answers import Ok, parse_ok
 
 SAVEPOINT = b"sluice_statement"

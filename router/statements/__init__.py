@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions.session import Session
+from router.sessions.warnings import forgets_warnings
 from router.statements import (
     databases,
     explain,
@@ -28,7 +29,6 @@ from router.statements.assign import login_charset as initial_charset_settings
 from router.statements.local import is_local, local_result, value_of_spot
 from router.statements.routines import call_prepared
 from router.variables.charsets import python_codec
-from router.warnings import forgets_warnings
 
 Handler = Callable[[Session, Kind, bytes], None]
 

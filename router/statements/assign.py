@@ -7,7 +7,9 @@ left to `judge.py`.
 from typing import Final
 
 from core.errors import fail, not_supported
-from router.session import Session
+from router.sessions.session import Session
+from router.sessions.tracking import SCHEMA, STATE_CHANGE, SYSTEM_VARIABLES
+from router.sessions.transaction_tracker import GTIDS, TRANSACTION_INFO
 from router.statements.assignments import (
     Assignment,
     CharacterSet,
@@ -17,8 +19,6 @@ from router.statements.assignments import (
     UserVariable,
 )
 from router.statements.judge import Changes, boolean, is_default, settle, take, text_of, wrong
-from router.tracking import SCHEMA, STATE_CHANGE, SYSTEM_VARIABLES
-from router.transaction_tracker import GTIDS, TRANSACTION_INFO
 from router.variables import charsets
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets

@@ -1,6 +1,6 @@
 """The rows of `performance_schema.session_connect_attrs` that a session sees: its own."""
 
-from router.session import Session
+from router.sessions.session import Session
 from wire.connect_attributes import described
 
 

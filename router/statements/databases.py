@@ -21,12 +21,12 @@ from router.execute.reserve import pinned
 from router.gateway import Link
 from router.plan.databases import OPTIONS, DatabaseStatement, database_statement, with_comments
 from router.plan.plans import Kind
-from router.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
-from router.session import Session
+from router.sessions.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
+from router.sessions.session import Session
+from router.sessions.tracking import of_use
 from router.sql.lex import restored
 from router.statements.result import checked, rows_of
 from router.statements.words import Words
-from router.tracking import of_use
 
 _PLAIN_COMMENT: Final = re.compile(r"/\*(?!M?!).*?\*/", re.DOTALL)
 _OBJECTS: Final = (

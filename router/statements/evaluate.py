@@ -6,8 +6,8 @@ from core.errors import SluiceError, fail, not_supported
 from router.execute.reserve import PINS, pinned
 from router.plan.purity import may_write, reserve_reason
 from router.plan.substitute import FUNCTIONS
-from router.query_attributes import along
-from router.session import Session
+from router.sessions.query_attributes import along
+from router.sessions.session import Session
 from router.sql.literals import literal_value
 from router.statements.assignments import constant_literal
 from router.statements.local import value_of_spot

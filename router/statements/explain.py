@@ -22,7 +22,7 @@ from router.plan.plans import (
     SelectPlan,
     SubstitutePlan,
 )
-from router.session import Session
+from router.sessions.session import Session
 from router.sql.normalise import normalise
 from router.statements.local import value_of_spot
 from router.statements.passing import link_for, pass_read, view_of

@@ -6,7 +6,7 @@ LIKE is matched here. WHERE is an expression of SQL: the rows go to a server as 
 import re
 from collections.abc import Sequence
 
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.evaluate import substituted
 from router.statements.local import rows_result, text_columns
 from router.statements.passing import pass_read

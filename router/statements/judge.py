@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from core.errors import SluiceError, fail
-from router.session import Session
+from router.sessions.session import Session
+from router.sessions.transaction_tracker import GTIDS, TRANSACTION_INFO, turned
 from router.sql.dialect import Dialect, dialect_of
 from router.statements.passing import ask as ask_server
 from router.statements.result import checked, rows_of
-from router.transaction_tracker import GTIDS, TRANSACTION_INFO, turned
 from router.variables import literals as lit
 from router.variables.coupled import roots
 from router.variables.reading import CHARSETS, default_text, is_mariadb

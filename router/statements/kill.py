@@ -5,7 +5,7 @@ A user ends only sessions of its own name, as on MySQL without CONNECTION_ADMIN;
 
 from core.errors import fail, not_supported
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions.session import Session
 from router.statements import evaluate
 from router.statements.words import Words
 from router.variables.literals import parsed

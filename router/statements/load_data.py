@@ -6,7 +6,7 @@ from router.execute.load import relay
 from router.execute.load_sharded import ShardedLoad
 from router.plan.names import find_table
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.load_statement import LoadStatement, read
 from router.statements.passing import view_of
 from router.statements.words import Words

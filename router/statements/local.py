@@ -10,7 +10,7 @@ from typing import Final
 
 from router.plan.connect_attributes import SPOT as CONNECT_ATTRIBUTES
 from router.plan.plans import LocalColumn
-from router.session import Session
+from router.sessions.session import Session
 from router.sql.literals import literal_value
 from router.statements.connect_attributes import attributes_table
 from router.statements.words import variable_name

@@ -14,8 +14,8 @@ from core.rpc import messages as m
 from router.execute.reserve import pinned, run_pinned
 from router.gateway import Link
 from router.plan.plans import Kind
-from router.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
-from router.session import Session
+from router.sessions.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
+from router.sessions.session import Session
 from router.statements.evaluate import substituted
 from router.statements.passing import one_shard, view_of
 from router.statements.result import checked

@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from core.errors import fail, not_supported
 from core.rpc import messages as m
-from router import holding
 from router.calls import Answer
 from router.gateway import Link
-from router.query_attributes import along
-from router.session import Session
+from router.sessions import holding
+from router.sessions.query_attributes import along
+from router.sessions.session import Session
+from router.sessions.transaction_tracker import noted
+from router.sessions.warnings import note_error, note_warnings
 from router.statements.result import checked, rows_of
-from router.transaction_tracker import noted
 from router.view import SYSTEM_SCHEMAS, ClusterView, KeyspaceView
-from router.warnings import note_error, note_warnings
 from wire.constants import CLIENT_DEPRECATE_EOF, EOF_HEADER, MAX_PAYLOAD, OK_HEADER
 from wire.packets import read_lenenc_int
 

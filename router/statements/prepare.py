@@ -10,12 +10,12 @@ from core.errors import fail, not_supported
 from router.execute.reserve import run_prepared
 from router.plan.clauses import naming_items, split_items
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions.session import Session
+from router.sessions.tracking import of_state
 from router.sql.normalise import normalise, split_statements
 from router.statements import evaluate
 from router.statements.passing import one_shard
 from router.statements.words import BIND, VARIABLE, WORD, Words
-from router.tracking import of_state
 from router.variables.literals import parsed
 from router.variables.reading import is_mariadb
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from core.errors import SluiceError, fail, not_supported
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions.session import Session
 from router.sql.dialect import Dialect
 from router.statements import locks
 from router.statements.words import Words, is_executed, unwrapped

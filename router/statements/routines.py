@@ -6,10 +6,10 @@ from core.errors import not_supported
 from core.rpc import messages as m
 from router.execute.reserve import run_reserved
 from router.gateway import Link
-from router.insert_ids import forward_insert
 from router.plan.plans import Kind
 from router.plan.purity import is_shareable, reserve_reason
-from router.session import Session
+from router.sessions.insert_ids import forward_insert
+from router.sessions.session import Session
 from router.statements.evaluate import substituted
 from router.statements.passing import link_for, one_shard, pass_read, view_of
 from router.statements.words import VARIABLE, WORD, Words

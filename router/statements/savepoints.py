@@ -8,9 +8,9 @@ it and what was set after it (sql/transaction.cc, trans_release_savepoint).
 from typing import Final
 
 from core.errors import fail
-from router import holding
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions import holding
+from router.sessions.session import Session
 from router.statements.words import Words
 
 _PREFIX: Final = b"SAVEPOINT "

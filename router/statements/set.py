@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions.session import Session
+from router.sessions.tracking import of_set
+from router.sessions.transaction_tracker import Tracker
 from router.sql.dialect import Dialect
 from router.statements import assign, evaluate, judge, set_statement
 from router.statements.assignments import (
@@ -22,8 +24,6 @@ from router.statements.assignments import (
     parse,
 )
 from router.statements.words import Words
-from router.tracking import of_set
-from router.transaction_tracker import Tracker
 from router.variables.reading import is_mariadb
 
 _FOR_NEXT_TRANSACTION: Final = frozenset(
@@ -83,7 +83,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
 
 
 def _named(session: Session, assignments: list[Assignment]) -> list[str]:
-    """What of the session the SET is about, as `router.tracking` names it."""
+    """What of the session the SET is about, as `router.sessions.tracking` names it."""
     names = []
     isolation, read_only = (
         ("tx_isolation", "tx_read_only")

@@ -16,7 +16,7 @@ from typing import Final
 
 from core.errors import fail, not_supported
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions.session import Session
 from router.statements import show_cluster, show_session, show_status, show_variables
 from router.statements.passing import link_for, one_shard, pass_read
 from router.statements.words import MARK, NAME, WORD, Lexeme, Words

@@ -1,7 +1,7 @@
 """SHOW DATABASES, TABLETS, SHARDS and VSCHEMA: what this worker's view of the cluster says."""
 
 from core.errors import fail, not_supported
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.filtering import reply_table
 from router.statements.passing import view_of
 from router.statements.words import Words

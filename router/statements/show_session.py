@@ -1,6 +1,6 @@
 """SHOW PROCESSLIST, PINS, WARNINGS, ERRORS, COUNT(*) and GRANTS: what the router knows of its sessions.
 
-Warnings and errors are those that `router.warnings` keeps of the session's last statement.
+Warnings and errors are those that `router.sessions.warnings` keeps of the session's last statement.
 """
 
 from time import time
@@ -9,7 +9,7 @@ from typing import Any, Final
 from core.errors import fail
 from core.users import privileges
 from router.execute.reserve import still_there
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.local import number_columns, rows_result, text_columns
 from router.statements.passing import view_of
 from router.statements.words import VARIABLE, Words

@@ -3,7 +3,7 @@
 Clients look at Ssl_cipher to learn whether they are encrypted: what the tablet has to its MySQL is not that.
 """
 
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.local import rows_result, text_columns
 from router.statements.passing import link_for, named_values, pass_read
 from router.statements.words import Words

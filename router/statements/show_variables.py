@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from router.session import Session
+from router.sessions.session import Session
 from router.statements.filtering import like_pattern, take_like
 from router.statements.local import rows_result, text_columns
 from router.statements.passing import named_values

@@ -11,15 +11,15 @@ from typing import Final
 
 from core.errors import SluiceError
 from core.rpc import messages as m
-from router import holding
 from router.calls import TabletError
 from router.plan.plans import Kind
-from router.reservation import TABLES
-from router.session import Session
+from router.sessions import holding
+from router.sessions.reservation import TABLES
+from router.sessions.session import Session
+from router.sessions.transaction_tracker import begun
 from router.statements.locks import unlock_for_transaction
 from router.statements.passing import one_shard
 from router.statements.words import Words
-from router.transaction_tracker import begun
 from router.variables.reading import is_mariadb
 
 _ACCESS: Final = ("READ ONLY", "READ WRITE")

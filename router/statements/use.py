@@ -4,9 +4,9 @@ import re
 from typing import Final
 
 from router.plan.plans import Kind
-from router.session import Session
+from router.sessions.session import Session
+from router.sessions.tracking import of_use
 from router.statements.words import unwrapped
-from router.tracking import of_use
 
 _NAME: Final = re.compile(
     rb"\s*(?:/\*.*?\*/\s*)*USE\s*(?:`((?:[^`]|``)+)`|([^\s`;'\"]+))[\s;]*\Z", re.I | re.DOTALL

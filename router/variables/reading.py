@@ -14,7 +14,7 @@ from router.variables.table import Class, known, rule_of
 from router.variables.types import typed
 
 if TYPE_CHECKING:
-    from router.session import Session
+    from router.sessions.session import Session
 
 UNKNOWN_HERE: Final = object()
 """Ask a server."""

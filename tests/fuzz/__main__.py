@@ -20,7 +20,13 @@ def run(name: str, argv: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(
-        include=["wire", "router.connection", "router.login", "router.engine", "tests.fuzz.targets"]
+        include=[
+            "wire",
+            "router.clients.connection",
+            "router.clients.login",
+            "router.engine",
+            "tests.fuzz.targets",
+        ]
     ):
         from tests.fuzz.targets import TARGETS
     atheris.Setup([sys.argv[0], *argv], TARGETS[name])

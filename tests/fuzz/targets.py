@@ -14,10 +14,10 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from core.errors import SluiceError
-from router.connection import CLOSED, LOGIN, Connection
+from router.clients.connection import CLOSED, LOGIN, Connection
 from router.engine.load_fields import Format
 from router.engine.load_lines import LineSplitter
-from router.stats import WorkerStats
+from router.workers.stats import WorkerStats
 from wire import commands as c
 from wire import statements as s
 from wire.binary import decoder

@@ -14,8 +14,8 @@ from typing import Any
 from core.rpc import messages as m
 from router.calls import Calls
 from router.gateway import Link
-from router.session import Session
-from router.stats import WorkerStats
+from router.sessions.session import Session
+from router.workers.stats import WorkerStats
 from wire.answers import err_packet, ok_packet
 from wire.constants import SERVER_STATUS_AUTOCOMMIT, SERVER_STATUS_IN_TRANS
 from wire.packets import iterate_payloads

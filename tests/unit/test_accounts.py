@@ -11,10 +11,10 @@ from controlplane.topo.records import UserRecord
 from core.config import ConfigError, User, from_dict
 from core.errors import SluiceError
 from core.users import READ
-from router.accounts import Accounts
 from router.plan.planner import plan
 from router.plan.plans import PlanError
-from router.rights import Rights
+from router.sessions.accounts import Accounts
+from router.sessions.rights import Rights
 from router.vschema import VSchema, parse
 from wire.passwords import caching_sha2_hash, native_hash
 from wire.scramble import make_nonce

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from router.beat import BUSY_S, QUIET_S, Beat
+from router.workers.beat import BUSY_S, QUIET_S, Beat
 
 
 class Timer:

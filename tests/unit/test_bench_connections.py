@@ -13,7 +13,7 @@ from cli.bench.connections_png import png
 from cli.bench.connections_replies import Replies
 from cli.bench.protocol import Login, ServerRefused
 from core.config import User
-from router.accounts import Accounts
+from router.sessions.accounts import Accounts
 from wire.constants import CACHING_SHA2_PASSWORD, NATIVE_PASSWORD
 from wire.greetings import Greetings
 from wire.login import LoginSettings

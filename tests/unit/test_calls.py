@@ -10,8 +10,8 @@ from core.errors import SluiceError
 from core.limits import Limit, LimitTable, SharedCounters, SlotTable, to_snapshot
 from core.rpc import messages as m
 from router import calls as calls_module
-from router.admission import Admission
 from router.calls import Calls, TabletError
+from router.workers.admission import Admission
 from tests.unit.fake_tablets import HANG, FakeClock, FakeTablet, make_session, turns
 from wire.packets import frame
 

@@ -134,7 +134,7 @@ def test_published_ports_are_those_of_the_file(config: Config) -> None:
 
 
 def test_descriptors_bear_max_connections(config: Config) -> None:
-    from router.boot import DESCRIPTORS_FOR_ITSELF
+    from router.workers.boot import DESCRIPTORS_FOR_ITSELF
 
     for service in ROUTERS.values():
         room = service["ulimits"]["nofile"]["hard"] - DESCRIPTORS_FOR_ITSELF

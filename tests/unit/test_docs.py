@@ -12,7 +12,7 @@ import pytest
 from cli.main import COMMANDS
 from core import config
 from core.errors import BY_NUMBER
-from router import metrics
+from router.daemon import metrics
 from router.vindexes.registry import known_types
 from router.vschema import VSchema, parse
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.config import Cluster, Config
-from router.drained import USUAL, Drained
+from router.daemon.drained import USUAL, Drained
 
 
 @pytest.fixture

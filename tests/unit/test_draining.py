@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from router import draining
-from router.draining import Draining
+from router.workers import draining
+from router.workers.draining import Draining
 
 
 class Client:

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from router import handover
-from router.handover import Receiver, Sender
-from router.worker import Worker
+from router.workers import handover
+from router.workers.handover import Receiver, Sender
+from router.workers.worker import Worker
 
 
 def worker(**more: Any) -> Worker:

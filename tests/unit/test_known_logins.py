@@ -9,10 +9,10 @@ import pytest
 from cli.bench.protocol import Login as Client
 from core.config import User
 from core.errors import fail
-from router.accounts import Accounts
-from router.arrival import Arrival
-from router.known_logins import MAX_KNOWN, KnownLogins
-from router.parked import Profile, ProfileValues
+from router.clients.arrival import Arrival
+from router.clients.known_logins import MAX_KNOWN, KnownLogins
+from router.clients.parked import Profile, ProfileValues
+from router.sessions.accounts import Accounts
 from router.sql.dialect import Dialect
 from wire.constants import CACHING_SHA2_PASSWORD, CLIENT_COMPRESS, NATIVE_PASSWORD, SERVER_CAPABILITIES
 from wire.greetings import Greetings

@@ -7,11 +7,11 @@ import pytest
 
 from router.execute.isolation import each_read_is_fresh
 from router.execute.lookup_links import _fits, _keeps_together, _kind_of
-from router.holding import open_transaction
 from router.plan.planner import plan
 from router.plan.plans import Bind, DmlPlan, LookupRoute, SelectPlan
+from router.sessions.holding import open_transaction
+from router.sessions.transaction import Transaction
 from router.sql.normalise import normalise
-from router.transaction import Transaction
 from router.vindexes import create
 from router.vschema import VSchema, parse
 from tests.unit.data.plans.generate import vschema

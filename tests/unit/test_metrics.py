@@ -2,7 +2,7 @@
 
 import re
 
-from router.metrics import prometheus
+from router.daemon.metrics import prometheus
 
 HISTOGRAM = {"p50_s": 0.001, "p95_s": 0.002, "p99_s": 0.003, "total_s": 1.5, "count": 10}
 CLUSTER = {

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from router.newcomers import NEWCOMERS_A_TURN, TRIES, Newcomers
-from router.parked import Parked
-from router.sockets import Sockets
+from router.clients.newcomers import NEWCOMERS_A_TURN, TRIES, Newcomers
+from router.clients.parked import Parked
+from router.clients.sockets import Sockets
 
 
 class Timer:

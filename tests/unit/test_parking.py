@@ -2,10 +2,10 @@
 
 import marshal
 
-from router.connection import Connection
-from router.parked import More, Parked, Profile, ProfileValues
-from router.prepared import PreparedStatement
-from router.session import Session
+from router.clients.connection import Connection
+from router.clients.parked import More, Parked, Profile, ProfileValues
+from router.sessions.prepared import PreparedStatement
+from router.sessions.session import Session
 from router.sql.dialect import Dialect
 
 TRANSIENT = {

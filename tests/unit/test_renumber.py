@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from router.renumber import Renumbered
+from router.clients.renumber import Renumbered
 from wire.packets import frame
 
 

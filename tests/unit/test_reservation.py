@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from core.errors import SluiceError
-from router import holding, statements  # first: it and router.execute.reserve import each other
+from router import statements  # first: it and router.execute.reserve import each other
 from router.execute.reserve import reserve, run_pinned
-from router.reservation import Reservation, effect_of
+from router.sessions import holding
+from router.sessions.reservation import Reservation, effect_of
 from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
 from wire.answers import parse_err
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.rpc import messages as m
-from router.main import RouterMain, WorkerState
+from router.daemon.main import RouterMain, WorkerState
 
 Event = tuple[str, int, int, int]
 

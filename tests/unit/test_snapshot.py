@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.topo import layout
 from core.limits import SharedCounters
-from router.snapshot import Topology
+from router.daemon.snapshot import Topology
 
 KEYSPACES = {"keyspaces/ks": {}}
 SHARDS = {"shards/ks/-80": {}, "shards/ks/80-": {}}

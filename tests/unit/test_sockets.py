@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.sockets import FIRST_READ_BYTES, LINGER_S, Sockets, SocketTransport
+from router.clients.sockets import FIRST_READ_BYTES, LINGER_S, Sockets, SocketTransport
 
 
 class HandLoop:

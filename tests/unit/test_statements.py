@@ -9,7 +9,7 @@ import pytest
 from core.errors import SluiceError
 from router import statements
 from router.plan.plans import Kind, LocalColumn
-from router.session import Session
+from router.sessions.session import Session
 from router.sql.dialect import Dialect
 from router.statements import assignments, prepare, savepoints, transactions, use
 from router.statements.assignments import (

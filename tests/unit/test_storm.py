@@ -2,7 +2,7 @@
 
 from core.clock import FakeClock
 from core.limits import SharedCounters
-from router.storm import LOOK_S, ROUND_S, SHORTEST_ROUND_S, STORM_A_CORE, Storm
+from router.clients.storm import LOOK_S, ROUND_S, SHORTEST_ROUND_S, STORM_A_CORE, Storm
 
 CORES = 2
 

@@ -12,7 +12,7 @@ from core.rpc import messages as m
 from router.execute.several import Scatter, SeveralShards
 from router.execute.write import write_on
 from router.plan.plans import Choice, Chooser, Kind, SelectPlan
-from router.reservation import Reservation
+from router.sessions.reservation import Reservation
 from router.statements import routines, transactions
 from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
 from wire.answers import parse_err, parse_ok

@@ -2,7 +2,7 @@
 
 import random
 
-from router.wheel import Wheel
+from router.clients.wheel import Wheel
 
 
 def test_nothing_early_and_nothing_lost() -> None:
