@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from zlib import crc32
 
+import hypothesis
 import pluggy
 import pytest
 
@@ -15,7 +16,10 @@ from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Template
 
 
 def pytest_configure() -> None:
-    """Servers that the tests start can be interrupted, also where the tests are a shell's background job."""
+    """Servers that the tests start can be interrupted, also where the tests are a shell's background job; examples of
+    hypothesis are the same in each run, and none fails for a busy machine."""
+    hypothesis.settings.register_profile("sluice", derandomize=True, deadline=None, database=None)
+    hypothesis.settings.load_profile("sluice")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

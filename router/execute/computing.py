@@ -14,7 +14,7 @@ from router.execute.selecting import SHARE, Selected, select
 from router.execute.values import render
 from router.plan.moves import Computed
 from router.plan.plans import Template
-from router.session import Session
+from router.sessions.session import Session
 from router.view import ClusterView
 
 VALUES_AT_ONCE: Final = 1000
