@@ -6,6 +6,7 @@ CommandError (status 1).
 
 import errno
 import os
+import shutil
 import socket
 import sys
 from dataclasses import dataclass
@@ -29,6 +30,13 @@ _GREETING_S: Final = 1.0
 
 _MYSQL_HOME_MAX_BYTES: Final = 360
 """FN_REFLEN of MySQL and MariaDB is 512; the longest file under a home, a table's with a long name, takes 150."""
+
+_NEW_MYSQL_BYTES: Final = 170 << 20
+"""Of a MySQL 9.7 that was just initialised: 90 MiB, and 64 MiB of redo log. A MariaDB takes half."""
+_NEW_ETCD_BYTES: Final = 124 << 20
+"""Two segments of its log."""
+_RUN_BYTES: Final = 1 << 20
+"""For logs and what lies under run/."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ def check_machine(target: Target) -> None:
         print(f"note: {warning}", file=sys.stderr)
     for key, address in check_addresses(config):
         check_port(key, address)
+    check_disk(target, _free_bytes(target.layout.data_dir))
     check_etcd(config)
     for keyspace in config.keyspaces:
         for item in keyspace.external:
@@ -88,6 +97,31 @@ def check_data_dir(target: Target) -> None:
                 " of at most 512 bytes, its own files included"
             )
         check_shards(layout, keyspace)
+
+
+def check_disk(target: Target, free_bytes: int) -> None:
+    """Raises CommandError where the disk of data_dir has no room for what is to be made there."""
+    layout = target.layout
+    need = _RUN_BYTES
+    if not target.config.etcd.endpoints and not (layout.etcd / "data").is_dir():
+        need += _NEW_ETCD_BYTES
+    for keyspace in target.config.keyspaces:
+        for shard in keyspace.shards:
+            home = layout.mysql(keyspace.name, shard)
+            if keyspace.external_dsn(shard) is None and not (home / "data").is_dir():
+                need += _NEW_MYSQL_BYTES
+    if free_bytes < need:
+        raise CommandError(
+            f"[cluster] data_dir: {layout.data_dir} needs {need >> 20} MiB more, its disk has {free_bytes >> 20} MiB"
+            " left: free some, or name a directory on another disk"
+        )
+
+
+def _free_bytes(path: Path) -> int:
+    """What this user may still write to the disk of `path`, which need not exist yet."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
 
 
 def check_shards(layout: Layout, keyspace: Keyspace) -> None:

@@ -292,6 +292,20 @@ def test_budgets_beyond_the_machine(tmp_path: Path) -> None:
         preflight.check_budgets(config, 16 << 30)
 
 
+def test_a_full_disk_starts_nothing(target: Target) -> None:
+    preflight.check_disk(target, 300 << 20)
+    with pytest.raises(
+        CommandError, match=r"\[cluster\] data_dir: .* needs 295 MiB more, its disk has 200 MiB left"
+    ):
+        preflight.check_disk(target, 200 << 20)
+    target.layout.create()
+    (target.layout.etcd / "data").mkdir(parents=True)
+    (target.layout.mysql("commerce", "-") / "data").mkdir(parents=True)
+    preflight.check_disk(target, 1 << 20)
+    with pytest.raises(CommandError, match="has 0 MiB left"):
+        preflight.check_disk(target, (1 << 20) - 1)
+
+
 def test_no_mysql_binary(tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cluster.toml").write_text(FILE + "[mysql]\nbinary = 'nosuchmysqld'\n")
     with pytest.raises(CommandError, match="'nosuchmysqld'") as caught:
