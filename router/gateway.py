@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 from core.clock import Clock
 from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
+from core.rpc.dealer import Dealer
 from core.rpc.messages import Record
-from core.rpc.transport import Dealer
 
 WAIT_FOR_TABLET_S: Final = 5.0
 """How long a request waits for a tablet that is away (a restart, a fail-over)."""

@@ -19,7 +19,8 @@ from typing import Final
 from core.clock import MonotonicClock
 from core.config import Config, Dsn
 from core.rpc.messages import DRAINING, NOT_SERVING, SERVING, STARTING
-from core.rpc.transport import Serving, flushed, make_context
+from core.rpc.serving import Serving, flushed
+from core.rpc.zeromq import make_context
 from core.tasks import end
 from tablet.admin import AdminLane
 from tablet.execution import Execution

@@ -39,7 +39,7 @@ from core.rpc.messages import (
     WELCOME,
     Record,
 )
-from core.rpc.transport import Serving
+from core.rpc.serving import Serving
 from tablet.execution import Execution
 from tablet.form import Form
 from tablet.statement import Statement

@@ -151,7 +151,7 @@ class TabletProbe:
         return self._state == messages.SERVING
 
     def _connect(self) -> None:
-        from core.rpc.transport import Dealer
+        from core.rpc.dealer import Dealer
 
         self._state = ""
         self._forgotten = False

@@ -250,7 +250,7 @@ class Runner:
 
     def _zmq_context(self) -> Any:
         if self._context is None:
-            from core.rpc.transport import make_context
+            from core.rpc.zeromq import make_context
 
             self._context = make_context()
         return self._context

@@ -14,8 +14,9 @@ from cli.commands.status import router_view
 from cli.errors import DONE, CommandError, UsageError
 from cli.target import Target, find
 from core.rpc import messages as m
+from core.rpc.dealer import Dealer
 from core.rpc.messages import Record
-from core.rpc.transport import Dealer, make_context
+from core.rpc.zeromq import make_context
 from router.workers.boot import control_endpoint
 
 ANSWER_S: Final = 5.0

@@ -24,7 +24,8 @@ from core.limits import LimitTable
 from core.limits.table import Rules
 from core.rpc import messages as m
 from core.rpc.messages import Record
-from core.rpc.transport import Serving, make_context
+from core.rpc.serving import Serving
+from core.rpc.zeromq import make_context
 from router.daemon.drained import Drained
 from router.daemon.metrics import prometheus
 from router.daemon.snapshot import Topology

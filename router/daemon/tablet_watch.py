@@ -4,8 +4,9 @@ import time
 from typing import Any, Final
 
 from core.rpc import messages as m
+from core.rpc.dealer import Dealer
 from core.rpc.messages import Record
-from core.rpc.transport import Dealer, Loop
+from core.rpc.zeromq import Loop
 
 FRESH_S: Final = 3.0
 """Figures older than that are shown as stale: the tablet does not answer."""

@@ -8,8 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from core.rpc import messages as m
+from core.rpc.dealer import Dealer
 from core.rpc.messages import Record
-from core.rpc.transport import Dealer
 
 if TYPE_CHECKING:
     from router.workers.worker import Worker

@@ -17,7 +17,8 @@ import uvloop
 
 from core.clock import MonotonicClock
 from core.errors import SluiceError, fail
-from core.rpc.transport import Dealer, make_context
+from core.rpc.dealer import Dealer
+from core.rpc.zeromq import make_context
 from router.clients.arrival import Arrival
 from router.clients.connection import READY, Connection
 from router.clients.known_logins import KnownLogins

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from core.rpc import messages as m
-from core.rpc.transport import Dealer, make_context
+from core.rpc.dealer import Dealer
+from core.rpc.zeromq import make_context
 from tests.kit.servers import RunningMysql
 from wire.answers import parse_err
 from wire.packets import iterate_payloads, read_lenenc_int

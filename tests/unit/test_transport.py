@@ -10,9 +10,12 @@ import msgpack
 import pytest
 import zmq
 
-from core.rpc import transport
+from core.rpc import dealer, zeromq
+from core.rpc import serving as serving_end
+from core.rpc.dealer import MAX_BATCH_BYTES, Dealer
 from core.rpc.messages import Record
-from core.rpc.transport import Dealer, Serving, make_context
+from core.rpc.serving import PATIENT_RECORDS, Serving, flushed
+from core.rpc.zeromq import make_context
 
 IDENTITIES = (b"one", b"two", b"three")
 
@@ -116,7 +119,7 @@ async def test_records_of_one_turn_go_as_one_frame_in_order(place: Place) -> Non
 async def test_what_is_sent_in_one_turn_never_exceeds_a_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "MAX_FRAME_BYTES", 1 << 20)
+    monkeypatch.setattr(zeromq, "MAX_FRAME_BYTES", 1 << 20)
     place = Place(tmp_path)
     try:
         peer = place.dial()
@@ -138,7 +141,7 @@ async def test_what_is_sent_in_one_turn_never_exceeds_a_frame(
 async def test_what_may_wait_leaves_with_what_may_not_and_in_order(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "PATIENCE_S", 3600.0)
+    monkeypatch.setattr(serving_end, "PATIENCE_S", 3600.0)
     peers = [place.dial(identity) for identity in (b"one", b"two")]
     for peer in peers:
         peer.dealer.send(("hello",))
@@ -151,13 +154,13 @@ async def test_what_may_wait_leaves_with_what_may_not_and_in_order(
     serving.send(b"one", (4,))
     await place.until(lambda: len(peers[0].heard) == 5)
     assert [record[0] for record in peers[0].heard] == [0, 1, 2, 3, 4]
-    for number in range(transport.PATIENT_RECORDS + 1):
+    for number in range(PATIENT_RECORDS + 1):
         serving.send_patiently(b"two", (number,))
-    await place.until(lambda: len(peers[1].heard) == transport.PATIENT_RECORDS + 1)
-    assert [record[0] for record in peers[1].heard] == list(range(transport.PATIENT_RECORDS + 1))
+    await place.until(lambda: len(peers[1].heard) == PATIENT_RECORDS + 1)
+    assert [record[0] for record in peers[1].heard] == list(range(PATIENT_RECORDS + 1))
     serving.send_patiently(b"two", ("last",))
     serving.send_patiently(b"nobody", (0,))
-    await transport.flushed(serving)
+    await flushed(serving)
     await place.until(lambda: peers[1].heard[-1] == ["last"])
     assert place.unreachable == [b"nobody"]
 
@@ -219,7 +222,7 @@ async def test_nothing_is_received_inside_of_send(place: Place) -> None:
     sock: Any = peer.dealer._socket
     while not sock.poll(100, zmq.POLLIN):
         pass
-    peer.dealer.send(("large", bytes(10)), transport.MAX_BATCH_BYTES + 1)
+    peer.dealer.send(("large", bytes(10)), MAX_BATCH_BYTES + 1)
     assert peer.heard == []
     await place.until(lambda: len(peer.heard) == 50 and len(place.heard) == 2)
     assert [record[0] for record in peer.heard] == list(range(50))
@@ -245,12 +248,12 @@ async def test_what_cannot_leave_yet_leaves_in_order_when_the_peer_is_there(tmp_
 async def test_a_backlog_is_bounded_and_ends_the_dealer_outside_of_send(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "MAX_BACKLOG_FRAMES", 3)
+    monkeypatch.setattr(dealer, "MAX_BACKLOG_FRAMES", 3)
     place = Place(tmp_path, serve=False)
     try:
         peer = place.dial()
         for _ in range(5):
-            peer.dealer.send(("x",), transport.MAX_BATCH_BYTES + 1)
+            peer.dealer.send(("x",), MAX_BATCH_BYTES + 1)
         assert peer.downs == [], "never from inside of send"
         await place.until(lambda: peer.downs)
         assert len(peer.downs) == 1
