@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from wire.constants import CLIENT_SSL, SCRAMBLE_LENGTH
-from wire.login import LoginSettings
+from wire.login_actions import LoginSettings
 from wire.login_request import greeting
 from wire.packets import frame
 from wire.scramble import NONCE_BYTES

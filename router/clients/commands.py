@@ -22,7 +22,7 @@ from wire.answers import eof_packet, ok_packet
 from wire.columns import parse_column
 from wire.connect_attributes import kept
 from wire.errors import CommandError, WireError
-from wire.login import Authenticated
+from wire.login_actions import Authenticated
 from wire.packets import frame, iterate_payloads
 from wire.results import field_list_result
 

@@ -23,7 +23,8 @@ from wire.constants import CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA as LENENC_PROOF
 from wire.constants import CLIENT_SECURE_CONNECTION as COUNTED_PROOF
 from wire.constants import CLIENT_ZSTD_COMPRESSION_ALGORITHM as CLIENT_ZSTD
 from wire.errors import WireError
-from wire.login import FAST_AUTH_DONE, Authenticated
+from wire.login import FAST_AUTH_DONE
+from wire.login_actions import Authenticated
 from wire.login_request import LoginRequest, auth_more_data, parse_login
 from wire.packets import frame
 from wire.passwords import Account

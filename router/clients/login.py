@@ -12,7 +12,8 @@ from router.clients import commands
 from router.sessions.session import Session
 from wire.answers import err_packet, ok_packet
 from wire.errors import WireError
-from wire.login import MAX_LOGIN_BYTES, Authenticated, Login, Refused, Send, UpgradeTls
+from wire.login import MAX_LOGIN_BYTES, Login
+from wire.login_actions import Authenticated, Refused, Send, UpgradeTls
 from wire.packets import PacketReader
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from router.sessions.accounts import Accounts
 from router.sessions.query_attributes import offered_by
 from wire.constants import CLIENT_LOCAL_FILES, CLIENT_QUERY_ATTRIBUTES, SERVER_CAPABILITIES
 from wire.keys import RsaPrivateKey, generate_rsa_pem
-from wire.login import LoginSettings
+from wire.login_actions import LoginSettings
 from wire.passwords import Decoys
 from wire.tls import ensure_certificate, server_context
 

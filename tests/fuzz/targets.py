@@ -25,7 +25,8 @@ from wire.compression import CompressedStream
 from wire.constants import CLIENT_QUERY_ATTRIBUTES, SERVER_CAPABILITIES
 from wire.errors import ClientProtocolError, ServerProtocolError, WireError
 from wire.keys import RsaPrivateKey, generate_rsa_pem
-from wire.login import MAX_LOGIN_BYTES, LoginSettings
+from wire.login import MAX_LOGIN_BYTES
+from wire.login_actions import LoginSettings
 from wire.packets import PacketReader
 from wire.passwords import Account, Decoys, account_from_password
 from wire.scan import PREPARE, QUERY, ROWS_ONLY, STRING, ResultScanner

@@ -16,7 +16,7 @@ from core.config import User
 from router.sessions.accounts import Accounts
 from wire.constants import CACHING_SHA2_PASSWORD, NATIVE_PASSWORD
 from wire.greetings import Greetings
-from wire.login import LoginSettings
+from wire.login_actions import LoginSettings
 from wire.packets import frame
 
 

@@ -10,7 +10,8 @@ from cli.bench.protocol import Answer, AnswerReader, ServerRefused
 from wire.answers import eof_packet, err_packet, ok_packet
 from wire.errors import WireError
 from wire.keys import RsaPrivateKey, generate_rsa_pem
-from wire.login import Authenticated, Login, LoginSettings, Refused, Send
+from wire.login import Login
+from wire.login_actions import Authenticated, LoginSettings, Refused, Send
 from wire.packets import PacketReader, frame
 from wire.passwords import (
     Account,

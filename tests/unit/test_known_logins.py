@@ -16,7 +16,7 @@ from router.sessions.accounts import Accounts
 from router.sql.dialect import Dialect
 from wire.constants import CACHING_SHA2_PASSWORD, CLIENT_COMPRESS, NATIVE_PASSWORD, SERVER_CAPABILITIES
 from wire.greetings import Greetings
-from wire.login import LoginSettings
+from wire.login_actions import LoginSettings
 from wire.packets import frame
 
 CAPS = SERVER_CAPABILITIES | CLIENT_COMPRESS

@@ -15,7 +15,8 @@ from wire.constants import (
     NATIVE_PASSWORD,
 )
 from wire.keys import encrypt
-from wire.login import Action, Authenticated, Login, Refused, Send, UpgradeTls
+from wire.login import Login
+from wire.login_actions import Action, Authenticated, Refused, Send, UpgradeTls
 from wire.packets import PacketReader, lenenc_bytes
 from wire.scramble import mask_password, native_scramble, sha2_scramble
 

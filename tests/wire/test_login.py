@@ -18,7 +18,8 @@ from wire.constants import (
 )
 from wire.errors import ClientProtocolError
 from wire.keys import RsaPrivateKey, generate_rsa_pem
-from wire.login import TRANSITIONS, Authenticated, Login, LoginSettings, Refused, Send, State, UpgradeTls
+from wire.login import TRANSITIONS, Login, State
+from wire.login_actions import Authenticated, LoginSettings, Refused, Send, UpgradeTls
 from wire.passwords import (
     Account,
     Decoys,

@@ -14,7 +14,8 @@ import pytest
 from tests.wire.test_login import rsa_key
 from tests.wire.tiny_server import TinyServer
 from wire.constants import CACHING_SHA2_PASSWORD, NATIVE_PASSWORD
-from wire.login import Authenticated, Login, LoginSettings
+from wire.login import Login
+from wire.login_actions import Authenticated, LoginSettings
 from wire.passwords import (
     Account,
     Decoys,

@@ -29,7 +29,8 @@ from wire.constants import (
     TYPE_LONGLONG,
 )
 from wire.errors import WireError
-from wire.login import Action, Authenticated, Login, Refused, Send, UpgradeTls
+from wire.login import Login
+from wire.login_actions import Action, Authenticated, Refused, Send, UpgradeTls
 from wire.packets import PacketReader
 from wire.results import binary_result, prepare_result, text_result
 from wire.rows import Value
