@@ -10,6 +10,7 @@ from router.plan.clauses import Item
 from router.plan.context import template
 from router.plan.locality import has_key
 from router.plan.plans import Aggregate, OrderKey
+from router.plan.shape import aggregate_in
 from router.plan.sorting import Columns, Pieces
 from router.sql.lex import BIND
 from router.sql.parse import bind_of, exp
@@ -155,13 +156,12 @@ class _Aggregates:
         if not op:
             if isinstance(expression, exp.AnyValue):
                 return ""
-            inner = next(
-                (one for one in expression.find_all(exp.AggFunc) if not isinstance(one, exp.AnyValue)), None
-            )
+            inner = aggregate_in(expression)
             if inner is None:
                 return ""
             if inner is expression:
-                raise CannotPlanError(f"{inner.sql_name()} over several shards", BY_KEY)
+                name = inner.sql_name() if isinstance(inner, exp.AggFunc) else inner.name or inner.key
+                raise CannotPlanError(f"{name.upper()} over several shards", BY_KEY)
             raise CannotPlanError(
                 "an expression over aggregates, over several shards",
                 "Select the aggregates by themselves and compute the rest in the application.",

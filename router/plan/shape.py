@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from router.sql.parse import exp
+
+_AGGREGATES: Final = frozenset(("JSON_ARRAYAGG", "JSON_OBJECTAGG", "ST_COLLECT"))
+"""Those that the parser may take for any function."""
 
 
 def grouping(select: exp.Select) -> list[exp.Expr]:
@@ -46,8 +50,20 @@ def own(select: exp.Expr, kind: type[exp.Expr]) -> Iterator[exp.Expr]:
 def has_aggregates(select: exp.Select) -> bool:
     """Whether the block aggregates, GROUP BY or not: an aggregate that is not a window function's."""
     return bool(select.args.get("group")) or any(
-        not isinstance(one.parent, exp.Window) for one in own(select, exp.AggFunc)
+        is_aggregate(one) and not isinstance(one.parent, exp.Window) for one in own(select, exp.Func)
     )
+
+
+def is_aggregate(one: exp.Expr) -> bool:
+    """Whether a function makes one row of many. ANY_VALUE does not by itself."""
+    if isinstance(one, exp.Anonymous):
+        return one.name.upper() in _AGGREGATES
+    return isinstance(one, (exp.AggFunc, exp.JSONArrayAgg)) and not isinstance(one, exp.AnyValue)
+
+
+def aggregate_in(expression: exp.Expr) -> exp.Expr | None:
+    """The first aggregate inside an expression."""
+    return next((one for one in expression.find_all(exp.Func) if is_aggregate(one)), None)
 
 
 def own_expressions(select: exp.Expr) -> Iterator[exp.Expr]:

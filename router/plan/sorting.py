@@ -15,6 +15,7 @@ from router.plan.clauses import Clauses, Item
 from router.plan.context import Statement, template
 from router.plan.plans import HIDDEN, OrderKey
 from router.plan.purity import is_shareable
+from router.plan.shape import aggregate_in
 from router.sql.parse import bind_of, exp
 
 Pieces = tuple[bytes | int, ...]
@@ -109,7 +110,7 @@ class Columns:
         if kind not in _TEXT_TYPES:
             return OrderKey(at, -1, descending)
         # MySQL's ONLY_FULL_GROUP_BY does not see that a function of a grouped expression has one value a group
-        inside = self.grouped and not isinstance(expression, exp.Column) and not expression.find(exp.AggFunc)
+        inside = self.grouped and not isinstance(expression, exp.Column) and aggregate_in(expression) is None
         before, behind = (b"MIN(", b")") if inside else (b"", b"")
         weight = self.add((before + b"WEIGHT_STRING(", *pieces, b")" + behind))
         empty = (*pieces, b", 0)")
