@@ -40,8 +40,20 @@ class CannotCopyError(Exception):
     """A table, or a value, that cannot be copied for certain: `args[0]` says what."""
 
 
+_GEOMETRY: Final = (
+    "geometry",
+    "point",
+    "linestring",
+    "polygon",
+    "multipoint",
+    "multilinestring",
+    "multipolygon",
+    "geometrycollection",
+    "geomcollection",
+)
 _NUMBER: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?").fullmatch
 _TIME: Final = re.compile(rb"-?[0-9:. -]+").fullmatch
+_WORD: Final = re.compile(rb"[0-9A-Fa-f:.-]+").fullmatch
 _NOT_JSON: Final = b"not to be copied"  # no JSON document
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,6 +73,12 @@ def _real(cell: bytes) -> bytes:
 def _time(cell: bytes) -> bytes:
     if _TIME(cell) is None:
         raise CannotCopyError(f"the time {cell[:40]!r}")
+    return b"'" + cell + b"'"
+
+
+def _word(cell: bytes) -> bytes:
+    if _WORD(cell) is None:
+        raise CannotCopyError(f"the value {cell[:40]!r}")
     return b"'" + cell + b"'"
 
 
@@ -149,6 +167,10 @@ _WAYS: Final[dict[str, tuple[Callable[[bytes], bytes], Render]]] = {
     "mediumblob": (_plain, _bytes),
     "longblob": (_plain, _bytes),
     "json": (_json_text, _json),
+    "uuid": (_plain, _word),
+    "inet4": (_plain, _word),
+    "inet6": (_plain, _word),
+    **dict.fromkeys(_GEOMETRY, (_plain, _bytes)),  # as dumps have it: SRID and WKB
 }
 """By the first word of a type: the expression that fetches a column, and what makes a literal of its cell."""
 

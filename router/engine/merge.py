@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from core.errors import SluiceError
+from core.errors import CODES, SluiceError
 from router.engine.aggregates import Combiner, combiners
 from router.engine.grouping import HashedGroups, StreamedGroups
 from router.engine.header import common_columns
@@ -31,6 +31,8 @@ from router.plan.plans import Bind, Merge, OrderKey
 from wire.answers import Err, err_payload, parse_err
 from wire.columns import Column
 from wire.errors import WireError, broken_answer
+
+NOT_SUPPORTED = CODES["NOT_SUPPORTED"].number
 
 
 class MergeRun:
@@ -45,6 +47,7 @@ class MergeRun:
         "_client",
         "_finish",
         "_max_rows",
+        "_may_give_up",
         "_merge",
         "_output",
         "_readers",
@@ -54,6 +57,7 @@ class MergeRun:
         "enum_weights",
         "error",
         "finished",
+        "given_up",
         "status",
     )
 
@@ -67,7 +71,9 @@ class MergeRun:
         limit: int | None = None,
         offset: int | None = None,
         enum_weights: bool = True,
+        may_give_up: bool = False,
     ) -> None:
+        """`may_give_up`: where the shards' types cannot be merged, nothing is sent, and `given_up` says so."""
         if merge is not None:
             limit = _resolved(merge.limit) if limit is None else limit
             offset = _resolved(merge.offset) if offset is None else offset
@@ -79,6 +85,8 @@ class MergeRun:
         self._stream: Stream | None = None
         self._finish: Callable[[], None] | None = None
         self.enum_weights = enum_weights
+        self._may_give_up = may_give_up
+        self.given_up = False
         self.finished = False
         self.done_early = False
         """LIMIT was reached before the shards ended: `open_shards` may be cancelled, or left to run out."""
@@ -138,6 +146,10 @@ class MergeRun:
         except WireError as error:
             self._fail(err_payload(error.number, error.sqlstate, error.text))
         except SluiceError as error:
+            if self._may_give_up and error.number == NOT_SUPPORTED and not self.header_sent:
+                self.given_up = True
+                self._close()
+                return []
             self._fail(err_payload(error.number, error.sqlstate, error.message))
         return self._output.take()
 

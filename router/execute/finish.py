@@ -68,9 +68,10 @@ class Finisher:
                 "a statement over several shards in a session that holds a reserved connection",
                 "SHOW PINS says what holds it; end that first.",
             )
-        session.start(self._run(session, literals))
+        session.start(self.finish(session, literals))
 
-    async def _run(self, session: Session, literals: Sequence[bytes]) -> None:
+    async def finish(self, session: Session, literals: Sequence[bytes]) -> None:
+        """Answers the session's statement. Raises SluiceError."""
         link = self._place(session)
         if session.worker.admission.limits_queries:
             await session.worker.admission.enter(session, link.keyspace, (link.shard,))
@@ -102,12 +103,12 @@ class Finisher:
         waits for no second place in a pool. Raises SluiceError."""
         finish = self._finish
         link = link or self._place(session)
-        held: _Held | _Within = _Held(session, link)
+        held: _Held | Within = _Held(session, link)
         if session.implicit and session.tx is not None:
             for part in finish.parts:
                 if part.name == part.table:  # it would hide the table from the rest of the transaction
                     raise self._refused(f"{part.table} under its own name")
-            held = _Within(session, link)
+            held = Within(session, link)
             if not session.tx.handle_on(link):
                 await session.worker.calls.join(session, session.tx, link)
         fetching = _Fetching(session, lock)
@@ -169,7 +170,7 @@ class Finisher:
     async def _finish_on(
         self,
         session: Session,
-        held: "_Held | _Within",
+        held: "_Held | Within",
         text: bytes,
         flags: int,
         work: Sequence["_Work"],
@@ -192,7 +193,7 @@ class Finisher:
             note_warnings(session, answer.warnings)
         return answer
 
-    async def _load(self, held: "_Held | _Within", text: bytes) -> None:
+    async def _load(self, held: "_Held | Within", text: bytes) -> None:
         """Makes or fills a temporary table. Raises CannotCopyError for what the server does not take as it is."""
         answer = await held.execute(text, 0, LOAD_SETTINGS)
         if answer.failed:
@@ -241,7 +242,7 @@ class _Held:
             self._link.free(self._handle)
 
 
-class _Within:
+class Within:
     """A connection of the transaction that the router opened for this statement. It was taken as a reserved one, so
     that it is reset when it is given back: temporary tables go with it."""
 
@@ -250,6 +251,7 @@ class _Within:
         self._link = link
 
     async def execute(self, sql: bytes, flags: int, settings: str) -> Answer:
+        """Under other settings than the session's; what it warns of is not the statement's. Raises SluiceError."""
         session = self._session
         kept = session.settings_text, session.warnings
         session.settings_text = settings
@@ -342,7 +344,7 @@ def _rows(answers: list[bytes]) -> Iterator[Cells]:
 
 async def _asked(session: Session, link: Link, sql: bytes) -> Answer:
     if session.implicit and session.tx is not None:
-        answer = await _Within(session, link).execute(sql, 0, "")
+        answer = await Within(session, link).execute(sql, 0, "")
     else:
         answer = await session.worker.calls.execute(link, sql, user=session.user)
     return checked(answer)

@@ -22,7 +22,7 @@ from router.execute.finish import MAX_BYTES, Finisher
 from router.execute.moving import shows_quotients
 from router.execute.owner import checked
 from router.execute.route import chooser_links, chooser_one
-from router.execute.several import MergedText
+from router.execute.several import UNMERGED, MergedText
 from router.execute.view import ViewRunner
 from router.gateway import Link
 from router.plan.plans import Choice, FinishPlan, PlanError, SelectPlan
@@ -128,7 +128,11 @@ async def _answers(
         return [await finisher.answer(session, literals, lock=lock)]
     if plan.refusal is not None:
         raise not_supported(*plan.refusal)
-    return [await _merged(session, plan, view, text, literals, clause)]
+    merged = await _merged(session, plan, view, text, literals, clause)
+    if merged is None:
+        assert plan.late is not None
+        return [await Finisher(plan.late, UNMERGED, view).answer(session, literals, lock=lock)]
+    return [merged]
 
 
 def _is_compound(key: bytes) -> bool:
@@ -144,7 +148,8 @@ async def _merged(
     text: bytes,
     literals: Sequence[bytes],
     clause: bytes,
-) -> Answer:
+) -> Answer | None:
+    """None where the shards' types cannot be merged."""
     links: Sequence[Link] = chooser_links(plan.chooser, view)(literals)
     increment = (session.settings or {}).get("div_precision_increment", "4")
     client = ClientFlavour(
@@ -160,6 +165,8 @@ async def _merged(
         if size > MAX_BYTES:
             raise fail("RESULT_TOO_LARGE", limit=f"{MAX_BYTES} bytes of")
         packets += map(bytes, run.feed(index, answer.data, True))
+    if run.given_up:
+        return None
     if run.error is not None:
         raise TabletError(run.error.number, run.error.sqlstate, run.error.text, 0)
     return Answer(m.I_LAST | run.rows_sent << m.ROWS_SHIFT, b"".join(packets), 0, 0)

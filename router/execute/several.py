@@ -31,6 +31,11 @@ from router.view import ClusterView
 from wire.constants import SERVER_STATUS_IN_TRANS
 
 _I_LAST: Final = m.I_LAST
+UNMERGED: Final = (
+    "ordering, grouping or DISTINCT by columns of these types over several shards",
+    "Convert them with CAST, or give the query the sharding column.",
+)
+"""The refusal of what could be finished on one server only, and not there either."""
 
 
 class _Shard:
@@ -197,6 +202,7 @@ class MergedText:
             limit=self._limit,
             offset=self._offset,
             enum_weights=worker.server.get("flavour") != "mariadb",
+            may_give_up=self._plan.late is not None and not self._session.reserved,
         )
 
 
@@ -210,6 +216,7 @@ class SeveralShards:
         self._finisher = None
         if plan.finish is not None and plan.refusal is not None:
             self._finisher = Finisher(plan.finish, plan.refusal, view)
+        self._late = Finisher(plan.late, UNMERGED, view) if plan.late is not None else None
 
     def __call__(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         self.on(session, self._links(literals), sql, literals, params)
@@ -231,9 +238,11 @@ class SeveralShards:
             refuse(session, plan, links[0], sql, literals, params)
             return
         merged = MergedText(plan, session, links, sql, literals, params)
-        session.start(self._run(session, merged.run(), links, merged.text))
+        session.start(self._run(session, merged.run(), links, merged.text, literals))
 
-    async def _run(self, session: Session, run: MergeRun, links: Sequence[Link], text: bytes) -> None:
+    async def _run(
+        self, session: Session, run: MergeRun, links: Sequence[Link], text: bytes, literals: Sequence[bytes]
+    ) -> None:
         flags = self._flags
         if session.worker.admission.limits_queries:
             shards = tuple(link.shard for link in links)
@@ -261,6 +270,10 @@ class SeveralShards:
                 holding.transaction_over(session)
             else:
                 tx.lose(scatter.lost)
+        if run.given_up and self._late is not None:
+            session.warnings = None
+            await self._late.finish(session, literals)
+            return
         session.found_rows = run.rows_sent
         if run.error is not None:
             session.worker.stats.note_error(run.error.number, run.error.text)

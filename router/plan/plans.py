@@ -152,9 +152,8 @@ class Finish:
     parts: tuple[FinishPart, ...]
     sql: Template
     names: frozenset[str]
-    name_binds: tuple[
-        int, ...
-    ] = ()  # literals inside column names in backticks: piece -1-k is the k-th, escaped
+    name_binds: tuple[int, ...] = ()
+    """Literals inside column names in backticks: piece -1-k is the k-th, escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +192,7 @@ class SelectPlan:
     finish: Finish | None = None  # what is refused on several shards runs this way
     unread: bool = False  # refused because it could not be read: MySQL decides whether that is a syntax error
     lookup: LookupRoute | None = None  # fewer shards than the chooser names
+    late: Finish | None = None  # what runs where the shards' types cannot be merged
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         finish = finish_of(statement, tree) if refusal is not None else None
         if finish is not None and tier == "refused":
             tier = "finish"
-        made = SelectPlan(chooser, names, shared, locking, sql, merge, refusal, writes, finish)
+        late = finish_of(statement, tree) if merge is not None and _weighs(merge) else None
+        made = SelectPlan(chooser, names, shared, locking, sql, merge, refusal, writes, finish, late=late)
         if lookup is not None and not statement.spread:
             made = replace(made, lookup=lookup)
             tier = "finish" if finish is not None else "route" if refusal is not None else tier
@@ -71,6 +72,12 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
     except CannotPlanError as error:
         return made(chooser, "refused", several, error.refusal[0], refusal=error.refusal, lookup=block.lookup)
     return made(chooser, "merge", several, merged=merged, lookup=block.lookup)
+
+
+def _weighs(merge: Merge) -> bool:
+    """Whether it compares what may be text, or of a type that cannot be compared outside of MySQL."""
+    keys = (*merge.order, *merge.group, *merge.distinct_weights)
+    return any(key.weight >= 0 for key in keys) or any(one.weight >= 0 for one in merge.aggregates)
 
 
 def _why_all(block: Block) -> str:

@@ -146,7 +146,7 @@ def test_columns_and_their_literals() -> None:
             [b"vc", b"varchar(20)", b"YES", b"", None, b""],
             [b"en", b"enum('a','b')", b"YES", b"", None, b""],
             [b"gen", b"int", b"YES", b"", None, b"VIRTUAL GENERATED"],
-            [b"pt", b"point", b"YES", b"", None, b""],
+            [b"pt", b"vector(3)", b"YES", b"", None, b""],
         ]
     )
     assert [one.name for one in columns] == ["id", "f`l", "ts", "vc", "en", "pt"]
@@ -190,14 +190,17 @@ def test_the_temporary_table_has_columns_and_keys_but_nothing_that_it_cannot_hav
 
 WIDE = definition(
     b"CREATE TABLE `w` (\n  `id` bigint NOT NULL AUTO_INCREMENT,\n  `tenant` int NOT NULL,\n"
-    b"  `a` int DEFAULT NULL,\n  `b` varchar(9) DEFAULT (concat(`a`,',')),\n  `c` int,\n  `place` point,\n"
+    b"  `a` int DEFAULT NULL,\n  `b` varchar(9) DEFAULT (concat(`a`,',')),\n  `c` int,\n  `place` vector(3),\n"
     b"  `2nd` int,\n  `d e` int,\n  `g` int GENERATED ALWAYS AS (`c` + 1) STORED,\n  `h` int /*!80023 INVISIBLE */,\n"
     b"  `v1` int,\n  `v2` int,\n  KEY `v` (`v2`,`v1`),\n"
     b"  PRIMARY KEY (`tenant`,`id`),\n  KEY `auto` (`id`),\n  KEY `k` (`c`,`place`),\n  UNIQUE KEY `u` (`h`)\n"
     b") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
 )
 COPIED = copied_columns(
-    [(name.encode(), b"point" if name == "place" else b"int", b"", b"", b"", b"") for name in WIDE.columns]
+    [
+        (name.encode(), b"vector(3)" if name == "place" else b"int", b"", b"", b"", b"")
+        for name in WIDE.columns
+    ]
 )
 ALWAYS = {"2nd", "d e", "id", "tenant"}
 """Names that are not told apart, and the primary key."""
