@@ -13,4 +13,4 @@ def mover_of(move: Move, refusal: tuple[str, str], view: ClusterView) -> Runner:
     """`refusal`: what the client is told where it cannot be done."""
     if isinstance(move, InsertMove):
         return InsertMover(move, refusal, view)
-    return ChangeMover(move, refusal, view)
+    return ChangeMover((move,), refusal, view)

@@ -58,24 +58,25 @@ def change_of(
     self_read = any(_is_read_again(statement, node, table) for node in tables_in(tree))
     reference = quoted(table.keyspace) + b"." + quoted(table.name)
     words = b" ".join(word.encode() for word in _words(statement.lexemes))
-    found: tuple[Template, tuple[bytes | int, ...], tuple[str, ...]] | None
+    found: _Assigned | None
     if isinstance(tree, exp.Delete):
-        found = Template((words + b" FROM " + reference,)), (), ()
+        found = _Assigned(Template((words + b" FROM " + reference,)))
     else:
         if target.alias != table.name:
             reference += b" AS " + quoted(target.alias)
         found = _assignments(statement, tree, target, words + b" " + reference + b" SET ", self_read)
     if found is None:
         return None
-    head, values, fetched = found
     return ChangeMove(
         keyspace=table.keyspace,
         table=table.name,
         alias=quoted(target.alias),
-        query=Template((b"SELECT ", -1, *values, b" ", *rows.pieces)),
-        head=head,
+        query=Template((b"SELECT ", -1, *found.values, b" ", *rows.pieces)),
+        head=found.head,
         tail=_order(statement) if isinstance(tree, exp.Update) else Template(()),
-        fetched=fetched,
+        fetched=found.fetched,
+        moved=found.moved,
+        foreseen=found.foreseen,
         changed=None
         if isinstance(tree, exp.Delete)
         else frozenset(one.this.name.lower() for one in tree.expressions),
@@ -151,26 +152,39 @@ def _order(statement: Statement) -> Template:
     return Template((b" ", *pieces))
 
 
+@dataclass(slots=True)
+class _Assigned:
+    """`head`: the statement up to its WHERE. `values`: items of a select list, each with a comma before it, for the
+    columns `fetched` and then `foreseen`."""
+
+    head: Template
+    values: tuple[bytes | int, ...] = ()
+    fetched: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    foreseen: tuple[str, ...] = ()
+
+
 def _assignments(
     statement: Statement, tree: exp.Update, target: _Target, begin: bytes, self_read: bool
-) -> tuple[Template, tuple[bytes | int, ...], tuple[str, ...]] | None:
-    """The statement up to its WHERE, the values to be fetched as items of a select list, and their columns."""
+) -> _Assigned | None:
     items = _items(statement.lexemes)
     if items is None or len(items) != len(tree.expressions):
         return None
+    sharding = target.table.primary.columns if target.table.primary is not None else ()
     head: list[bytes | int] = [begin]
-    values: list[bytes | int] = []
-    fetched: list[str] = []
+    fetched: dict[str, tuple[bytes | int, ...]] = {}
+    foreseen: dict[str, tuple[bytes | int, ...]] = {}
     before: set[str] = set()
     for at, (item, assignment) in enumerate(zip(items, tree.expressions, strict=True)):
         value = assignment.expression if isinstance(assignment, exp.EQ) else None
         if value is None or not isinstance(assignment.this, exp.Column):
             return None
         column = assignment.this.name.lower()
-        if target.table.primary is not None and column in target.table.primary.columns:
+        if column in fetched or (column in before and column in sharding):
             return None
         text = template(statement.text, item, item[0].start, item[-1].end)
         columns = [one for one in value.find_all(exp.Column) if one.name.upper() != "DEFAULT" or one.table]
+        default = len(item) == 1 and item[0].kind is WORD and item[0].text == "DEFAULT"
         nested = value.find(exp.Query) is not None
         own = not nested and all(
             one.table == target.alias or (target.alone and not one.table) for one in columns
@@ -179,15 +193,25 @@ def _assignments(
         # MariaDB computes all from the old row where the table is read again
         if again and not (own and target.alone and not self_read):
             return None
+        if column in sharding:
+            if again or default:
+                return None
+            own = False  # it tells where the row goes
         head += (b", " if at else b"", quoted(assignment.this.name) + b" = ")
         if own:
             head += text
+            foreseen.pop(column, None)
+            if column not in before and not again and not default and is_shareable(item):
+                foreseen[column] = text
         else:
             head.append(-1 - len(fetched))
-            fetched.append(column)
-            values += (b", ", *text)
+            fetched[column] = text
         before.add(column)
-    return Template(tuple(head)), tuple(values), tuple(fetched)
+    moved = tuple(column for column in fetched if column in sharding)
+    if not moved:
+        foreseen = {}
+    values = [piece for text in (*fetched.values(), *foreseen.values()) for piece in (b", ", *text)]
+    return _Assigned(Template(tuple(head)), tuple(values), tuple(fetched), moved, tuple(foreseen))
 
 
 def _items(lexemes: list[Lexeme]) -> list[list[Lexeme]] | None:

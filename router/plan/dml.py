@@ -1,7 +1,7 @@
 """UPDATE and DELETE over sharded tables: the original text on each shard that can have the rows.
 
-Invariants: a row never leaves its shard (the columns of its primary vindex cannot be changed), and a statement whose
-rows are counted over all shards (LIMIT) is refused on several.
+Invariants: a row that may leave its shard, by a change of its sharding columns, is found first and then moved; so are
+rows that are counted over all shards (LIMIT).
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
     targets = _targets(statement, tree, block)
     for table in targets:
         _check_writable(table)
+    changed = _changed_sharding(tree, targets) if isinstance(tree, exp.Update) else None
+    if isinstance(tree, exp.Update) and changed is not None:
+        return _relocating(statement, tree, tables, changed)
     owned = _owned(statement, tree, block, targets)
-    if isinstance(tree, exp.Update):
-        _check_assignments(tree, targets)
     if block.free:
         if tree.args.get("limit") or not is_shareable(_behind_name(statement)):
             raise not_supported(
@@ -225,17 +226,25 @@ def _check_writable(table: Table) -> None:
         )
 
 
-def _check_assignments(tree: exp.Update, targets: list[Table]) -> None:
+def _changed_sharding(tree: exp.Update, targets: list[Table]) -> str | None:
+    """The sharding column that is assigned to, if one is. Raises NOT_SUPPORTED for what is no assignment."""
     for assignment in tree.expressions:
         column = assignment.this if isinstance(assignment, exp.EQ) else None
         if not isinstance(column, exp.Column):
             raise not_supported("this form of SET in UPDATE", "Write SET column = value, ...")
         for table in targets:
             if table.primary is not None and column.name.lower() in table.primary.columns:
-                raise not_supported(
-                    f"changing the sharding column {table.name}.{column.name}",
-                    "The row may belong to another shard then: DELETE it and INSERT it again.",
-                )
+                return f"{table.name}.{column.name}"
+    return None
+
+
+def _relocating(statement: Statement, tree: exp.Update, tables: Tables, column: str) -> Planned:
+    """Rows may belong to other shards then. Raises NOT_SUPPORTED."""
+    refusal = (f"changing the sharding column {column}", "DELETE the row and INSERT it again.")
+    move = _moved(statement, tree)
+    if move is None:
+        raise not_supported(f"{refusal[0]} in this form of UPDATE", refusal[1])
+    return Planned(MovePlan(move, tables.names, refusal), "move", ("its rows may go to other shards",))
 
 
 def _across_refusal(tree: exp.Update | exp.Delete, targets: list[Table]) -> tuple[str, str] | None:

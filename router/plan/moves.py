@@ -43,7 +43,8 @@ class ChangeMove:
     SELECT that finds them; its piece -1 stands for the expressions of the key. `head`: the statement up to its WHERE;
     piece -1-k is the k-th of the values that the query gives behind the key, for the columns `fetched`. `tail`: its
     ORDER BY. `changed`: as in OwnedPart. `self_read`: a subquery reads the table. `joined`: it is not the whole FROM.
-    `copies`: every shard has the same rows."""
+    `copies`: every shard has the same rows. `moved`: the sharding columns that are assigned to, all of them `fetched`;
+    then the query gives, behind what is fetched, what the columns `foreseen` will have."""
 
     keyspace: str
     table: str
@@ -52,6 +53,8 @@ class ChangeMove:
     head: Template
     tail: Template
     fetched: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    foreseen: tuple[str, ...] = ()
     changed: frozenset[str] | None = None
     self_read: bool = False
     joined: bool = False

@@ -151,10 +151,6 @@ def test_prepared_writes_follow_too(both: Both) -> None:
 
 
 def test_what_cannot_be_followed_is_refused(both: Both) -> None:
-    for sql in (
-        "REPLACE INTO account (id, email) VALUES (1, UUID())",
-        "UPDATE account SET id = 5, email = 'x' WHERE id = 1",
-    ):
-        with pytest.raises(pymysql.err.Error) as caught:
-            run(both.sharded, sql)
-        assert error_of(caught.value)[0] == 1235
+    with pytest.raises(pymysql.err.Error) as caught:
+        run(both.sharded, "REPLACE INTO account (id, email) VALUES (1, UUID())")
+    assert error_of(caught.value)[0] == 1235

@@ -164,9 +164,13 @@ class Cluster:
 
     def shard_of(self, key: int) -> str:
         """Where vindex `hash` puts `key`: "-80" or "80-"."""
+        return "-80" if self.keyspace_id(key)[0] < 0x80 else "80-"
+
+    def keyspace_id(self, key: int) -> bytes:
+        """What vindex `hash` makes of `key`."""
         keyspace_id = _HASH.keyspace_id(key)
         assert keyspace_id is not None
-        return "-80" if keyspace_id[0] < 0x80 else "80-"
+        return keyspace_id
 
     # ---- processes
 
