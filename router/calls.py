@@ -247,10 +247,12 @@ class Calls:
         finally:
             del self._running[task]
 
-    async def prepare(self, link: Link, user: str, settings: str, sql: bytes) -> "PreparedAnswer":
+    async def prepare(
+        self, link: Link, user: str, settings: str, sql: bytes, handle: int = 0
+    ) -> "PreparedAnswer":
         """The metadata of a text, as a MySQL says it. Raises TabletError, also for MySQL's own error."""
         call = _PrepareCall(self._loop)
-        request = link.prepare(call, user, settings, sql, "")
+        request = link.prepare(call, user, settings, sql, "", handle)
         try:
             return await call.answer
         except asyncio.CancelledError:

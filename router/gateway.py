@@ -198,11 +198,17 @@ class Link:
         return number
 
     def prepare(
-        self, receiver: "PreparedReceiver", user: str, settings: str, sql: bytes, database: str
+        self,
+        receiver: "PreparedReceiver",
+        user: str,
+        settings: str,
+        sql: bytes,
+        database: str,
+        handle: int = 0,
     ) -> int:
         """Sends PREPARE; the answer comes as `on_prepared` or `on_fail`. Raises TABLET_UNAVAILABLE."""
         self._next_id = request = self._next_id + 1
-        record = (m.PREPARE, request, 0, user, settings, sql, database)
+        record = (m.PREPARE, request, 0, user, settings, sql, database, handle)
         if self.open:
             self.pending[request] = receiver  # type: ignore[assignment]
             self._dealer.send(record, len(sql) + 128)

@@ -179,7 +179,7 @@ class Execution(Sharing):
         """PREPARE: PREPARED or FAIL follows."""
         if self.on_work is not None:
             self.on_work()
-        _, id_, deadline_ms, user, settings, sql, database = record
+        _, id_, deadline_ms, user, settings, sql, database, handle = record
         profile = (settings, database or self._database, False)
         statement = Statement(self, peer, id_, 0, user, profile, None, sql, None)
         statement.lane = PLAIN
@@ -188,7 +188,10 @@ class Execution(Sharing):
         statement.limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
         try:
             parse(settings)
-            self._start(statement)
+            if handle:
+                self._on_handle(statement, handle)
+            else:
+                self._start(statement)
         except SluiceError as error:
             statement.fail(error)
 

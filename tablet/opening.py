@@ -9,7 +9,7 @@ from core.rpc.messages import F_BEGIN, F_CONSOLIDATE, F_PREPARED, FAIL, I_ERR, I
 from tablet.backend import Command, Connection
 from tablet.behind import Behind
 from tablet.ending import Ending
-from tablet.held import LOST_WITH_MYSQL
+from tablet.held import LOST_WITH_MYSQL, Held
 from tablet.prepared import OnServer
 from tablet.request import SETUP
 from tablet.settings import in_doubt
@@ -123,10 +123,24 @@ class Opening(Ending):
             self._setup_failed(command)
             return
         self._remember(command)
+        if self.stopped is not None:
+            self._stopped_before_running()
+            return
         scanner = command.scanner
         self._finish()
         self.peer.send((PREPARED, self.id, scanner.parameter_count, scanner.column_count, command.data))
-        self.execution.pool.release(self.connection)
+        if self.held is None:
+            self.execution.pool.release(self.connection)
+        else:
+            self._leave(self.held)
+
+    def _leave(self, held: Held) -> None:
+        """Of a handle's connection, before the statement ran: the next statement of the handle may come."""
+        held.statement = None
+        held.connection.statement = None
+        held.used_s = self.execution.now()
+        if held.free_wanted:
+            self.execution.free(held)
 
     def _setup_failed(self, command: Command) -> None:
         connection: Connection = self.connection
@@ -152,7 +166,7 @@ class Opening(Ending):
         number, sqlstate, text = command.error
         if self.is_prepare:
             self._finish()
-            self.peer.send((FAIL, self.id, number, sqlstate, text, 0))
+            self.peer.send((FAIL, self.id, number, sqlstate, text, held.handle if held else 0))
         else:
             self._reply(I_LAST | I_ERR, err_packet(1, number, sqlstate, text), held.status if held else 0)
         if held is None or self.new_handle:

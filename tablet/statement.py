@@ -91,7 +91,9 @@ class Statement(Infile):
         if connection.is_lost:
             assert self.held is not None
             self.fail_held(self.held.gone(LOST_WITH_MYSQL))
-        elif connection.profile == self.profile and not self.flags & (F_BEGIN | F_PREPARED) and self.sql:
+        elif self.is_prepare or not self.sql:
+            self.set_up()
+        elif connection.profile == self.profile and not self.flags & (F_BEGIN | F_PREPARED):
             self._send()
         else:
             self.set_up()

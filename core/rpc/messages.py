@@ -10,7 +10,7 @@ Times are milliseconds on the *tablet's* monotonic clock: WELCOME and PONG carry
 
 from typing import Any, Final
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Both sides must have the same; HELLO with another version is answered with REFUSED."""
 
 # ---- router (or another asker) to tablet
@@ -20,7 +20,10 @@ EXECUTE: Final = 3  # [EXECUTE, id, deadline_ms, flags, handle, user, settings, 
 CREDIT: Final = 4  # [CREDIT, id, bytes]   the client took that many bytes of a streaming result
 CANCEL: Final = 5  # [CANCEL, id]          nobody waits for it any more: dequeue or kill
 FREE: Final = 6  # [FREE, handle]        roll back and give the held connection back
-PREPARE: Final = 7  # [PREPARE, id, deadline_ms, user, settings, sql, database]  -> PREPARED or FAIL
+PREPARE: Final = (
+    7  # [PREPARE, id, deadline_ms, user, settings, sql, database, handle]  -> PREPARED or FAIL; handle: 0, or on whose
+    #    connection (it may have tables that no other has)
+)
 PEER_GONE: Final = 8  # [PEER_GONE, peer name] that worker process is dead: free what it holds
 STATS: Final = 9  # [STATS, id]           -> STATS_REPLY
 FILE: Final = (

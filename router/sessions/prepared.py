@@ -12,21 +12,18 @@ from collections.abc import Sequence
 from struct import pack, unpack
 from typing import TYPE_CHECKING, Any, Final, overload
 
-from core.errors import SluiceError, fail, not_supported
-from router.plan.plans import FinishPlan, MovePlan, Planned, SessionPlan, SubstitutePlan
+from core.errors import SluiceError, fail
 from router.sessions.cursors import Cursor, Opening
+from router.sessions.preparing import metadata
 from router.sessions.query_attributes import take
 from router.sessions.session import Runner, Session
 from router.sessions.transcoding import transcode
 from router.sql.dialect import Dialect
 from router.sql.lex import BIND, lex
 from router.sql.normalise import normalise
-from wire.answers import is_eof
-from wire.columns import Column, parse_column, text_column
 from wire.constants import CLIENT_QUERY_ATTRIBUTES, TYPE_STRING, TYPE_VAR_STRING, TYPE_VARCHAR
 from wire.errors import CommandError
 from wire.literals import literal
-from wire.packets import iterate_payloads
 from wire.query_attributes import unnamed
 from wire.results import prepare_result
 from wire.statements import (
@@ -47,7 +44,6 @@ MAX_STATEMENTS: Final = 16_382
 """Prepared statements of one session, as MySQL's max_prepared_stmt_count."""
 MAX_LONG_DATA_BYTES: Final = 64 * 1024 * 1024
 _PLACEHOLDER: Final = b"?"
-_ASKED: Final = frozenset("show explain call do other empty".split())  # noqa: SIM905
 _HEAD: Final = b"\x17\0\0\0\0"
 """Command and statement id of an execution."""
 _TEXT_TYPES: Final = frozenset((TYPE_VARCHAR, TYPE_VAR_STRING, TYPE_STRING))
@@ -208,7 +204,7 @@ async def _prepare(session: Session, text: bytes) -> None:
     home = (session.keyspace, session.shard, session.scope)
     statement = PreparedStatement(session.next_statement, text, home, session.dialect)
     planned = session.worker.planned(session, statement.key)
-    parameters, columns = await _metadata(session, statement, planned)
+    parameters, columns = await metadata(session, statement, planned)
     statement.parameter_count = len(parameters)
     if session.statements is None:
         session.statements = {}
@@ -216,32 +212,6 @@ async def _prepare(session: Session, text: bytes) -> None:
     session.reply(
         prepare_result(statement.id, parameters, columns, session.caps, session.status), tracked=False
     )
-
-
-async def _metadata(
-    session: Session, statement: PreparedStatement, planned: Planned
-) -> tuple[list[Column], list[Column]]:
-    """Parameters and columns as a MySQL says them, or the router's own where no MySQL would be asked."""
-    plan = planned.plan
-    if isinstance(plan, SubstitutePlan) and plan.local is not None:
-        return _generic(statement), [text_column(column.name) for column in plan.local]
-    if isinstance(plan, SessionPlan) and plan.kind.value not in _ASKED:
-        return _generic(statement), []
-    if isinstance(plan, FinishPlan):
-        raise not_supported(
-            f"preparing a statement with {plan.refusal[0]}", "Send it as text, with the values in it."
-        )
-    if isinstance(plan, MovePlan):
-        return _generic(statement), []
-    link = session.any_link()
-    answer = await session.worker.calls.prepare(link, session.user, session.settings_text, statement.text)
-    payloads = [p for p in list(iterate_payloads(answer.packets))[1:] if not is_eof(p)]
-    definitions = [parse_column(p) for p in payloads]
-    return definitions[: answer.params], definitions[answer.params : answer.params + answer.columns]
-
-
-def _generic(statement: PreparedStatement) -> list[Column]:
-    return [text_column("?") for _ in range(statement.parameter_count)]
 
 
 def _statement(session: Session, payload: bytes, command: str) -> PreparedStatement:

@@ -270,3 +270,58 @@ def test_back_ends_that_are_lost(cluster: Cluster) -> None:
         raw.command(COMMAND.COM_STMT_CLOSE, struct.pack("<I", other))
     assert again()
     raw.cnx.close()
+
+
+def test_what_only_this_connection_has_is_prepared_on_it(cluster: Cluster) -> None:
+    texts = (
+        "CREATE TEMPORARY TABLE own_t (id INT, body VARCHAR(9))",
+        "INSERT INTO own_t VALUES (1, ?)",
+        "SELECT body, id FROM own_t WHERE body = ?",
+        "SELECT nosuch FROM own_t",
+        "START TRANSACTION",
+        "INSERT INTO own_t VALUES (2, ?)",
+        "SELECT nosuch FROM own_t WHERE body = ?",
+        "SELECT id FROM note, own_t WHERE body = ?",
+        "SELECT body FROM own_t WHERE body = ? ORDER BY id",
+        "ROLLBACK",
+        "SELECT body FROM own_t WHERE body = ? ORDER BY id",
+        "DROP TEMPORARY TABLE own_t",
+        "SELECT * FROM own_t",
+        "PREPARE own FROM 'SELECT 1'",
+        "EXECUTE own",
+        "DEALLOCATE PREPARE own",
+        "LOCK TABLES note WRITE",
+        "SELECT id FROM note WHERE body = ?",
+        "UNLOCK TABLES",
+    )
+
+    def story(raw: Raw) -> list[Any]:
+        told: list[Any] = []
+        for text in texts:
+            try:
+                number, parameters, columns = raw.prepare(text)
+            except pymysql.err.Error as error:
+                told.append((text, error.args[0]))
+                if error.args[0] == 1295:
+                    raw.query(text)
+            else:
+                told.append((text, parameters, columns, raw.execute(number, 0, [b"x"] * parameters)))
+        return told
+
+    told = both(cluster, story)
+    assert [one[0] for one in told if one[1:] == (1054,)] == [texts[3], texts[6]]
+    assert told[8][3] == [*[b"\0\0\1x"] * 2, *told[8][3][2:]]
+
+
+def test_a_text_that_cannot_be_prepared_leaves_the_transaction_as_it_was(cluster: Cluster) -> None:
+    def story(raw: Raw) -> list[Any]:
+        raw.query("DELETE FROM note")
+        raw.query("BEGIN")
+        raw.query("INSERT INTO note (id, body) VALUES (1, 'a')")
+        with pytest.raises(pymysql.err.ProgrammingError) as said:
+            raw.prepare("SELECT nosuch FROM nosuch WHERE id = ?")
+        told: list[Any] = [said.value.args[0], raw.query("SELECT COUNT(*) FROM note")]
+        raw.query("COMMIT")
+        return [*told, raw.query("SELECT COUNT(*) FROM note")]
+
+    assert both(cluster, story) == [1146, [(1,)], [(1,)]]

@@ -178,11 +178,11 @@ class Asker:
         """The reply of one statement."""
         return await asyncio.wait_for(self.start(sql, flags, handle, **options)[1], 60)
 
-    async def prepare(self, sql: str, settings: str = "", database: str = "") -> Reply:
+    async def prepare(self, sql: str, settings: str = "", database: str = "", handle: int = 0) -> Reply:
         id_ = next(self._ids)
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.replies[id_] = Reply(done=done)
-        self.dealer.send((m.PREPARE, id_, 0, "app", settings, sql.encode(), database))
+        self.dealer.send((m.PREPARE, id_, 0, "app", settings, sql.encode(), database, handle))
         return await asyncio.wait_for(done, 30)
 
     async def stats(self) -> dict[str, Any]:
