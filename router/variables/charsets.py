@@ -8,6 +8,7 @@ Invariant: statements reach tablets in a character set whose multi-byte characte
 becomes a setting; results still come in the client's character set.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -79,6 +80,8 @@ _OTHER_IDS: Final[dict[int, str]] = {
 }
 """Ids that clients announce, for a server whose list of collations is not known."""
 
+_SINCE_0900: Final = re.compile(r"(?:[89]|\d\d+)\.(?!.*mariadb)", re.I)
+"""Versions of servers whose utf8mb4 is utf8mb4_0900_ai_ci where nothing else is said."""
 _CODECS: Final = {"gbk": "gbk", "big5": "big5", "sjis": "shift_jis", "cp932": "cp932", "gb18030": "gb18030"}
 _NOT_FOR_CLIENTS: Final = frozenset(("ucs2", "utf16", "utf16le", "utf32"))
 _RESULT_CODECS: Final = {
@@ -111,6 +114,11 @@ _RESULT_CODECS: Final = {
     "utf8mb3": "utf-8",
     "utf8mb4": "utf-8",
 }
+
+
+def greeted_charset(server_version: str) -> int:
+    """The collation id of utf8mb4 in the greeting of a server of that version: PHP takes it as its own."""
+    return 255 if _SINCE_0900.match(server_version) else 45
 
 
 def canonical(charset: str) -> str:

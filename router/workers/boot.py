@@ -13,6 +13,7 @@ from core.config import Config, ConfigError, parse_address
 from core.limits import SharedCounters
 from router.sessions.accounts import Accounts
 from router.sessions.query_attributes import offered_by
+from router.variables.charsets import greeted_charset
 from wire.constants import CLIENT_LOCAL_FILES, CLIENT_QUERY_ATTRIBUTES, SERVER_CAPABILITIES
 from wire.keys import RsaPrivateKey, generate_rsa_pem
 from wire.login_actions import LoginSettings
@@ -50,6 +51,7 @@ class Boot:
             self.login,
             server_version=f"{server_version}-Sluice",
             caps=self.login.caps | offered_by(server_version),
+            charset=greeted_charset(server_version),
             decoys=decoys,
         )
 

@@ -472,7 +472,7 @@ async def test_a_peer_that_goes_leaves_nothing(
         handle = await begin(other, "DELETE FROM t", m.F_WRITE)
         other.start("SELECT SLEEP(30)")
         other.start("SELECT SLEEP(30)", 0, handle)
-        await until(lambda: asker_sees_sleepers(mysql_server) == 2, 5)
+        await until(lambda: asker_sees_sleepers(mysql_server) == 2)
         if how == "told":
             asker.dealer.send((m.PEER_GONE, other.name))
         else:

@@ -14,6 +14,7 @@ from router.variables.charsets import (
     character_set,
     charset_of,
     client_setting,
+    greeted_charset,
     names,
     python_codec,
 )
@@ -153,3 +154,17 @@ def test_verified_values_are_bounded() -> None:
         verified.put("x", str(number), "1")
     assert verified.get("x", "0") is None
     assert verified.get("x", str(MAX_VERIFIED + 9)) == "1"
+
+
+@pytest.mark.parametrize(
+    ("version", "collation"),
+    [
+        ("9.7.0", 255),
+        ("8.0.36-0ubuntu0.22.04.1", 255),
+        ("5.7.44-log", 45),
+        ("10.11.19-MariaDB-0+deb12u1", 45),
+        ("5.5.5-10.6.1-MariaDB", 45),
+    ],
+)
+def test_clients_are_greeted_with_the_collation_of_their_server(version: str, collation: int) -> None:
+    assert greeted_charset(version) == collation
