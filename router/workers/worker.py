@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any, AnyStr, Final
 
@@ -26,20 +26,14 @@ from router.clients.parked import Parked
 from router.clients.parking import Parking
 from router.clients.sockets import Sockets
 from router.clients.storm import Storm
-from router.execute.compile import compile_plan
-from router.execute.hints import with_hints
 from router.execute.multi import run_several
 from router.execute.program_variables import SessionCalls
 from router.execute.sequence import Sequences
 from router.execute.several import run_as_binary
 from router.gateway import Link
-from router.plan.planner import plan as make_plan
-from router.plan.plans import Planned
 from router.sessions.accounts import Accounts
 from router.sessions.rights import Rights
-from router.sessions.session import Runner, Session
-from router.sql.dialect import Dialect
-from router.sql.normalise import normalise
+from router.sessions.session import Session
 from router.statements import initial_charset_settings
 from router.variables.verified import Verified
 from router.view import ClusterView, build
@@ -51,6 +45,7 @@ from router.workers.draining import Draining
 from router.workers.handover import Receiver, socket_path
 from router.workers.listener import Listener
 from router.workers.parent import Parent
+from router.workers.planning import Planning
 from router.workers.stats import WorkerStats
 from wire.greetings import Greetings
 
@@ -117,89 +112,11 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self.parent = Parent(self, self._identity)
         self.ask = self.parent.ask
+        planning = Planning(self)
+        self.plan_of, self.planned = planning.plan_of, planning.planned
+        self.runner_of, self.run_spread = planning.runner_of, planning.run_spread
 
-    # ---- statements
-
-    def plan_of(
-        self, session: Session, sql: bytes, *, substitute: bool = True
-    ) -> tuple[Runner, Sequence[bytes]]:
-        """The compiled plan of a statement and its literals. `substitute` False: session state stands in the text
-        as literals already. Raises SluiceError."""
-        view = self.view
-        if view is None:
-            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        normalised = normalise(sql, session.dialect)
-        scope = session.scope
-        if not substitute or session.dialect is not Dialect.DEFAULT:
-            scope = _plan_scope(session, substitute)
-        try:
-            entry = view.caches[scope].entries[normalised.key]
-        except KeyError:
-            runner = self._compile(view, scope, session, normalised.key, substitute)
-            return runner, normalised.literals
-        entry.used = True
-        if entry.needs is not None:
-            self.rights.check(session, entry.needs)
-        return entry.runner, normalised.literals
-
-    def runner_of(self, session: Session, key: bytes) -> Runner:
-        """The compiled plan of normalised text."""
-        view = self.view
-        if view is None:
-            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        scope = _plan_scope(session, True)
-        entry = view.cache(scope).get(key)
-        if entry is None:
-            return self._compile(view, scope, session, key, True)
-        if entry.needs is not None:
-            self.rights.check(session, entry.needs)
-        return entry.runner
-
-    def run_spread(
-        self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None
-    ) -> None:
-        """Runs a statement whose one value for the sharding column has no shard of its own (`id = 'abc'`): MySQL
-        may find rows equal to it on any shard. Raises SluiceError."""
-        view = self.view
-        if view is None:
-            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        key = normalise(sql, session.dialect).key
-        planned = self.planned(session, key, spread=True)
-        compile_plan(planned, view, session.keyspace, session.shard).run(session, sql, literals, params)
-
-    def planned(
-        self, session: Session, key: bytes, *, substitute: bool = True, spread: bool = False
-    ) -> Planned:
-        """The plan of normalised text in the session's scope, made anew. Raises what the session's user lacks."""
-        view = self.view
-        if view is None:
-            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        self.rights.check(session, self.rights.needs(session, key, view.vschema))
-        return self._planned(view, session, key, substitute, spread)
-
-    def _planned(
-        self, view: ClusterView, session: Session, key: bytes, substitute: bool, spread: bool
-    ) -> Planned:
-        self.stats.plan_misses += 1
-        return make_plan(
-            key.decode("utf-8", "surrogateescape"),
-            session.keyspace,
-            view.vschema,
-            shard=session.shard,
-            substitute=substitute,
-            dialect=session.dialect,
-            spread=spread,
-        )
-
-    def _compile(
-        self, view: ClusterView, scope: str, session: Session, key: bytes, substitute: bool
-    ) -> Runner:
-        needs = self.rights.needs(session, key, view.vschema)
-        self.rights.check(session, needs)
-        planned = self._planned(view, session, key, substitute, spread=False)
-        runner = with_hints(compile_plan(planned, view, session.keyspace, session.shard), key)
-        view.cache(scope).put(key, runner, needs)
-        return runner
+    # ---- sessions
 
     @property
     def accounts(self) -> Accounts:
@@ -411,12 +328,6 @@ class Worker:
             client = self.connections.get(number)
             if isinstance(client, (Arrival, Connection)):
                 client.login_expired()
-
-
-def _plan_scope(session: Session, substitute: bool) -> str:
-    """The plan cache for what a text means in this session: default database, lexical rules, who knows the state."""
-    scope = session.scope if substitute else f"{session.scope}!"
-    return scope if session.dialect is Dialect.DEFAULT else f"{scope}#{session.dialect.value}"
 
 
 def run(boot: Boot, slot: int, tag: int, sock: socket.socket) -> None:
