@@ -13,13 +13,14 @@ Invariants:
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from core.clock import Clock
 from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
 from core.rpc.dealer import Dealer
 from core.rpc.messages import Record
+from router.receivers import Nobody, PreparedReceiver, Receiver
 
 WAIT_FOR_TABLET_S: Final = 5.0
 """How long a request waits for a tablet that is away (a restart, a fail-over)."""
@@ -38,18 +39,6 @@ _I_LAST: Final = m.I_LAST
 _DRAINING: Final = CODES["DRAINING"].number
 
 
-class Receiver(Protocol):
-    """Whoever waits for an answer."""
-
-    def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
-        """A piece of the answer; the last one has I_LAST. `handle` and `status` are 0 where none came."""
-        ...
-
-    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
-        """The tablet (or the way to it) refused or lost the request. `handle` 0: what was held is gone."""
-        ...
-
-
 def _execute(request: int, *fields: Any) -> tuple[Any, ...]:
     """`fields`: from the flags on."""
     return (m.EXECUTE, request, 0, *fields)
@@ -57,25 +46,6 @@ def _execute(request: int, *fields: Any) -> tuple[Any, ...]:
 
 def _size(sql: bytes, extra: dict[str, Any] | None) -> int:
     return len(sql) + 128 + (len(extra.get("params", b"")) if extra is not None else 0)
-
-
-class _Nobody:
-    """Takes the answers of requests whose asker went away, and frees what they hold."""
-
-    __slots__ = ("_link",)
-
-    def __init__(self, link: "Link") -> None:
-        self._link = link
-
-    def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
-        del data, status
-        if info & _I_LAST and handle:
-            self._link.free(handle)
-
-    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
-        del number, sqlstate, text
-        if handle:
-            self._link.free(handle)
 
 
 class Link:
@@ -142,7 +112,7 @@ class Link:
         """By request, the oldest first: since when, the record, its size."""
         self._forms: dict[tuple[int, str, str, tuple[str, ...] | None], int] = {}
         """What the tablet was told by FORM."""
-        self._nobody = _Nobody(self)
+        self._nobody = Nobody(self)
         self._up = False
         """Whether the transport below is connected."""
         self._asked_s = 0.0
@@ -413,11 +383,3 @@ class Link:
             receiver.on_fail(error.number, error.sqlstate, error.message, 0)
         except Exception:
             log.exception("the end of a request to %s/%s could not be told", self.keyspace, self.shard)
-
-
-class PreparedReceiver(Protocol):
-    """Whoever waits for the answer of PREPARE."""
-
-    def on_prepared(self, params: int, columns: int, packets: bytes) -> None: ...
-
-    def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None: ...
