@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
 from router.gateway import Link
-from router.sessions import holding
+from router.sessions import called, holding
 from router.sessions.insert_ids import note_told, with_insert_id
 from router.sessions.query_attributes import along
 from router.sessions.transaction import Transaction
@@ -301,6 +301,8 @@ class Calls:
         extra: dict[str, Any] | None,
         file: FileSource | None,
     ) -> Answer:
+        if flags & m.F_CALL:
+            called.begins(session)
         tx = session.tx
         if tx is None and not session.autocommit and not holding.reads_no_table(flags, tables):
             tx = holding.open_transaction(session)
@@ -369,6 +371,8 @@ class Calls:
             holding.lose_reserved(session, link)
         if session.tx is tx:
             tx.note(link, answer.handle)
+            if tx.calling:
+                session.autocommit = tx.called(answer.status)
             if not answer.status & SERVER_STATUS_IN_TRANS:
                 holding.transaction_ended_on(session, link, failed=answer.failed)
         elif answer.handle:

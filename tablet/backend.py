@@ -135,6 +135,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_login",
         "_on_lost",
+        "autocommit",
         "before_data",
         "born_s",
         "closing",
@@ -187,6 +188,8 @@ class Connection(asyncio.Protocol):
         """Whether a transaction is open is not known: ask before the next use."""
         self.insert_id = 0
         """LAST_INSERT_ID() of MySQL's session; -1: not known."""
+        self.autocommit = True
+        """MySQL's own. Off only for a session whose procedures run, and reset before anybody else gets it."""
         self.held = False
         """Counts as held by a session (transaction or reservation)."""
         self.user: str | None = None

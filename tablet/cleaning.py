@@ -52,6 +52,7 @@ def _reset(connection: Connection, database: str, then: Then) -> None:
             return
         connection.prepared.clear()
         connection.insert_id = 0
+        connection.autocommit = True
         connection.dirty = connection.verify = False
         connection.settings = ""
         connection.database = database

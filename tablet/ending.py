@@ -9,6 +9,7 @@ from typing import Final
 
 from core.errors import fail
 from core.rpc.messages import (
+    F_CALL,
     F_INFILE,
     F_INSERT,
     F_INSERT_ID,
@@ -228,6 +229,10 @@ class Ending(Tracking):
         assert held is not None
         execution = self.execution
         status = held.status = self._status = self._status & ~SERVER_SESSION_STATE_CHANGED
+        held.calling = False
+        if self.flags & F_CALL:
+            self.connection.autocommit = bool(status & SERVER_STATUS_AUTOCOMMIT)
+            self.connection.dirty = True
         if not status & SERVER_STATUS_IN_TRANS:
             held.written = ()
             if self._info & I_ERR:

@@ -40,6 +40,8 @@ class Held:
     written: tuple[str, ...] | None = ()
     """Tables written by the open transaction; None: not known."""
     free_wanted: bool = False
+    calling: bool = False
+    """A CALL runs that began in no transaction: it may take as long as any statement."""
 
     @property
     def in_transaction(self) -> bool:
@@ -127,11 +129,11 @@ class Handles:
         for held in self._held.values():
             open_s = now_s - held.since_s
             idle_s = now_s - held.used_s if held.statement is None else 0.0
-            if held.in_transaction or not held.reserved:
+            if held.in_transaction or not (held.reserved or held.calling):
                 if open_s >= config.transaction_timeout_s:
                     out.append(Expired(held, "transaction_timeout_s", config.transaction_timeout_s))
                 elif idle_s >= config.idle_transaction_timeout_s:
                     out.append(Expired(held, "idle_transaction_timeout_s", config.idle_transaction_timeout_s))
-            elif idle_s >= config.idle_timeout_s:
+            elif held.reserved and idle_s >= config.idle_timeout_s:
                 out.append(Expired(held, "idle_timeout_s", config.idle_timeout_s))
         return out

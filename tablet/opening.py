@@ -1,11 +1,24 @@
-"""What comes before a statement runs: the connection's profile, BEGIN, COM_STMT_PREPARE.
+"""What comes before a statement runs: the connection's profile, autocommit, BEGIN, COM_STMT_PREPARE.
 
 Invariant: when a step fails the statement is not run; it is answered with that error, and the connection is reset
 before anybody else gets it. A transaction goes on with it; its next statement sets anew whatever was to be set. A read
 that may be shared does not wait for the answer of its SET (`behind.py`); nobody gets to see that it ran if that fails.
+
+The router keeps autocommit, and opens transactions itself. Only while a procedure runs it must be MySQL's own: what
+follows a COMMIT in its body is in a transaction again, or is not. Off, it stays so until no transaction is open.
 """
 
-from core.rpc.messages import F_BEGIN, F_CONSOLIDATE, F_PREPARED, FAIL, I_ERR, I_LAST, PREPARED
+from core.rpc.messages import (
+    F_BEGIN,
+    F_CALL,
+    F_CONSOLIDATE,
+    F_NO_AUTOCOMMIT,
+    F_PREPARED,
+    FAIL,
+    I_ERR,
+    I_LAST,
+    PREPARED,
+)
 from tablet.backend import Command, Connection
 from tablet.behind import Behind
 from tablet.ending import Ending
@@ -42,8 +55,11 @@ class Opening(Ending):
             self._send()
             connection.task = Behind(self)
             return
+        query = bytes((COM_QUERY,))
+        autocommit = self._autocommit()
+        if autocommit is not connection.autocommit:
+            steps.append(query + b"SET autocommit=%d" % autocommit)
         if self.flags & F_BEGIN and self.begin:
-            query = bytes((COM_QUERY,))
             begin = [part.strip() for part in self.begin.split(";") if part.strip()]
             if not self.sql and begin:
                 self.sql = begin.pop().encode()
@@ -59,12 +75,24 @@ class Opening(Ending):
             if changes:
                 connection.settings, connection.database, _ = self.profile
                 connection.profile = self.profile
+            if autocommit is not connection.autocommit:
+                connection.autocommit = autocommit
+                connection.dirty = True
             self._profiled()
 
         if steps:
             run_steps(connection, steps, ready)
         else:
             ready(None)
+
+    def _autocommit(self) -> bool:
+        """What MySQL's own must be while this runs."""
+        if self.flags & F_CALL:
+            return not self.flags & F_NO_AUTOCOMMIT
+        connection: Connection = self.connection
+        if self.flags & F_NO_AUTOCOMMIT or (self.held is not None and self.held.in_transaction):
+            return connection.autocommit
+        return True
 
     def _can_follow(self, step: bytes) -> bool:
         """Whether this read, which nobody minds if it runs in vain, may be sent right behind `step`."""

@@ -9,6 +9,7 @@ from typing import Final
 from core.errors import SluiceError
 from core.rpc.messages import (
     F_BEGIN,
+    F_CALL,
     F_DEPRECATE_EOF,
     F_MORE_RESULTS,
     F_NO_AUTOCOMMIT,
@@ -46,6 +47,7 @@ _AFTER_STOP_BYTES: Final = 16 * WINDOW_BYTES
 
 _NO_PARAMS: Final = b"\0\1\0\0\0"
 _BUILT: Final = F_PREPARED | ATTRIBUTES
+_SETS_UP: Final = F_BEGIN | F_PREPARED | F_CALL
 _SURELY_ONE: Final = 0xFFFFF0
 """A text so long is one packet, whatever stands before it."""
 _UNUSUAL: Final = (ERR, LOCAL_INFILE)
@@ -67,6 +69,7 @@ class Statement(Infile):
             reserved = bool(flags & F_RESERVE)
             held = execution.handles.add(self.peer, connection, reserved, self.started_s)
             held.statement = self
+            held.calling = flags & F_CALL != 0
             self.held = held
         plain = (
             not flags & F_BEGIN and self.sql and not self.is_prepare and connection.profile == self.profile
@@ -93,7 +96,7 @@ class Statement(Infile):
             self.fail_held(self.held.gone(LOST_WITH_MYSQL))
         elif self.is_prepare or not self.sql:
             self.set_up()
-        elif connection.profile == self.profile and not self.flags & (F_BEGIN | F_PREPARED):
+        elif connection.profile == self.profile and not self.flags & _SETS_UP and connection.autocommit:
             self._send()
         else:
             self.set_up()
@@ -125,7 +128,7 @@ class Statement(Infile):
             flags & F_DEPRECATE_EOF != 0,
             False,  # what trackers say goes beside the answer
             SERVER_MORE_RESULTS_EXISTS if flags & F_MORE_RESULTS else 0,
-            SERVER_STATUS_AUTOCOMMIT if flags & F_NO_AUTOCOMMIT else 0,
+            SERVER_STATUS_AUTOCOMMIT if flags & (F_NO_AUTOCOMMIT | F_CALL) == F_NO_AUTOCOMMIT else 0,
             packets,
         )
         connection.task = self

@@ -96,6 +96,11 @@ F_RENEW: Final = (
     1 << 21
 )  # changes what connections keep of their database: afterwards none of them is used again
 
+F_CALL: Final = (
+    1
+    << 23  # runs a procedure, which may begin and end transactions: the server's autocommit is the client's meanwhile
+)
+
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)
 #   "params":   bytes  COM_STMT_EXECUTE payload after the statement id, types included (new_params_bound = 1)

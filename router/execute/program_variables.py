@@ -14,15 +14,13 @@ from router.execute.reserve import admit, bring, read_back, reserve
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.sessions import holding
+from router.sessions.again import Sent, forget_try
 from router.sessions.insert_ids import note_whole
 
 if TYPE_CHECKING:
     from router.sessions.session import Session
 
 NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
-
-Sent = tuple[int, tuple[str, ...] | None, bytes, dict[str, Any] | None]
-"""Flags, tables, text and extra, as `Session.forward` was given them."""
 
 
 class SessionCalls(Calls):
@@ -44,16 +42,18 @@ class SessionCalls(Calls):
                 session, link, sql, flags=flags | more, tables=tables, extra=extra, file=file
             )
 
+        next_transaction = session.next_transaction
         try:
             return await run(0)
         except TabletError as error:
             if error.number != NEEDS_VARIABLES or flags & m.F_VARIABLES:
                 raise
+            forget_try(session, next_transaction)
             return await _with_variables(session, link, error.message, lambda: run(m.F_VARIABLES))
 
     async def run_again(self, session: "Session", link: Link, sent: Sent, said: str) -> None:
         """Runs and answers what was `sent` by `Session.forward`; the tablet `said` why not. Raises SluiceError."""
-        flags, tables, sql, extra = sent
+        flags, tables, sql, extra, _ = sent
         prepared = flags & m.F_PREPARED
         asked = flags | session.flags | m.F_VARIABLES
         if session.binary and not prepared:
@@ -63,7 +63,7 @@ class SessionCalls(Calls):
             session,
             link,
             said,
-            lambda: self.in_session(session, link, sql, flags=asked, tables=tables, extra=extra),
+            lambda: self.in_session(session, link, sql, flags=asked, tables=tables or None, extra=extra),
         )
         if not prepared:
             reply_whole(session, answer)

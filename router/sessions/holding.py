@@ -134,6 +134,8 @@ def note_held(session: "Session", info: int, handle: int, status: int) -> None:
     if tx is None:
         return
     tx.note(link, handle)
+    if tx.calling:
+        session.autocommit = tx.called(status)
     if not status & SERVER_STATUS_IN_TRANS:
         transaction_ended_on(session, link, failed=bool(info & m.I_ERR))
 

@@ -16,11 +16,12 @@ from collections.abc import Coroutine, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from core.errors import CODES, SluiceError, fail
+from core.errors import SluiceError, fail
 from core.limits.table import Rules
 from core.rpc import messages as m
 from router.gateway import Link
-from router.sessions import holding
+from router.sessions import called, holding
+from router.sessions.again import Sent, goes_again
 from router.sessions.insert_ids import note_end_of_call, note_ok, note_told
 from router.sessions.query_attributes import along
 from router.sessions.reservation import Reservation
@@ -53,8 +54,6 @@ _I_LAST: Final = m.I_LAST
 _I_OK: Final = m.I_OK
 _I_ERR: Final = m.I_ERR
 _ROWS_SHIFT: Final = m.ROWS_SHIFT
-_DRAINING: Final = CODES["DRAINING"].number
-_NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
 
 
 class Runner(Protocol):
@@ -196,7 +195,7 @@ class Session:
         """Query attributes of the client's command."""
         self.several: Course | None = None
         """What this statement is a part of."""
-        self.resend: tuple[int, tuple[str, ...] | None, bytes, dict[str, Any] | None] | None = None
+        self.resend: Sent | None = None
 
     # ---- status
 
@@ -266,9 +265,9 @@ class Session:
         if self.worker.admission.limits_queries and not self.rules:
             self.start(self._forward_limited(link, flags, tables, sql, extra))
             return
-        self._forward_admitted(link, flags, tables, sql, extra)
+        self.forward_admitted(link, flags, tables, sql, extra)
 
-    def _forward_admitted(
+    def forward_admitted(
         self,
         link: Link,
         flags: int,
@@ -276,17 +275,17 @@ class Session:
         sql: bytes,
         extra: dict[str, Any] | None,
     ) -> None:
+        """`forward` of a statement that its limits have let in."""
         self.link = link
         self.sent_bytes = 0
         if self.attributes:
             extra = along(self, extra)
         if self.warnings is not None and (tables != () or forgets_warnings(self)):
             self.warnings = None
-        self.resend = (flags, tables, sql, extra)
+        self.resend = (flags, tables, sql, extra, self.next_transaction)
         if self.autocommit and self.tx is None and self.reserved is None:
             settings = self.settings_text
             if self.next_transaction is not None:
-                self.resend = None  # its settings are of this one time
                 settings = holding.settings_now(self, flags, tables)
             self.request = link.execute(self, flags | self.flags, 0, self.user, settings, tables, sql, extra)
         else:
@@ -338,21 +337,13 @@ class Session:
     def on_fail(self, number: int, sqlstate: str, text: str, handle: int) -> None:
         """The forwarded statement was refused or lost."""
         link, self.request = self.link, 0
-        again, self.resend = self.resend, None  # once: a second refusal is the client's to hear
-        if again is not None and link is not None and not self.sent_bytes and not holding.holds(self):
-            flags, tables, sql, extra = again
-            if number == _DRAINING or (number == 15008 and flags & m.F_CONSOLIDATE):
-                # not begun, or a read that surely changes nothing, and unseen: once more, by the successor
-                try:
-                    self.request = link.execute(
-                        self, flags | self.flags, 0, self.user, self.settings_text, tables, sql, extra
-                    )
+        sent, self.resend = self.resend, None
+        if sent is not None and link is not None:
+            try:
+                if goes_again(self, link, sent, number, text):
                     return
-                except SluiceError as error:
-                    number, sqlstate, text = error.number, error.sqlstate, error.message
-        if number == _NEEDS_VARIABLES and again is not None and link is not None:
-            self.start(self.worker.calls.run_again(self, link, again, text))
-            return
+            except SluiceError as error:
+                number, sqlstate, text = error.number, error.sqlstate, error.message
         if link is not None:
             holding.note_fail(self, link, number, text, handle)
         if self.sent_bytes:
@@ -425,7 +416,7 @@ class Session:
     ) -> None:
         await self.worker.admission.enter(self, link.keyspace, (link.shard,))
         self.task = None
-        self._forward_admitted(link, flags, tables, sql, extra)
+        self.forward_admitted(link, flags, tables, sql, extra)
 
     def leave_limits(self) -> None:
         """Gives back what the statement claimed of its limits."""
@@ -464,6 +455,8 @@ class Session:
         self.affected_rows = -1
         self.warnings = [("Error", number, text)]
         self.worker.stats.note_error(number, text)
+        if self.tx is not None and self.tx.calling:
+            called.dropped(self)
         if self.tracker is not None:
             self.tracker.ended(self, told=False)
         self.connection.write(err_packet(1, number, sqlstate, text))

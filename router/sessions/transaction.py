@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 
 from core.errors import SluiceError, fail
 from router.gateway import Link
+from wire.constants import (
+    SERVER_STATUS_AUTOCOMMIT,
+    SERVER_STATUS_IN_TRANS,
+    SERVER_STATUS_IN_TRANS_READONLY,
+)
 
 
 @dataclass(slots=True)
@@ -39,10 +44,29 @@ class Transaction:
     """The client began it with a statement; else it is autocommit=0's, or the router's own."""
     settings_text: str = ""
     """The session's settings when it began."""
+    calling: bool = False
+    """A CALL runs, which may begin and end transactions by itself (`router/sessions/called.py`)."""
+    tentative: bool = False
+    """None is open yet."""
     committing: bool = False
     """COMMITs are on their way: nobody else may end it."""
     entries: dict[Link, bool] | None = None
     """Shards whose lookup tables it wrote: whether entries go there."""
+
+    def called(self, status: int) -> bool:
+        """The CALL has an answer; `status`: MySQL's, after it. Returns whether autocommit is on."""
+        self.calling = False
+        autocommit = bool(status & SERVER_STATUS_AUTOCOMMIT)
+        if self.tentative and status & SERVER_STATUS_IN_TRANS:
+            self.opened()
+            self.explicit = autocommit
+            self.read_only = bool(status & SERVER_STATUS_IN_TRANS_READONLY)
+        return autocommit
+
+    def opened(self) -> None:
+        """A tentative one is one now."""
+        self.tentative = False
+        self.begin = ["START TRANSACTION"]
 
     def note_entries(self, link: Link, *, gone: bool) -> None:
         """Remembers a write to a lookup table."""

@@ -8,6 +8,7 @@ from router.execute.reserve import run_reserved
 from router.gateway import Link
 from router.plan.plans import Kind
 from router.plan.purity import is_shareable, reserve_reason
+from router.sessions import called
 from router.sessions.insert_ids import forward_insert
 from router.sessions.session import Session
 from router.statements.evaluate import substituted
@@ -50,9 +51,13 @@ def call(session: Session, kind: Kind, sql: bytes) -> None:
     words, link = _called(session, sql)
     if _names_variables(words):
         # OUT arguments come back in the variables
-        run_reserved(session, link, sql, m.F_WRITE | m.F_INSERT_ID, None, "user variables as arguments")
+        run_reserved(
+            session, link, sql, m.F_WRITE | m.F_INSERT_ID | m.F_CALL, None, "user variables as arguments"
+        )
         return
-    forward_insert(session, link, m.F_WRITE, None, substituted(session, words, 0, len(words.lexemes)))
+    text = substituted(session, words, 0, len(words.lexemes))
+    called.begins(session)
+    forward_insert(session, link, m.F_WRITE | m.F_CALL, None, text)
 
 
 def call_prepared(session: Session, sql: bytes, params: bytes) -> bool:
@@ -63,7 +68,8 @@ def call_prepared(session: Session, sql: bytes, params: bytes) -> bool:
         0, len(words.lexemes)
     ):
         return False
-    forward_insert(session, link, m.F_WRITE, None, sql, params)
+    called.begins(session)
+    forward_insert(session, link, m.F_WRITE | m.F_CALL, None, sql, params)
     return True
 
 

@@ -137,6 +137,55 @@ SEQUENCES: list[tuple[str, ...]] = [
         "DROP PROCEDURE as_plain_p",
         "DROP FUNCTION as_plain_f",
     ),
+    # procedures begin and end transactions: what they leave open is the session's
+    (
+        "DROP PROCEDURE IF EXISTS as_plain_p",
+        "DROP PROCEDURE IF EXISTS as_plain_q",
+        "DROP PROCEDURE IF EXISTS as_plain_r",
+        (
+            "CREATE PROCEDURE as_plain_p() BEGIN SET @calls = 1; START TRANSACTION;"
+            " INSERT INTO as_plain () VALUES (); END"
+        ),
+        (
+            "CREATE PROCEDURE as_plain_q() BEGIN INSERT INTO as_plain () VALUES (); COMMIT;"
+            " INSERT INTO as_plain () VALUES (); END"
+        ),
+        "CREATE PROCEDURE as_plain_r() BEGIN SET autocommit = 0; INSERT INTO as_plain () VALUES (); END",
+        "CALL as_plain_p()",
+        "SELECT COUNT(*) FROM as_plain",
+        "COMMIT",
+        "CALL as_plain_p()",
+        "INSERT INTO as_plain () VALUES ()",
+        "ROLLBACK",
+        "SELECT COUNT(*) FROM as_plain",
+        "CALL as_plain_r()",
+        "SELECT @@autocommit",
+        "ROLLBACK",
+        "SELECT COUNT(*) FROM as_plain",
+        "CALL as_plain_q()",
+        "ROLLBACK",
+        "SELECT COUNT(*) FROM as_plain",
+        "INSERT INTO as_plain () VALUES ()",
+        "SET autocommit = 1",
+        "ROLLBACK",
+        "SELECT COUNT(*) FROM as_plain",
+        "CREATE TEMPORARY TABLE as_plain_t (id INT)",
+        "SET autocommit = 0",
+        "CALL as_plain_q()",
+        "SET autocommit = 1",
+        "INSERT INTO as_plain () VALUES ()",
+        "CALL as_plain_p()",
+        "ROLLBACK",
+        "SELECT COUNT(*) FROM as_plain",
+        "DROP TEMPORARY TABLE as_plain_t",
+        "SET TRANSACTION READ ONLY",
+        "CALL as_plain_p()",
+        "SELECT @calls",
+        "CALL as_plain_nosuch()",
+        "DROP PROCEDURE as_plain_p",
+        "DROP PROCEDURE as_plain_q",
+        "DROP PROCEDURE as_plain_r",
+    ),
     # a procedure's own cursor shows in the status of its results
     (
         "INSERT INTO as_plain (a) VALUES (1), (2)",

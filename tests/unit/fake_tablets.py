@@ -97,7 +97,7 @@ class FakeTablet:
         for record in self.sent:
             if record[0] == m.EXECUTE:
                 if record[3] & m.F_BEGIN:
-                    found += [text.encode() for text in record[9]["begin"].split(";")]
+                    found += [text.encode() for text in record[9]["begin"].split(";") if text]
                 found.append(record[8])
         return found
 
@@ -132,7 +132,7 @@ class FakeTablet:
         if not handle and flags & (m.F_BEGIN | m.F_RESERVE):
             self._next += 1
             handle = self._next
-            self.open[handle] = bool(flags & m.F_BEGIN)
+            self.open[handle] = bool(flags & m.F_BEGIN) and "START" in record[9]["begin"]
         return int(handle)
 
     def answer(self, record: tuple[Any, ...], says: Any = None, dealer: FakeDealer | None = None) -> None:
@@ -159,6 +159,8 @@ class FakeTablet:
             data = err_packet(1, says[0], "HY000", says[1])
         elif handle and word in (b"START", b"BEGIN"):
             self.open[handle] = True
+        elif handle and word == b"CALL":
+            self.open[handle] = b"begins" in sql or (self.open[handle] and b"ends" not in sql)
         elif handle and word in (b"COMMIT", b"ROLLBACK") and b"SAVEPOINT" not in sql:
             self.open[handle] = False
         if info & m.I_OK:
@@ -168,7 +170,9 @@ class FakeTablet:
                 info, data = m.I_LAST, text_result([name.decode() for name in asked], [held], 0)
             self.locks.update(re.findall(rb"\bget_lock\('(\w+)'", sql))
             self.locks.difference_update(re.findall(rb"\brelease_lock\('(\w+)'", sql))
-        status = SERVER_STATUS_IN_TRANS if self.open.get(handle) else SERVER_STATUS_AUTOCOMMIT
+        status = SERVER_STATUS_IN_TRANS if self.open.get(handle) else 0
+        if b"autocommit_off" not in sql:
+            status |= SERVER_STATUS_AUTOCOMMIT
         if flags & m.F_RELEASE and not (self.keeps and info & m.I_ERR):
             self.open.pop(handle, None)
             handle, status = 0, SERVER_STATUS_AUTOCOMMIT

@@ -1,0 +1,55 @@
+"""Statements that go once more, since their tablet has not begun them.
+
+    the tablet said               the statement                             goes
+    DRAINING                      no connection was held for it             as it was, to the tablet's successor
+    CONNECTION_LOST               a read that surely changes nothing,       as it was
+                                  of which the client has seen nothing
+    NEEDS_VARIABLES               any                                       with what its stored programs use
+
+Invariant: what its first try used up (SET TRANSACTION) is there again.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from core.errors import CODES
+from core.rpc import messages as m
+from router.gateway import Link
+from router.sessions import called, holding
+
+if TYPE_CHECKING:
+    from router.sessions.session import Session
+
+Sent = tuple[int, tuple[str, ...] | None, bytes, dict[str, Any] | None, list[str] | None]
+"""Flags, tables, text and extra, as `Session.forward` was given them; what SET TRANSACTION had said."""
+
+_DRAINING: Final = CODES["DRAINING"].number
+_LOST: Final = CODES["CONNECTION_LOST"].number
+_NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
+
+
+def goes_again(session: "Session", link: Link, sent: Sent, number: int, text: str) -> bool:
+    """Whether the statement that `link`'s tablet failed with `number` and `text` is under way once more. Raises
+    SluiceError where it cannot be."""
+    flags, tables, sql, extra, _ = sent
+    if number == _NEEDS_VARIABLES:
+        forget_try(session, sent[4])
+        session.start(session.worker.calls.run_again(session, link, sent, text))
+        return True
+    if number != _DRAINING and not (number == _LOST and flags & m.F_CONSOLIDATE):
+        return False
+    forget_try(session, sent[4])
+    if session.sent_bytes or holding.holds(session):
+        return False
+    if flags & m.F_CALL:
+        called.begins(session)
+    session.forward_admitted(link, flags, tables, sql, extra)
+    session.resend = None  # once: a second refusal is the client's to hear
+    return True
+
+
+def forget_try(session: "Session", next_transaction: list[str] | None) -> None:
+    """A statement was not begun: the session is as before it, when SET TRANSACTION had said `next_transaction`."""
+    if session.tx is None:
+        session.next_transaction = next_transaction
+    else:
+        called.dropped(session)

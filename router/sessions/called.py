@@ -1,0 +1,44 @@
+"""CALL: procedures begin and end transactions, and turn autocommit on and off; what they leave is the session's.
+
+A CALL takes a connection as a transaction's first statement does, but without a BEGIN where none is open: such a
+transaction is `tentative`. When the answer says that one is open now, it is an ordinary one from then on; when it says
+that none is, or no procedure has run, it is as if there had been none (`Transaction.called`, `dropped`).
+
+Invariants: the tablet runs the procedure with the client's own autocommit (F_CALL); a tentative transaction lives no
+longer than its statement.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router.sessions import holding
+
+if TYPE_CHECKING:
+    from router.sessions.session import Session
+
+
+def begins(session: Session) -> None:
+    """A CALL is about to be sent: its answer will tell of the session's transaction and autocommit."""
+    tx = session.tx
+    if tx is None:
+        tentative = session.autocommit
+        tx = holding.open_transaction(session, begin=[] if tentative else None)
+        tx.tentative = tentative
+    tx.calling = True
+
+
+def dropped(session: Session) -> None:
+    """It has no answer: refused, lost, stopped or sent back. Where its connection is still there, a transaction may be
+    open on it: the next answer tells. Else none has begun, and SET TRANSACTION is still about the next."""
+    tx = session.tx
+    if tx is None or not tx.calling:
+        return
+    tx.calling = False
+    if not tx.tentative:
+        return
+    if tx.held and not tx.lost:
+        tx.opened()
+    else:
+        session.next_transaction = tx.begin or None
+        holding.transaction_over(session)
