@@ -539,7 +539,7 @@ _ROWS: Final = (
         15019,
         "HY000",
         False,
-        "The statement may run stored programs that use user variables: {names}",
+        "The statement may run stored programs that use what the session has: {names}",
         "The tablet tells the router, which gives them to the connection. A client sees it where a statement over "
         "several shards, or CREATE TABLE ... SELECT, runs such programs: select one shard, or fill the table then.",
     ),

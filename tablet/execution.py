@@ -160,11 +160,11 @@ class Execution(Sharing):
             statement.fail(form.refused)
             return
         try:
-            variables = self.programs.variables
-            if variables.names and not flags & F_VARIABLES and variables.needed_by(sql, flags, form.tables):
+            needs = self.programs.needs
+            if needs.any and not flags & F_VARIABLES and (names := needs.of(sql, flags, form.tables)):
                 if handle:
                     self.handles.get(handle, peer)
-                statement.send_back(fail("NEEDS_VARIABLES", names=variables.names), handle)
+                statement.send_back(fail("NEEDS_VARIABLES", names=names), handle)
                 return
             if handle:
                 self._on_handle(statement, handle)
@@ -230,7 +230,8 @@ class Execution(Sharing):
         if self.draining:
             raise self.pool.refusals.draining()
         flags = statement.flags
-        if flags & F_CONSOLIDATE and not flags & _NEVER_SHARED and self._joins(statement):
+        shared = flags & F_CONSOLIDATE and not flags & _NEVER_SHARED
+        if shared and not self.programs.needs.varies(statement.sql) and self._joins(statement):
             return
         self._take(statement)
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Final
 
 from core.rpc.messages import F_WRITE
-from tablet.program_variables import ProgramVariables
+from tablet.program_needs import ProgramNeeds
 from tablet.server import Answer
 from wire.scan import ERR, RESULTSET
 
@@ -35,19 +35,25 @@ MAX_NAMES: Final = 2000
 
 _SYSTEM: Final = "('sys', 'mysql', 'information_schema', 'performance_schema')"
 _HIDDEN: Final = "REGEXP 'get_lock|call'"
-_USES: Final = "IF(ROUTINE_DEFINITION LIKE '%@%', ROUTINE_DEFINITION, '')"
+MAX_BODY: Final = 6000
+"""Characters of a program that names nothing of a session; a longer one counts as if it ran all others."""
+
+
+def _body(column: str) -> str:
+    uses = f"LENGTH({column}) <= {MAX_BODY} OR LOWER({column}) REGEXP '@|last_insert_id|connection_id'"
+    return f"IF({uses}, {column}, CONCAT(LEFT({column}, {MAX_BODY}), ' PREPARE'))"
+
+
 LOOK_SQL: Final = (
-    f"SELECT 'function', ROUTINE_NAME, ROUTINE_DEFINITION IS NULL OR LOWER(ROUTINE_DEFINITION) {_HIDDEN}, {_USES}"
-    f" FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA NOT IN {_SYSTEM}"
-    f" UNION ALL SELECT 'procedure', ROUTINE_NAME, 0, {_USES} FROM information_schema.ROUTINES"
-    f" WHERE ROUTINE_TYPE <> 'FUNCTION' AND ROUTINE_SCHEMA NOT IN {_SYSTEM} AND ROUTINE_DEFINITION LIKE '%@%'"
+    f"SELECT LOWER(ROUTINE_TYPE), ROUTINE_NAME, ROUTINE_DEFINITION IS NULL OR LOWER(ROUTINE_DEFINITION) {_HIDDEN},"
+    f" {_body('ROUTINE_DEFINITION')} FROM information_schema.ROUTINES"
+    f" WHERE ROUTINE_TYPE IN ('FUNCTION', 'PROCEDURE') AND ROUTINE_SCHEMA NOT IN {_SYSTEM}"
     f" UNION ALL SELECT 'trigger', EVENT_OBJECT_TABLE, LOWER(ACTION_STATEMENT) {_HIDDEN},"
-    " IF(ACTION_STATEMENT LIKE '%@%', ACTION_STATEMENT, '')"
-    f" FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA NOT IN {_SYSTEM}"
-    " UNION ALL SELECT 'view', TABLE_NAME, 0, '' FROM information_schema.VIEWS"
+    f" {_body('ACTION_STATEMENT')} FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA NOT IN {_SYSTEM}"
+    f" UNION ALL SELECT 'view', TABLE_NAME, 0, {_body('VIEW_DEFINITION')} FROM information_schema.VIEWS"
     f" WHERE TABLE_SCHEMA NOT IN {_SYSTEM} LIMIT {MAX_NAMES + 1}"
 )
-"""Kind, name (of a trigger: its table), whether it may take locks or run programs that do, body where it has an `@`."""
+"""Kind, name (of a trigger: its table), whether it may take locks or run programs that do, body."""
 
 _COMMENTS: Final = rb"(?:\s+|/\*.*?\*/|--[^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z))*"
 _CALL: Final = re.compile(_COMMENTS + rb"call\b", re.IGNORECASE | re.DOTALL)
@@ -70,7 +76,7 @@ class Programs:
         self._changes = 0
         """What a look finds that began before the latest of them counts for nothing."""
         self._waiting: list[Callable[[], None]] = []
-        self.variables = ProgramVariables()
+        self.needs = ProgramNeeds()
         self._look_at_s = 0.0
         self._names: re.Pattern[bytes] | None = None
         self._all = True
@@ -151,7 +157,7 @@ class Programs:
 
     def learn(self, rows: list[list[bytes | None]]) -> None:
         """What LOOK_SQL says."""
-        self.variables.learn(rows, many=len(rows) > MAX_NAMES)
+        self.needs.learn(rows, many=len(rows) > MAX_NAMES)
         functions = [row for row in rows if row[0] == b"function"]
         triggers = [row for row in rows if row[0] == b"trigger"]
         self._triggers = bool(triggers)

@@ -86,7 +86,10 @@ F_INSERT: Final = (
     1 << 16  # an INSERT of literals: tell what LAST_INSERT_ID() is where the OK packet does not (I_INSERT_ID)
 )
 F_UPSERT: Final = 1 << 17  # the same for one row with ON DUPLICATE KEY UPDATE
-F_VARIABLES: Final = 1 << 18  # the connection has the session's user variables that stored programs use
+F_VARIABLES: Final = 1 << 18  # the connection has what stored programs use of the session
+NEEDS_INSERT_ID: Final = "LAST_INSERT_ID()"
+NEEDS_CONNECTION_ID: Final = "CONNECTION_ID()"
+"""Among the names of NEEDS_VARIABLES; those of variables are in lower case."""
 F_INSERT_ID: Final = (
     1 << 19  # tell it in any case; it begins as extra["insert_id"] (CALL, INSERT ... SELECT)
 )

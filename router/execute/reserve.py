@@ -138,7 +138,7 @@ async def bring(session: Session, link: Link, names: dict[str, str]) -> None:
         setting = ", ".join(
             f"{spelt} = {known.get(name, b'NULL').decode('utf-8')}" for name, spelt in names.items()
         )
-        await _must(session, link, f"SET {setting}".encode())
+        await must(session, link, f"SET {setting}".encode())
 
 
 async def run_prepared(
@@ -153,17 +153,17 @@ async def run_prepared(
     execute = b"EXECUTE `sluice statement` USING " + b", ".join(names)
     try:
         copied = b"SET @`sluice text` = CONVERT(0x%s USING utf8mb4)" % text.hex().encode()
-        await _must(session, link, copied)
-        await _must(session, link, b"PREPARE `sluice statement` FROM @`sluice text`")
+        await must(session, link, copied)
+        await must(session, link, b"PREPARE `sluice statement` FROM @`sluice text`")
         for earlier in (*before, values):
             setting = [b"%s = %s" % pair for pair in zip(names, earlier, strict=True)]
-            await _must(session, link, b"SET " + b", ".join(setting))
+            await must(session, link, b"SET " + b", ".join(setting))
             if earlier is not values:
-                await _must(session, link, execute)
+                await must(session, link, execute)
         flags = _flavour(session) | m.F_INSERT_ID
         answer = await session.worker.calls.in_session(session, link, execute, flags=flags)
         warnings = session.warnings
-        await _must(session, link, b"DEALLOCATE PREPARE `sluice statement`")
+        await must(session, link, b"DEALLOCATE PREPARE `sluice statement`")
         session.warnings = warnings
     finally:
         holding.release_unpinned(session, link)
@@ -178,7 +178,7 @@ async def read_back(session: Session, link: Link, names: dict[str, str], answer:
     if not wanted:
         return
     # FOUND_ROWS() first: it is about the statement before, not about this SELECT's own columns
-    after = await _must(session, link, f"SELECT {', '.join(reversed(wanted))}".encode())
+    after = await must(session, link, f"SELECT {', '.join(reversed(wanted))}".encode())
     rows = rows_of(after)
     cells = dict(zip(reversed(wanted), zip(rows.columns, rows.rows[0], strict=True), strict=True))
     variables = dict(session.user_variables or {})
@@ -247,7 +247,7 @@ async def _ask_of_locks(session: Session, link: Link, reserved: Reservation) -> 
     if not held:
         return
     asked = ", ".join(f"IS_USED_LOCK({value_literal(name).decode()}) = CONNECTION_ID()" for _, name in held)
-    (row,) = rows_of(await _must(session, link, f"SELECT {asked}".encode())).rows
+    (row,) = rows_of(await must(session, link, f"SELECT {asked}".encode())).rows
     for (what, _), cell in zip(held, row, strict=True):
         if cell != b"1":
             reserved.end(what)
@@ -308,7 +308,7 @@ async def still_there(session: Session, link: Link, reserved: Reservation) -> No
         holding.lose_reserved(session, link)
 
 
-async def _must(session: Session, link: Link, sql: bytes) -> Answer:
+async def must(session: Session, link: Link, sql: bytes) -> Answer:
     """A statement around the client's own that has to succeed. Raises SluiceError."""
     warnings = session.warnings
     answer = await session.worker.calls.in_session(session, link, sql, flags=m.F_VARIABLES)

@@ -15,6 +15,7 @@ from core.errors import CODES
 from core.rpc import messages as m
 from router.gateway import Link
 from router.sessions import called, holding
+from router.sessions.insert_ids import with_insert_id
 
 if TYPE_CHECKING:
     from router.sessions.session import Session
@@ -33,7 +34,11 @@ def goes_again(session: "Session", link: Link, sent: Sent, number: int, text: st
     flags, tables, sql, extra, _ = sent
     if number == _NEEDS_VARIABLES:
         forget_try(session, sent[4])
-        session.start(session.worker.calls.run_again(session, link, sent, text))
+        if needed(text) == {m.NEEDS_INSERT_ID}:
+            flags = flags & ~m.F_CONSOLIDATE | m.F_INSERT_ID | m.F_VARIABLES
+            session.forward_admitted(link, flags, tables, sql, with_insert_id(session, extra))
+        else:
+            session.start(session.worker.calls.run_again(session, link, sent, text))
         return True
     if number != _DRAINING and not (number == _LOST and flags & m.F_CONSOLIDATE):
         return False
@@ -45,6 +50,11 @@ def goes_again(session: "Session", link: Link, sent: Sent, number: int, text: st
     session.forward_admitted(link, flags, tables, sql, extra)
     session.resend = None  # once: a second refusal is the client's to hear
     return True
+
+
+def needed(said: str) -> set[str]:
+    """What a tablet names with NEEDS_VARIABLES."""
+    return set(said.rpartition(" ")[2].split(","))
 
 
 def forget_try(session: "Session", next_transaction: list[str] | None) -> None:

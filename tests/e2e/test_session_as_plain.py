@@ -204,7 +204,8 @@ SEQUENCES: list[tuple[str, ...]] = [
 ]
 
 
-def _said(cnx: "pymysql.Connection[Any]", sql: str) -> tuple[Any, ...]:
+def said(cnx: "pymysql.Connection[Any]", sql: str) -> tuple[Any, ...]:
+    """Everything that the client sees of a statement, rows in any order."""
     with cnx.cursor() as cursor:
         try:
             affected = cursor.execute(sql)
@@ -225,7 +226,7 @@ def test_sequences(cluster: Cluster) -> None:
             cluster.query(TABLE, database="main")
             try:
                 with pymysql.connect(**kwargs, autocommit=True) as cnx:
-                    told.append([_said(cnx, sql) for sql in sequence])
+                    told.append([said(cnx, sql) for sql in sequence])
             finally:
                 cluster.query("DROP TABLE as_plain", database="main")
         wrong += [pair for pair in zip(*told, strict=True) if pair[0] != pair[1]]
