@@ -551,6 +551,46 @@ _ROWS: Final = (
         "The account '{user}' was removed from the cluster; this session ends",
         "An administrator removed the user: clusterctl users list.",
     ),
+    ErrorCode(
+        "HTTP_SESSION_LOST",
+        15040,
+        "HY000",
+        False,
+        "The router kept this session for {what}, and it has ended ({reason})",
+        "Begin again with what it was for; [router] http_idle_timeout_s says how long it is kept.",
+    ),
+    ErrorCode(
+        "HTTP_SESSION_ELSEWHERE",
+        15041,
+        "HY000",
+        True,
+        "This session is kept by another router ({owner}) while it holds a transaction, locks or temporary tables",
+        "Let the load balancer send the requests of one client to one router.",
+    ),
+    ErrorCode(
+        "HTTP_SESSION_BUSY",
+        15042,
+        "HY000",
+        True,
+        "{waiting} requests wait for this session already",
+        "Wait for the answers of a transaction's statements before sending more.",
+    ),
+    ErrorCode(
+        "HTTP_ANSWER_TOO_LARGE",
+        15043,
+        "HY000",
+        False,
+        "The rows are larger than {limit} bytes as JSON, more than a reply over HTTP may have",
+        "Narrow the query (LIMIT), or use MySQL's protocol, which streams.",
+    ),
+    ErrorCode(
+        "HTTP_ANSWER_LOST",
+        15044,
+        "HY000",
+        False,
+        "The statement's session ended before its answer was whole ({reason}); whether it took effect is not known",
+        "Check what was written before sending it again.",
+    ),
 )
 
 

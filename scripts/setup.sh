@@ -2,7 +2,7 @@
 # Sets up what Sluice needs on Debian or Ubuntu. Idempotent, and quick when everything is there.
 #
 #   scripts/setup.sh up     python environment, one MySQL or MariaDB, etcd      (what `make up` needs)
-#   scripts/setup.sh test   both MySQL and MariaDB, etcd, node with mysql2, development tools (`make test`)
+#   scripts/setup.sh test   both MySQL and MariaDB, etcd, node with mysql2 and @planetscale/database, development tools (`make test`)
 #   scripts/setup.sh clients   as test, and Go for its driver's own tests (`make test-clients`)
 #
 # Needs root or sudo only where a Debian package is missing. Never starts or stops a daemon of the system,

@@ -10,6 +10,7 @@
 | `routers/<id>` | RouterRecord | the router's main process | its lease |
 | `controlplanes/<id>` | ControlPlaneRecord | the daemon | its lease |
 | `users/<name>` | UserRecord | `clusterctl users` | until removed |
+| `secrets/http` | the key of the HTTP API's sessions, hex | the first router | until removed |
 | `limits/<scope>` | LimitRecord | `clusterctl limits set` | until removed |
 | `leader` | LeaderRecord | the daemon that leads | its lease |
 | `health` | HealthRecord | the leader | until the next one |
@@ -34,6 +35,8 @@ ROUTERS: Final = "routers/"
 CONTROLPLANES: Final = "controlplanes/"
 LIMITS: Final = "limits/"
 USERS: Final = "users/"
+SECRETS: Final = "secrets/"
+HTTP_KEY: Final = "secrets/http"
 SHARES: Final = "shares/"
 LOCKS: Final = "locks/"
 LEADER: Final = "leader"

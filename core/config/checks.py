@@ -10,7 +10,14 @@ from core.users import RoleError, parse_role
 RESERVED_KEYSPACES: Final = frozenset({"mysql", "information_schema", "performance_schema", "sys"})
 
 _POSITIVE: Final = {
-    "router": ("max_connections", "max_memory_rows", "login_timeout_s", "max_half_open", "plan_cache_bytes"),
+    "router": (
+        "max_connections",
+        "max_memory_rows",
+        "login_timeout_s",
+        "max_half_open",
+        "plan_cache_bytes",
+        "http_idle_timeout_s",
+    ),
     "tablet": (
         "queue_size",
         "queue_timeout_ms",

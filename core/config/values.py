@@ -70,7 +70,9 @@ class Router:
     mysql: str = "127.0.0.1:15306"
     """Where applications connect."""
     http: str = "127.0.0.1:15380"
-    """/metrics, /healthz and the cluster's state."""
+    """/metrics, /healthz, the cluster's state, and the serverless SQL API."""
+    http_idle_timeout_s: float = 20.0
+    """A session of the SQL API that holds a transaction or locks ends when no request came for that long."""
     workers: int = 0
     """Worker processes; 0: one a core, more where max_connections needs them."""
     max_connections: int = 10_000

@@ -26,9 +26,12 @@ from core.rpc import messages as m
 from core.rpc.messages import Record
 from core.rpc.serving import Serving
 from core.rpc.zeromq import make_context
+from router.daemon.asking import Asking
 from router.daemon.drained import Drained
+from router.daemon.http_key import HttpKey
 from router.daemon.metrics import prometheus
 from router.daemon.snapshot import Topology
+from router.daemon.sql_api import SqlApi
 from router.daemon.succession import Succession
 from router.daemon.tablet_watch import TabletWatch
 from router.workers.admission import CONNECTIONS_SLOT
@@ -91,21 +94,23 @@ class RouterMain:
         self.stopped = asyncio.Event()
         self.context = make_context()
         self.serving = Serving(self.loop, self.context, boot.control, self._on_record, self._on_unreachable)
+        self.asking = Asking(self.serving)
+        self.ask = self.asking.ask
         self.topology = Topology(boot.router, boot.counters, self._publish, config.users)
         self.tablets = TabletWatch(self.loop, self.context, boot.router)
+        self.sql = SqlApi(self)
         self.http = HttpServer(
             {
                 "/metrics": lambda _: Response.text(prometheus(self.describe())),
                 "/healthz": lambda _: self._healthz(),
                 "/debug/cluster": lambda _: Response.json(self.describe()),
-            }
+            },
+            self.sql,
         )
         self.drained = Drained(config, boot.router)
         """What the workers were told, for those to come."""
         self._early: dict[int, bytes] = {}
         """By pid: workers that spoke before the fork server had told of them (it may be slower than its child)."""
-        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._next_ask = 0
         self.store: Store | None = None
 
     # ---- life
@@ -125,6 +130,8 @@ class RouterMain:
         store = self.store = Store.connect(self.config.etcd.endpoints, self.config.cluster.name)
         for prefix in WATCHED:
             store.watch(prefix, partial(self.topology.on_change, prefix))
+        key = HttpKey(store, self.topology)
+        store.watch(layout.SECRETS, key.on_change)
         registration = store.hold(layout.router(self.boot.router), self._registration())
         self.loop.call_later(TABLETS_TO_COME_S, self.topology.allow_partial)
         for slot in self.workers:
@@ -132,6 +139,7 @@ class RouterMain:
         ticker = self.loop.create_task(self._tick(registration))
         await self.stopped.wait()
         ticker.cancel()
+        key.close()
         await self.http.close()
         await store.close()
         self.tablets.close()
@@ -257,6 +265,7 @@ class RouterMain:
         self.boot.counters.clear_worker(column(worker.slot, worker.generation))
         if worker.identity:
             self.tablets.peer_gone(worker.identity.decode())
+            self.asking.gone(worker.identity)
             worker.identity = b""
 
     def _on_worker_exit(self, worker: WorkerState, pid: int, status: int) -> None:
@@ -292,9 +301,7 @@ class RouterMain:
             if worker is not None:
                 worker.report = record[2]
         elif kind == m.ANSWER:
-            asked = self._asked.pop(record[1], None)
-            if asked is not None and not asked.done():
-                asked.set_result(record[2])
+            self.asking.answered(record[1], record[2])
         elif kind == m.ASK:
             if record[2] == "drain":
                 self.drained.begin(record[3])
@@ -318,18 +325,6 @@ class RouterMain:
             *(self.ask(w.identity, what, values) for w in self.processes() if w.identity)
         )
         self.serving.send(asker, (m.ANSWER, request, {"answers": answers}))
-
-    async def ask(self, identity: bytes, what: str, values: dict[str, Any]) -> dict[str, Any]:
-        """A worker's answer; {} where it gives none."""
-        self._next_ask += 1
-        number = self._next_ask
-        future = self._asked[number] = self.loop.create_future()
-        self.serving.send(identity, (m.ASK, number, what, values))
-        try:
-            return await asyncio.wait_for(future, 2.0)
-        except TimeoutError:
-            self._asked.pop(number, None)
-            return {}
 
     # ---- the cluster
 
@@ -358,6 +353,7 @@ class RouterMain:
                 "etcd": self.store.answers if self.store is not None else False,
                 "max_connections": self.config.router.max_connections,
                 "clients": self.boot.counters.total(CONNECTIONS_SLOT),
+                "http_requests": self.sql.requests,
             },
             "workers": [
                 {"name": w.name, "state": w.state, **w.report, "pid": w.pid} for w in self.workers.values()

@@ -16,6 +16,7 @@ _WORKER_GAUGES: Final = {
     "half_open": "Logins in flight.",
     "active": "Clients whose statement runs or waits.",
     "transactions": "Clients in a transaction.",
+    "http_sessions": "Sessions over HTTP that are kept between requests, since they hold something.",
 }
 _TABLET_COUNTERS: Final = {
     "queries": "Statements executed.",
@@ -61,6 +62,14 @@ def prometheus(cluster: Mapping[str, Any]) -> str:
         "Clients connected, over all workers.",
         [("", router)],
         "clients",
+    )
+    _family(
+        lines,
+        "sluice_router_http_requests_total",
+        "counter",
+        "Requests of the SQL API over HTTP.",
+        [("", router)],
+        "http_requests",
     )
     _family(
         lines,

@@ -65,6 +65,10 @@ class Topology:
         self.partial = True
         self._publish_if_new()
 
+    def routers(self) -> Content:
+        """The routers of the cluster that are alive, by id."""
+        return self._content.get(layout.ROUTERS, {})
+
     def _note(self, prefix: str) -> None:
         if prefix == layout.TABLETS:
             served: dict[tuple[str, str], int] = {}
@@ -123,6 +127,7 @@ class Topology:
             "version": 0,
             "keyspaces": keyspaces,
             "limits": self._limits(),
+            "http_key": self._content.get(layout.SECRETS, {}).get("http", {}).get("key", ""),
             "users": {name: dict(value) for name, value in self._content[layout.USERS].items()},
             "server_version": next((v for v in versions if v), "8.0.0"),
         }

@@ -5,11 +5,13 @@ Invariant: when the main process is gone, so is the worker.
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from core.rpc import messages as m
 from core.rpc.dealer import Dealer
 from core.rpc.messages import Record
+from router.http.api import HttpApi
 
 if TYPE_CHECKING:
     from router.workers.worker import Worker
@@ -24,6 +26,7 @@ class Parent:
         self._worker = worker
         self._next_ask = 0
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self.http = HttpApi(worker, identity)
         self._dealer = Dealer(
             worker.loop,
             worker.context,
@@ -53,6 +56,7 @@ class Parent:
         worker.stir()
         kind = record[0]
         if kind == m.SNAPSHOT:
+            self.http.learn(record[2])
             worker.on_snapshot(record[2])
         elif kind == m.DRAIN:
             worker.departure.drain(record[1])
@@ -66,6 +70,12 @@ class Parent:
     def _answer(self, request: int, what: str, values: dict[str, Any]) -> None:
         worker = self._worker
         answer: dict[str, Any] = {}
+        if what == "http":
+            self.http.begin(request, values, partial(self._http_reply, request))
+            return
+        if what == "http gone":
+            self.http.gone(values["request"])
+            return
         if what == "kill":
             connection = worker.connections.get(values["id"])
             session = connection.session if connection is not None else None
@@ -88,6 +98,9 @@ class Parent:
         elif what == "leave":
             worker.departure.drain(values["grace_s"])
         self._dealer.send((m.ANSWER, request, answer))
+
+    def _http_reply(self, request: int, reply: dict[str, Any]) -> None:
+        self._dealer.send((m.ANSWER, request, reply), len(reply.get("body", b"")))
 
     def report(self) -> None:
         """Tells the router's main process how things are, now and not at the next tick."""
@@ -120,6 +133,7 @@ def report_of(worker: "Worker") -> dict[str, Any]:
         "storm": worker.storm.active,
         "active": worker.active,
         "transactions": worker.transactions,
+        "http_sessions": worker.parent.http.held,
         "parked": worker.parking.counts.parked,
         "parks": worker.parking.counts.parks,
         "wakes": worker.parking.counts.wakes,

@@ -30,12 +30,12 @@ ensure_node_clients() {
   stamp=$home/node_modules/sluice.stamp
   wanted=$(cat "$home"/package*.json | sha256sum | cut -d ' ' -f 1)
   if ! grep -qxF "$wanted" "$stamp" 2> /dev/null; then
-    doing node "installing the test client mysql2"
+    doing node "installing the test clients mysql2 and @planetscale/database"
     if [ -f "$home/package-lock.json" ]; then command=ci; fi
-    quietly npm --prefix "$home" $command --no-audit --no-fund --loglevel=error || die "npm could not install mysql2"
+    quietly npm --prefix "$home" $command --no-audit --no-fund --loglevel=error || die "npm could not install mysql2 and @planetscale/database"
     echo "$wanted" > "$stamp"
   fi
-  have node "$(node --version), mysql2 in $home"
+  have node "$(node --version), mysql2 and @planetscale/database in $home"
 }
 
 # Go from 1.18 on, for the tests of its driver. They are skipped where there is none.

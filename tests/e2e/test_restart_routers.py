@@ -12,6 +12,7 @@ import pytest
 
 from tests.kit.cluster import Cluster, wait_for
 from tests.kit.drivers import connect
+from tests.kit.http_sql import HttpSql
 
 IDLE = 300
 BUSY = 20
@@ -76,11 +77,22 @@ def test_restart_under_idle_busy_and_new_clients(cluster: Cluster) -> None:
             cursor.execute(f"SET @mine = {number}, SESSION sort_buffer_size = {32768 + 1024 * (number % 3)}")
     in_transaction = plain(cluster, autocommit=False)
     ask(in_transaction, "SELECT COUNT(*) FROM customer")
+    over_http, over_http_in_transaction = HttpSql(cluster), HttpSql(cluster)
+    over_http.execute("SET @mine = 'token'")
+    over_http_in_transaction.execute("BEGIN")
+    over_http_in_transaction.execute("SELECT COUNT(*) FROM customer")
     stop = threading.Event()
     busy = [Busy(cluster, stop, new_ones=number % 5 == 0) for number in range(BUSY)]
     for thread in busy:
         thread.start()
-    closer = threading.Timer(2.0, lambda: (ask(in_transaction, "SELECT 1"), in_transaction.commit()))
+
+    def end_transactions() -> None:
+        ask(in_transaction, "SELECT 1")
+        in_transaction.commit()
+        over_http_in_transaction.execute("SELECT COUNT(*) FROM customer")
+        over_http_in_transaction.execute("COMMIT")
+
+    closer = threading.Timer(2.0, end_transactions)
     closer.start()
     try:
         said = restart(cluster)
@@ -103,6 +115,10 @@ def test_restart_under_idle_busy_and_new_clients(cluster: Cluster) -> None:
         assert ask(client, said + "'program_name'") == (f"idle {number % 3}",)
         assert ask(client, said + "'_pid'") == (str(os.getpid()),)
     in_transaction.ping(reconnect=False)
+    assert "inTransaction" not in over_http_in_transaction.session["vitessSession"]
+    assert over_http.execute("SELECT @mine") == [("token",)]
+    for client_over_http in (over_http, over_http_in_transaction):
+        client_over_http.close()
     in_transaction.close()
     for client in idle:
         client.close()

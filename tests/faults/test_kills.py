@@ -15,6 +15,7 @@ import pymysql
 import pytest
 
 from tests.kit.cluster import Cluster, wait_for
+from tests.kit.http_sql import HttpSql, HttpSqlError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -145,6 +146,11 @@ def verify(cluster: Cluster, load: Load) -> None:
 @pytest.mark.parametrize("role", ["tablet", "router-worker", "mysqld", "etcd", "controlplane", "router"])
 def test_kill_under_load(cluster: Cluster, load: Load, role: str) -> None:
     number = 0
+    over_http, in_transaction = HttpSql(cluster), HttpSql(cluster)
+    over_http.execute("SET @mine = 'token'")
+    in_transaction.execute("BEGIN")
+    over_http.close()  # the connections, not the sessions
+    in_transaction.close()
     pid = cluster.kill(role, number)
     killed_s = time.monotonic()
     wait_for(lambda: cluster.restarted(role, number, pid), 30, f"{role} is not started again")
@@ -159,6 +165,12 @@ def test_kill_under_load(cluster: Cluster, load: Load, role: str) -> None:
     verify(cluster, load)
     assert took_s < RECOVERY_S
     assert errors_until_s < RECOVERY_S
+    assert over_http.execute("SELECT @mine") == [("token",)]
+    if role == "router":
+        with pytest.raises(HttpSqlError, match=r"the worker that kept it has ended.*errno 15009"):
+            in_transaction.execute("SELECT COUNT(*) FROM counter")
+    over_http.close()
+    in_transaction.close()
     if role in ("etcd", "controlplane"):
         assert not load.errors, "what is known keeps serving without it"
 

@@ -1,0 +1,86 @@
+"""PlanetScale's driver for JavaScript against the router's HTTP API: tests/clients/node/serverless.js does the work.
+
+What that driver does not do is asked here; what becomes of sessions in a restart stands with the restarts.
+"""
+
+import http.client
+import json
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.kit.cluster import PASSWORD, USER, Cluster, wait_for
+from tests.kit.http_sql import PATH, HttpSql, HttpSqlError
+
+pytestmark = pytest.mark.e2e
+
+HOME = Path(__file__).resolve().parents[1] / "clients" / "node"
+
+
+def test_planetscale_database(cluster: Cluster) -> None:
+    node = shutil.which("node")
+    if node is None or not (HOME / "node_modules" / "@planetscale" / "database").is_dir():
+        pytest.fail("node with @planetscale/database is missing: run scripts/setup.sh test", pytrace=False)
+    cluster.clear("everything", "customer", "counter")
+    options = {"http": f"127.0.0.1:{cluster.http}", "user": USER, "password": PASSWORD}
+    ran = subprocess.run(
+        [node, "serverless.js", json.dumps(options)],
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.splitlines()[-1] == "done"
+    cluster.clear("everything", "customer", "counter")
+
+
+def running(cluster: Cluster, text: str) -> list[int]:
+    """Connection ids that run a statement with this text."""
+    return [int(row[0]) for row in cluster.query("SHOW PROCESSLIST") if text in (row[7] or "") and row[4] == "Query"
+            and "PROCESSLIST" not in row[7]]  # fmt: skip
+
+
+def test_a_client_that_goes_away_takes_its_statement_with_it(cluster: Cluster) -> None:
+    client = HttpSql(cluster)
+    client.execute("BEGIN")
+    client.execute("INSERT INTO counter (id, owner) VALUES (901, 1)")
+    client.send("SELECT SLEEP(60), 'gone soon' FROM counter")
+    wait_for(lambda: running(cluster, "gone soon"), 20, "the statement does not run")
+    client.close()
+    wait_for(lambda: not running(cluster, "gone soon"), 20, "the statement goes on without its client")
+    assert cluster.query("SELECT COUNT(*) FROM counter WHERE id = 901") == [(0,)]
+    with pytest.raises(HttpSqlError, match=r"its client went away.*\(errno 15009\)"):
+        client.execute("SELECT 1 FROM counter")
+    client.execute("ROLLBACK")
+    assert client.execute("SELECT COUNT(*) FROM counter WHERE id = 901") == [("0",)]
+    client.close()
+
+
+def test_killed_counted_and_bounded(cluster: Cluster) -> None:
+    client = HttpSql(cluster)
+    client.send("SELECT SLEEP(60), 'killed soon'")
+    wait_for(lambda: running(cluster, "killed soon"), 20, "the statement does not run")
+    for number in running(cluster, "killed soon"):
+        cluster.query(f"KILL QUERY {number}")
+    reply = json.load(client._http.getresponse())
+    assert reply.get("error", {}).get("code") == "CANCELED" or reply["result"]["rows"], reply
+    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.http}/metrics", timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    counted = next(line for line in lines if line.startswith("sluice_router_http_requests_total"))
+    assert int(counted.rpartition(" ")[2]) >= 1
+    assert any(line.startswith("sluice_worker_http_sessions{") for line in lines)
+    # a body that is said to be too large is not waited for
+    asked = http.client.HTTPConnection("127.0.0.1", cluster.http, timeout=20)
+    asked.putrequest("POST", f"{PATH}Execute")
+    for name, value in {**client.headers, "Content-Length": str(1 << 30)}.items():
+        asked.putheader(name, value)
+    asked.endheaders()
+    refused = asked.getresponse()
+    assert (refused.status, json.load(refused)["code"]) == (429, "resource_exhausted")
+    asked.close()
+    client.close()

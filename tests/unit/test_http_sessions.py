@@ -1,0 +1,181 @@
+"""Sessions between requests over HTTP: what travels, signed, and who is let in."""
+
+import json
+from base64 import b64encode
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from core.config import Router
+from router.http import session as states
+from router.http.proof import Refused, matches, parse_basic, user_of
+from router.http.session import STATE_BYTES, fits, restore, state_of
+from router.http.token import TokenError, Tokens
+from router.sessions.session import Session
+from router.sql.dialect import Dialect
+from wire.passwords import Account, Decoys, account_from_hash, account_from_password, caching_sha2_hash
+
+KEY = bytes(range(32))
+TOKENS = Tokens(KEY, "demo")
+VALUES = {"keyspace": "commerce", "settings": {"time_zone": "'+05:00'"}, "odd": "\udcff"}
+
+NOT_KEPT = {
+    # who it is, and what it is made with
+    "id", "user", "worker", "connection", "multi_statements", "connect_attributes", "pid",
+    # follows from the others
+    "settings_text", "tracker",
+    # COM_STMT_PREPARE is not spoken over HTTP
+    "statements", "next_statement",
+    # held on tablets: then the session itself is kept
+    "tx", "reserved",
+    # the running statement's
+    "attributes", "binary", "implicit", "link", "owed_bytes", "request", "resend", "rules", "sent_bytes", "several",
+    "source", "started_s", "statement", "task",
+}  # fmt: skip
+KEPT = {slot for _, slot, _ in states._PLAIN} | {slot for _, slot in states._BYTES}
+OTHERS = {"dialect", "account_roles", "flags", "warnings"}
+
+
+def test_every_slot_of_a_session_travels_or_is_known_not_to() -> None:
+    assert set(Session.__slots__) == KEPT | OTHERS | NOT_KEPT
+
+
+def session(**values: Any) -> Session:
+    worker = SimpleNamespace(intern=lambda text: text, server={}, view=None)
+    connection = SimpleNamespace(id=1, caps=0)
+    made = Session(worker, connection, "app", 0)  # type: ignore[arg-type]
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_a_session_comes_back_as_it_was() -> None:
+    before = session(
+        keyspace="commerce", shard="-80", scope="commerce:-80", autocommit=False, next_transaction=["READ ONLY"],
+        last_insert_id=1 << 63, affected_rows=7, found_rows=9, settings={"time_zone": "'+05:00'", "a": "'\udcff'"},
+        variables={"wait_timeout": "1"}, user_variables={"v": b"'\xff\x00'"}, named={"s": b"SELECT '\xc3\xbc'"},
+        dialect=Dialect.ANSI_QUOTES, account_roles=("r",), flags=5, warnings=[("Note", 1, "w")],
+    )  # fmt: skip
+    values = TOKENS.read("app", json.loads(TOKENS.make("app", state_of(before), {"autocommit": False})))
+    after = session()
+    restore(after, values)
+    for slot in KEPT | OTHERS:
+        assert getattr(after, slot) == getattr(before, slot), slot
+    assert after.settings_text == "a='\udcff',time_zone='+05:00'"
+
+
+def test_a_fresh_session_is_next_to_nothing() -> None:
+    assert set(state_of(session())) == {"flags"}
+
+
+def test_what_is_large() -> None:
+    assert not fits(state_of(session(user_variables={"v": b"'" + b"x" * STATE_BYTES + b"'"})))
+    many = session(warnings=[("Warning", 1, "w" * 500)] * 1000)
+    assert fits(state_of(many))
+    assert 0 < len(state_of(many)["warnings"]) < 1000
+
+
+def test_tokens_are_bound_to_user_cluster_and_key() -> None:
+    token = json.loads(TOKENS.make("app", VALUES, {"autocommit": True}))
+    assert token["vitessSession"]["autocommit"] is True
+    assert TOKENS.read("app", token) == VALUES
+    for reader, user in (
+        (TOKENS, "other"),
+        (Tokens(KEY, "demo2"), "app"),
+        (Tokens(KEY[::-1], "demo"), "app"),
+    ):
+        with pytest.raises(TokenError, match="signature"):
+            reader.read(user, token)
+    state = b64encode(b'{"keyspace":"main"}').decode()
+    with pytest.raises(TokenError, match="signature"):
+        TOKENS.read("app", {**token, "vitessSession": {"state": state}})
+
+
+EMPTY = {"state": "e30="}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"signature": 1, "vitessSession": EMPTY},
+        {"signature": "AA==", "vitessSession": 1},
+        {"signature": "no base64", "vitessSession": EMPTY},
+        {"signature": "", "vitessSession": {"state": "ü"}},
+    ],
+)
+def test_what_is_no_token(token: Any) -> None:
+    with pytest.raises(TokenError):
+        TOKENS.read("app", token)
+
+
+def basic(text: str) -> str:
+    return "Basic " + b64encode(text.encode()).decode()
+
+
+def test_basic() -> None:
+    assert parse_basic(basic("app:se'c:ret%40ü")) == ("app", "se'c:ret%40ü")
+    for header in ("", "Bearer x", "Basic", "Basic !", basic("no colon"), basic(":x"), "Basic /w=="):
+        with pytest.raises(Refused) as caught:
+            parse_basic(header)
+        assert caught.value.code == "UNAUTHENTICATED"
+
+
+CRYPT = caching_sha2_hash("right", b"a" * 20)
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        account_from_password("right"),
+        account_from_hash(CRYPT),
+        Account(native=account_from_password("right").native),
+    ],
+)
+def test_passwords(account: Account) -> None:
+    for _ in range(2):  # the second time from the cache
+        assert matches(account, b"right")
+        assert not matches(account, b"wrong")
+        assert not matches(account, b"")
+        assert not matches(account, b"right" * 1000)
+
+
+def test_empty_passwords_and_decoys() -> None:
+    assert matches(Account(), b"")
+    assert not matches(Account(), b"x")
+    decoys = Decoys(b"s", (account_from_password("right"),))
+    for password in (b"", b"x", b"right"):
+        assert not matches(decoys.account("nobody"), password)
+
+
+def worker(account: Account, *, require_tls: bool = False) -> Any:
+    accounts = SimpleNamespace(find={"app": account}.get, decoys=Decoys(b"s", (account,)))
+    stats = SimpleNamespace(logins_refused=0, note_error=lambda number, text: None)
+    boot = SimpleNamespace(config=SimpleNamespace(router=Router(require_tls=require_tls)))
+    return SimpleNamespace(accounts=accounts, stats=stats, boot=boot)
+
+
+def test_who_is_let_in() -> None:
+    plain = worker(account_from_password("right"))
+    assert user_of(plain, basic("app:right"), "1.2.3.4") == "app"
+    for who in ("app:wrong", "nobody:right"):
+        with pytest.raises(Refused, match=r"Access denied for user '\w+'@'1.2.3.4'.*errno 1045") as caught:
+            user_of(plain, basic(who), "1.2.3.4")
+        assert caught.value.code == "UNAUTHENTICATED"
+    assert plain.stats.logins_refused == 2
+
+
+def test_who_needs_tls_is_told_so_and_only_with_the_right_password() -> None:
+    account = account_from_password("right")
+    account.require_tls = True
+    for secure in (worker(account), worker(account_from_password("right"), require_tls=True)):
+        with pytest.raises(Refused, match="require_tls") as caught:
+            user_of(secure, basic("app:right"), "h")
+        assert caught.value.code == "PERMISSION_DENIED"
+        with pytest.raises(Refused, match="Access denied"):
+            user_of(secure, basic("app:wrong"), "h")
