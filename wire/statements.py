@@ -21,6 +21,7 @@ from wire.constants import (
     CURSOR_TYPE_SCROLLABLE,
     PARAMETER_COUNT_AVAILABLE,
     TYPE_LONG_BLOB,
+    TYPE_NULL,
     UNSIGNED_PARAMETER,
 )
 from wire.errors import CommandError, malformed
@@ -100,7 +101,8 @@ def parse_execute(
     """Parses a COM_STMT_EXECUTE of a statement with `parameter_count` placeholders, not its values.
 
     `known_types`: the types of the last Execute of this statement, for a client that does not send them again.
-    `long_data`: what COM_STMT_SEND_LONG_DATA brought, by parameter. CommandError 1210 where types were never sent.
+    `long_data`: what COM_STMT_SEND_LONG_DATA brought, by parameter. CommandError 1210 where types were never sent
+    and not all values are NULL.
     """
     if len(payload) < 10:
         raise malformed("COM_STMT_EXECUTE")
@@ -124,6 +126,8 @@ def parse_execute(
         raise unbound()
     elif known_types is not None and len(known_types) == count:
         types = tuple(known_types)
+    elif nulls == (1 << count) - 1:
+        types = (TYPE_NULL,) * count  # Connector/J sends no types where each value is NULL from the first on
     else:
         raise CommandError(1210, "HY000", "Incorrect arguments to mysqld_stmt_execute")
     # as in MySQL, long data sent for a parameter wins over a NULL bit

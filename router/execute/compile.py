@@ -38,7 +38,7 @@ from router.plan.plans import (
     SubstitutePlan,
 )
 from router.plan.purity import LAST_INSERT_ID
-from router.sessions.prepared import bound_text
+from router.sessions.bound import bound_text
 from router.sessions.session import Runner, Session
 from router.view import SYSTEM_SCHEMAS, ClusterView
 

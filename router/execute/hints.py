@@ -12,7 +12,7 @@ from typing import Final
 
 from core.errors import SluiceError, fail, not_supported
 from router.execute.substitute import SubstituteRunner
-from router.sessions.prepared import bound_text
+from router.sessions.bound import bound_text
 from router.sessions.session import Course, Runner, Session
 from router.sessions.warnings import add_warning
 from router.sql.hints import hinted, without

@@ -19,7 +19,7 @@ from router.execute.several import MergedText
 from router.execute.write import ok_of
 from router.gateway import Link
 from router.plan.plans import DmlPlan, SelectPlan
-from router.sessions.prepared import bound_text
+from router.sessions.bound import bound_text
 from router.sessions.session import Session
 from router.statements.result import rows_of
 from router.view import ClusterView

@@ -30,8 +30,8 @@ from router.execute.route import chooser_links, chooser_one
 from router.execute.values import render
 from router.gateway import Link
 from router.plan.plans import Choice, DmlPlan, InsertPlan, OwnedPart
+from router.sessions.bound import bound_text
 from router.sessions.insert_ids import note_generated
-from router.sessions.prepared import bound_text
 from router.sessions.session import Runner, Session
 from router.view import ClusterView
 from router.vschema import Table

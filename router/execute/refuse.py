@@ -11,7 +11,7 @@ from core.errors import CODES, SluiceError, not_supported
 from router.calls import TabletError
 from router.gateway import Link
 from router.plan.plans import DmlPlan, SelectPlan
-from router.sessions.prepared import bound_text
+from router.sessions.bound import bound_text
 from router.sessions.session import Session
 from router.variables.reading import is_mariadb
 

@@ -20,8 +20,8 @@ from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.purity import LAST_INSERT_ID
 from router.sessions import holding
+from router.sessions.bound import bound_text
 from router.sessions.insert_ids import forward_insert
-from router.sessions.prepared import bound_text
 from router.sessions.reservation import Reservation, effect_of
 from router.sessions.session import Session
 from router.sessions.tracking import with_temporary_tables

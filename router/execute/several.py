@@ -21,7 +21,7 @@ from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import SelectPlan
 from router.sessions import holding
-from router.sessions.prepared import bound_text
+from router.sessions.bound import bound_text
 from router.sessions.query_attributes import along
 from router.sessions.session import Session
 from router.sessions.telling import end_of_rows

@@ -20,8 +20,8 @@ from router.execute.whole import reply_distinct
 from router.gateway import Link
 from router.plan.plans import DdlPlan, DmlPlan
 from router.sessions import holding
+from router.sessions.bound import bound_text
 from router.sessions.insert_ids import note_generated, note_told, with_insert_id
-from router.sessions.prepared import bound_text
 from router.sessions.query_attributes import along
 from router.sessions.reservation import effect_of
 from router.sessions.session import Runner, Session

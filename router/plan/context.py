@@ -80,13 +80,14 @@ def tables_of(statement: Statement, tree: exp.Expr) -> Tables:
     return Tables(tuple(found), system)
 
 
-def names_other_keyspace(statement: Statement) -> bool:
-    """Whether some `x.` in the text may name a keyspace, or a schema of MySQL's own, that is not the default."""
+def names_other_keyspace(statement: Statement, *, system: bool = True) -> bool:
+    """Whether some `x.` in the text may name a keyspace, or (`system`) a schema of MySQL's own, that is not the
+    default."""
     lexemes = statement.lexemes
     for at, lexeme in enumerate(lexemes[:-1]):
         if lexeme.kind not in (WORD, NAME) or lexemes[at + 1].text != "." or lexeme.raw == statement.keyspace:
             continue
-        if lexeme.raw in statement.vschema.keyspaces or lexeme.raw.lower() in SYSTEM_SCHEMAS:
+        if lexeme.raw in statement.vschema.keyspaces or (system and lexeme.raw.lower() in SYSTEM_SCHEMAS):
             return True
     return False
 

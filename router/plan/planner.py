@@ -163,9 +163,21 @@ def _names(statement: Statement) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(node.name for node in nodes))
 
 
+def _reads_schemas(statement: Statement) -> bool:
+    """Whether it names nothing but MySQL's own schemas besides tables of an unsharded keyspace, the default."""
+    keyspace = statement.keyspace
+    return (
+        keyspace in statement.vschema.keyspaces
+        and not statement.sharded(keyspace)
+        and not names_other_keyspace(statement, system=False)
+    )
+
+
 def _across_shards(statement: Statement, verb: Verb) -> Planned:
     """A statement whose tables decide on where it goes."""
     if statement.lexed.conditional:
+        if verb is Verb.SELECT and _reads_schemas(statement):
+            return _as_it_is(statement, verb, statement.keyspace, "the keyspace is not sharded")
         return _passes_one_shard(
             statement,
             verb,

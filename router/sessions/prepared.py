@@ -10,20 +10,20 @@ the next COM_STMT_EXECUTE, as in MySQL; a statement runs in the database that wa
 
 from collections.abc import Sequence
 from struct import pack, unpack
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SluiceError, fail
+from router.sessions.bound import PLACEHOLDER, BoundLiterals
 from router.sessions.cursors import Cursor, Opening
 from router.sessions.preparing import metadata
 from router.sessions.query_attributes import take
 from router.sessions.session import Runner, Session
 from router.sessions.transcoding import transcode
 from router.sql.dialect import Dialect
-from router.sql.lex import BIND, lex
 from router.sql.normalise import normalise
-from wire.constants import CLIENT_QUERY_ATTRIBUTES, TYPE_STRING, TYPE_VAR_STRING, TYPE_VARCHAR
-from wire.errors import CommandError
-from wire.literals import literal
+from router.variables.reading import is_mariadb
+from wire.constants import CLIENT_QUERY_ATTRIBUTES, TYPE_NULL, TYPE_STRING, TYPE_VAR_STRING, TYPE_VARCHAR
+from wire.errors import ClientProtocolError, CommandError
 from wire.query_attributes import unnamed
 from wire.results import prepare_result
 from wire.statements import (
@@ -43,9 +43,8 @@ if TYPE_CHECKING:
 MAX_STATEMENTS: Final = 16_382
 """Prepared statements of one session, as MySQL's max_prepared_stmt_count."""
 MAX_LONG_DATA_BYTES: Final = 64 * 1024 * 1024
-_PLACEHOLDER: Final = b"?"
-_HEAD: Final = b"\x17\0\0\0\0"
-"""Command and statement id of an execution."""
+_LAST: Final = 0xFFFFFFFF
+"""MariaDB's name of the statement prepared last: connectors send its execution right behind the PREPARE."""
 _TEXT_TYPES: Final = frozenset((TYPE_VARCHAR, TYPE_VAR_STRING, TYPE_STRING))
 
 
@@ -67,7 +66,7 @@ class PreparedStatement:
         normalised = normalise(text, dialect)
         self.key = normalised.key
         self.literals = normalised.literals
-        self.parameter_count = sum(1 for token in self.literals if token == _PLACEHOLDER)
+        self.parameter_count = sum(1 for token in self.literals if token == PLACEHOLDER)
         self.types_raw: bytes | None = None
         """The types bound last, as they came: for an execution that does not send them again."""
         self.long_data: dict[int, bytes] | None = None
@@ -117,77 +116,12 @@ class PreparedStatement:
         self.long_data_error = None
 
 
-class BoundLiterals(Sequence[bytes]):
-    """The literals of one execution: those of the text, and the bound values as literals, made when asked for."""
-
-    __slots__ = ("_execute", "_statement", "_values")
-
-    def __init__(self, statement: PreparedStatement, execute: Execute | bytes) -> None:
-        """`execute`: the execution, or what follows the statement's id in one with types and without long data."""
-        self._statement = statement
-        self._execute = execute
-        self._values: list[bytes] | None = None
-
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
-
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
-        if self._values is None:
-            self._values = self._make()
-        return self._values[index]
-
-    def __len__(self) -> int:
-        return len(self._statement.literals)
-
-    def _make(self) -> list[bytes]:
-        execute = self._execute
-        if isinstance(execute, bytes):
-            execute = parse_execute(_HEAD + execute, self._statement.parameter_count)
-        bound = iter(zip(execute.values(), execute.types, strict=False))
-        found: list[bytes] = []
-        for token in self._statement.literals:
-            if token == _PLACEHOLDER:
-                value, kind = next(bound)
-                token = literal(value, kind & 0xFF)
-            found.append(token)
-        return found
-
-    def text(self) -> bytes:
-        """The statement with the bound values as literals."""
-        statement = self._statement
-        if statement.pieces is None:
-            statement.pieces = _pieces(statement.key)
-        return b"".join(
-            piece if isinstance(piece, bytes) else b" " + self[piece] + b" " for piece in statement.pieces
-        )
-
-
-def bound_text(sql: bytes, literals: Sequence[bytes]) -> bytes:
-    """The text to send where a prepared execution must go as text."""
-    return literals.text() if isinstance(literals, BoundLiterals) else sql
-
-
-def _pieces(key: bytes) -> list[bytes | int]:
-    text = key.decode("utf-8", "surrogateescape")
-    pieces: list[bytes | int] = []
-    at = 0
-    for lexeme in lex(text, whole_rows=False).lexemes:
-        if lexeme.kind == BIND:
-            pieces.append(text[at : lexeme.start].encode("utf-8", "surrogateescape"))
-            pieces.append(lexeme.bind)
-            at = lexeme.end
-    pieces.append(text[at:].encode("utf-8", "surrogateescape"))
-    return pieces
-
-
 # ---- commands
 
 
 def prepare(session: Session, payload: bytes) -> None:
     """COM_STMT_PREPARE."""
+    session.next_statement += 1
     if session.statements is None:
         session.statements = {}
     if len(session.statements) >= MAX_STATEMENTS:
@@ -200,7 +134,6 @@ def prepare(session: Session, payload: bytes) -> None:
 
 
 async def _prepare(session: Session, text: bytes) -> None:
-    session.next_statement += 1
     home = (session.keyspace, session.shard, session.scope)
     statement = PreparedStatement(session.next_statement, text, home, session.dialect)
     planned = session.worker.planned(session, statement.key)
@@ -217,6 +150,8 @@ async def _prepare(session: Session, text: bytes) -> None:
 def _statement(session: Session, payload: bytes, command: str) -> PreparedStatement:
     number = statement_id(payload)
     found = session.statements.get(number) if session.statements else None
+    if found is None and number == _LAST and session.statements and is_mariadb(session):
+        found = session.statements.get(session.next_statement)  # none where that PREPARE failed
     if found is None:
         raise fail("UNKNOWN_STATEMENT", id=number, command=command)
     return found
@@ -253,10 +188,12 @@ def execute(session: Session, payload: bytes) -> None:
             statement.types_raw = plain[types_at : types_at + 2 * count]
             _run_bound(session, statement, plain[5:])
             return
-    asked = parse_execute(payload, count, statement.types, statement.long_data or {}, session.caps)
+    asked = _parsed(session, statement, payload)
     if asked.attributes:
         take(session, asked.attributes)
-    statement.types_raw = pack(f"<{len(asked.types)}H", *asked.types)
+    # types of NULLs alone say nothing of the values to come
+    bound = not count or any(kind != TYPE_NULL for kind in asked.types)
+    statement.types_raw = pack(f"<{len(asked.types)}H", *asked.types) if bound else None
     wants_cursor = asked.wants_cursor
     if session.codec is not None:
         asked = _transcoded(asked, session.codec)
@@ -277,6 +214,21 @@ def execute(session: Session, payload: bytes) -> None:
         Execution(session, statement, wants_cursor)
     runner = statement.runner_for(session)
     runner.run(session, statement.text, BoundLiterals(statement, asked), params)
+
+
+def _parsed(session: Session, statement: PreparedStatement, payload: bytes) -> Execute:
+    """Raises CommandError where it does not fit the statement: as on the servers the connection lives on, since a
+    packet of another length ends where the next begins."""
+    try:
+        return parse_execute(
+            payload, statement.parameter_count, statement.types, statement.long_data or {}, session.caps
+        )
+    except CommandError:
+        raise
+    except ClientProtocolError as error:
+        if is_mariadb(session) or session.caps & CLIENT_QUERY_ATTRIBUTES:
+            raise CommandError(1210, "HY000", "Incorrect arguments to mysqld_stmt_execute") from None
+        raise CommandError(error.number, error.sqlstate, error.text) from None
 
 
 def _run_bound(session: Session, statement: PreparedStatement, params: bytes) -> None:
@@ -351,7 +303,10 @@ def send_long_data(session: Session, payload: bytes) -> None:
 def close(session: Session, payload: bytes) -> None:
     """COM_STMT_CLOSE: never answered."""
     if session.statements:
-        session.statements.pop(statement_id(payload), None)
+        number = statement_id(payload)
+        if number == _LAST and is_mariadb(session):
+            number = session.next_statement
+        session.statements.pop(number, None)
     session.connection.done()
 
 

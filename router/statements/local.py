@@ -5,6 +5,7 @@ What the router does not know stays in the statement as it was written, and a se
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -16,13 +17,23 @@ from router.statements.connect_attributes import attributes_table
 from router.statements.words import variable_name
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets, result_codec
-from router.variables.reading import UNKNOWN_HERE, client_charset, read, results_charset, server_version
+from router.variables.reading import (
+    UNKNOWN_HERE,
+    client_charset,
+    is_mariadb,
+    is_switch,
+    read,
+    results_charset,
+    server_version,
+)
 from wire.columns import Column
 from wire.constants import (
     BINARY_FLAG,
     CHARSET_BINARY,
     NOT_FIXED_DECIMALS,
+    NOT_NULL_FLAG,
     TYPE_DOUBLE,
+    TYPE_LONG,
     TYPE_LONGLONG,
     TYPE_NEWDECIMAL,
     TYPE_NULL,
@@ -33,6 +44,8 @@ from wire.results import binary_result, text_result
 from wire.rows import Cell
 
 _UNSIGNED: Final = BINARY_FLAG | UNSIGNED_FLAG
+_SIGNED: Final = frozenset(("row_count", "found_rows"))
+"""Functions that are BIGINT on both servers; all other numbers of theirs are unsigned."""
 
 
 def value_of_spot(session: Session, spot: tuple[str, str]) -> bytes:
@@ -70,9 +83,8 @@ def is_local(session: Session, columns: Sequence[LocalColumn]) -> bool:
 def local_result(session: Session, columns: Sequence[LocalColumn], literals: Sequence[bytes] = ()) -> bytes:
     """The packets of a SELECT of session state only. `literals` are those of the statement. Needs `is_local`."""
     values = [_value(session, column, literals) for column in columns]
-    return rows_result(
-        session, [_column(session, c.name, v) for c, v in zip(columns, values, strict=True)], [values]
-    )
+    definitions = [_described(session, c, v) for c, v in zip(columns, values, strict=True)]
+    return rows_result(session, definitions, [values])
 
 
 def rows_result(session: Session, columns: Sequence[Column], rows: Sequence[Sequence[lit.Value]]) -> bytes:
@@ -151,6 +163,25 @@ def _column(session: Session, name: str, value: lit.Value) -> Column:
         return Column(raw, TYPE_VAR_STRING, CHARSET_BINARY, max(len(value), 1), BINARY_FLAG)
     charset = ServerCharsets(session.worker.server).id_of(results_charset(session))
     return Column(raw, TYPE_VAR_STRING, charset, max(len(value) * 4, 1024))
+
+
+def _described(session: Session, column: LocalColumn, value: lit.Value) -> Column:
+    """The column as the servers describe it, as far as drivers choose their types by it."""
+    kind, name = column.value
+    found = _column(session, column.name, value)
+    if isinstance(value, int):
+        if kind == "variable" and value in (0, 1) and is_switch(session, variable_name(str(name))[1]):
+            return replace(found, length=1, flags=BINARY_FLAG)
+        if kind == "function":
+            flags = NOT_NULL_FLAG | (BINARY_FLAG if name in _SIGNED else _UNSIGNED)
+            if name == "connection_id" and is_mariadb(session):
+                return replace(found, type=TYPE_LONG, length=10, flags=flags)
+            return replace(found, flags=flags)
+        if kind == "user_variable" and value < 1 << 63:
+            return replace(found, flags=BINARY_FLAG)
+    elif value is None and kind == "user_variable":
+        return replace(found, type=TYPE_VAR_STRING, length=65532, decimals=NOT_FIXED_DECIMALS)
+    return found
 
 
 def _cell(value: lit.Value, codec: str) -> Cell | None:

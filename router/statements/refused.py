@@ -28,11 +28,13 @@ _WORDS: Final[dict[str, str]] = {
     "CACHE": "It acts on one server: run it there.",
     "IMPORT": "Tablespaces are the operator's: run it on the server.",
     "GET": "Diagnostics areas stay on one connection; use SHOW WARNINGS.",
-    "SIGNAL": "Use it inside a stored program.",
-    "RESIGNAL": "Use it inside a stored program.",
+    "SIGNAL": "Without user variables it is served.",
+    "RESIGNAL": "Without user variables it is served.",
 }
 _NOTHING: Final = b" \t\r\n\f\v\0;"
 _PASSED: Final = frozenset(("HELP",))
+_SIGNALS: Final = frozenset(("SIGNAL", "RESIGNAL"))
+"""A server says what they mean; the session's user variables are not on it."""
 _KEPT: Final = {"HANDLER": locks.handler, "BACKUP": locks.backup}
 
 
@@ -67,7 +69,7 @@ def other(session: Session, kind: Kind, sql: bytes) -> None:
             )
         empty(session, Kind.EMPTY, sql)
         return
-    if first.text in _PASSED:
+    if _passes(first.text, sql):
         session.forward(session.any_link(), 0, (), sql, None)
         return
     if first.text in _KEPT:
@@ -80,8 +82,12 @@ def refusal_of(sql: bytes, dialect: Dialect) -> SluiceError | None:
     """Why a statement that no rule knows is refused; None for one that may be run, which a server decides."""
     words = Words(sql, dialect, unwrap=False)
     first = words.peek()
-    known = first is None or first.text in _PASSED or first.text in _KEPT
+    known = first is None or _passes(first.text, sql) or first.text in _KEPT
     return None if known else _refusal(words)
+
+
+def _passes(first: str, sql: bytes) -> bool:
+    return first in _PASSED or (first in _SIGNALS and b"@" not in sql)
 
 
 def _refusal(words: Words) -> SluiceError:

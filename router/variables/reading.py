@@ -88,6 +88,13 @@ def default_text(session: "Session", name: str) -> str | None:
     return text
 
 
+def is_switch(session: "Session", name: str) -> bool:
+    """Whether a variable is ON or OFF, which the servers give as BIGINT(1)."""
+    name = canonical(name, mariadb=is_mariadb(session))
+    text = default_text(session, name)
+    return text in ("ON", "OFF") and isinstance(typed(name, text, mariadb=is_mariadb(session)), int)
+
+
 OF_THE_ROUTER: Final = frozenset(("max_connections", "port"))
 """What clients ask of the server that they are connected to."""
 

@@ -122,6 +122,22 @@ def test_columns_are_described_as_by_the_server(cluster: Cluster) -> None:
     assert described[0] == described[1]
 
 
+def test_session_state_is_described_as_by_the_server(cluster: Cluster) -> None:
+    """Drivers choose their types by it: Connector/J makes a BigInteger of what is unsigned."""
+    state = (
+        "@@autocommit, @@session.foreign_key_checks, @@last_insert_id, @@wait_timeout, @@sql_mode, CONNECTION_ID(),"
+        " LAST_INSERT_ID(), ROW_COUNT(), FOUND_ROWS(), DATABASE()"
+    )
+    told = []
+    for kwargs in (cluster.connect_kwargs(database="main"), cluster.direct_tcp("main/-")):
+        with connect("pymysql", kwargs) as cnx, cnx.cursor() as cursor:
+            cursor.execute("SET @i = 5, @big = 18446744073709551615")
+            for what in (state, "@i", "@big"):
+                cursor.execute(f"SELECT {what}")
+                told.append([(f.name, f.type_code, f.flags) for f in cursor._result.fields])
+    assert told[:3] == told[3:]
+
+
 @each_driver
 @pytest.mark.parametrize("size", [16 * MIB - 200, 16 * MIB + 5, 24 * MIB])
 def test_large_packets_both_ways(cluster: Cluster, driver: str, size: int) -> None:

@@ -202,6 +202,33 @@ def test_statements_of_the_session(cluster: Cluster, text: str) -> None:
     assert found[-1] == ["ok"]
 
 
+def test_executions_as_connectors_send_them(cluster: Cluster) -> None:
+    """Without types where all is NULL (Connector/J), without its parameters (mysql2), of the last (MariaDB's)."""
+    last = 0xFFFFFFFF
+
+    def story(raw: Raw) -> list[Any]:
+        number, _, _ = raw.prepare("SELECT ?, ?")
+
+        def send(body: bytes, to: int = number) -> list[Any]:
+            raw.command(COMMAND.COM_STMT_EXECUTE, struct.pack("<IBI", to, 0, 1) + body)
+            return raw.answer()
+
+        told: list[Any] = [send(b"\3\0"), send(b""), send(b"\0\0" + b"\1x\1y")]
+        told += [send(b"\0\1" + b"\xfd\0\xfd\0" + b"\1x\1y"), send(b"\0\0" + b"\1z\1y"), send(b"\3\0")]
+        told += [send(b"\0\1" + b"\xfd\0\xfd\0" + b"\1x\1y", last), raw.query("SELECT 1")]
+        raw.command(COMMAND.COM_STMT_CLOSE, struct.pack("<I", last))
+        told.append(send(b"\3\1" + b"\xfd\0\xfd\0"))
+        number = raw.prepare("SELECT 5, ?, ?")[0]
+        for text in ("USE main", "SELEC 1"):
+            try:
+                told.append(raw.execute(raw.prepare(text)[0]))
+            except pymysql.err.Error as error:
+                told.append(error.args[0])
+        return [*told, send(b"\3\1" + b"\xfd\0\xfd\0", last)]
+
+    both(cluster, story)
+
+
 def test_long_data(cluster: Cluster) -> None:
     def story(raw: Raw) -> list[Any]:
         number, _, _ = raw.prepare("SELECT LENGTH(?), SHA2(?, 256)")

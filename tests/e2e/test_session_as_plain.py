@@ -198,6 +198,24 @@ SEQUENCES: list[tuple[str, ...]] = [
         "SELECT 3",
         "DROP PROCEDURE as_plain_p",
     ),
+    # what drivers and ORMs write: a quoted USE, SIGNAL, comments that hide a column from older servers
+    (
+        "SET sql_mode = 'ANSI_QUOTES'",
+        'USE "information_schema"',
+        "SELECT DATABASE()",
+        'USE "main"',
+        "SET sql_mode = DEFAULT",
+        'USE "main"',
+        "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'own', MYSQL_ERRNO = 1234",
+        "SIGNAL SQLSTATE '01000' SET MESSAGE_TEXT = 'noted', MYSQL_ERRNO = 1235",
+        "SHOW WARNINGS",
+        "RESIGNAL",
+        (
+            "SELECT index_name AS i /*!50000 , non_unique AS n */ FROM information_schema.statistics"
+            " WHERE table_schema = DATABASE() AND table_name = 'as_plain'"
+        ),
+        "SELECT COUNT(*) /*!50000 + 1 */ FROM as_plain, information_schema.schemata LIMIT 0",
+    ),
     # comments alone
     ("--", "/* nothing */", "# nothing", "/*!99999 SELECT 1 */", " ", ";"),
     ("SET character_set_results = NULL", "SHOW VARIABLES LIKE 'character_set_results'"),

@@ -213,11 +213,13 @@ def test_endings() -> None:
 
 
 def test_use() -> None:
-    assert use.parse(b"USE commerce;") == "commerce"
-    assert use.parse(b"use commerce:-80@primary") == "commerce:-80@primary"
-    assert use.parse(b"USE `a``b`") == "a`b"
-    assert use.parse(b"USE") is None
-    assert use.parse(b"USE a b") is None
+    assert use.parse(b"USE commerce;", Dialect.DEFAULT) == "commerce"
+    assert use.parse(b"use commerce:-80@primary", Dialect.DEFAULT) == "commerce:-80@primary"
+    assert use.parse(b"USE `a``b`", Dialect.DEFAULT) == "a`b"
+    assert use.parse(b'USE "a""b"', Dialect.ANSI_QUOTES) == 'a"b'
+    assert use.parse(b'USE "a"', Dialect.DEFAULT) is None
+    assert use.parse(b"USE", Dialect.DEFAULT) is None
+    assert use.parse(b"USE a b", Dialect.DEFAULT) is None
 
 
 def test_what_explain_explains() -> None:

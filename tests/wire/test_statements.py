@@ -84,9 +84,12 @@ def test_types_are_remembered(cells: Cells, server_caps: bool) -> None:
     execute = parse_execute(unbound, len(cells), first.types)
     assert execute.values() == values
     assert rebuild_execute(execute, 6, server_caps) == build_execute(6, types, values, server_caps)
-    with pytest.raises(CommandError) as caught:
-        parse_execute(unbound, len(cells))
-    assert caught.value.number == 1210
+    if any(value is not None for value in values):
+        with pytest.raises(CommandError) as caught:
+            parse_execute(unbound, len(cells))
+        assert caught.value.number == 1210
+    else:
+        assert parse_execute(unbound, len(cells)).values() == values
 
 
 @pytest.mark.parametrize("server_caps", [False, True])

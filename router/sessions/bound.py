@@ -1,0 +1,84 @@
+"""The values of one execution of a prepared statement as the literals that plans read.
+
+Invariant: nothing is decoded before a plan, or a statement that must go as text, asks for a value.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, overload
+
+from router.sql.lex import BIND, lex
+from wire.literals import literal
+from wire.statements import Execute, parse_execute
+
+if TYPE_CHECKING:
+    from router.sessions.prepared import PreparedStatement
+
+PLACEHOLDER: Final = b"?"
+_HEAD: Final = b"\x17\0\0\0\0"
+"""Command and statement id of an execution."""
+
+
+class BoundLiterals(Sequence[bytes]):
+    """The literals of one execution: those of the text, and the bound values as literals, made when asked for."""
+
+    __slots__ = ("_execute", "_statement", "_values")
+
+    def __init__(self, statement: "PreparedStatement", execute: Execute | bytes) -> None:
+        """`execute`: the execution, or what follows the statement's id in one with types and without long data."""
+        self._statement = statement
+        self._execute = execute
+        self._values: list[bytes] | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if self._values is None:
+            self._values = self._make()
+        return self._values[index]
+
+    def __len__(self) -> int:
+        return len(self._statement.literals)
+
+    def _make(self) -> list[bytes]:
+        execute = self._execute
+        if isinstance(execute, bytes):
+            execute = parse_execute(_HEAD + execute, self._statement.parameter_count)
+        bound = iter(zip(execute.values(), execute.types, strict=False))
+        found: list[bytes] = []
+        for token in self._statement.literals:
+            if token == PLACEHOLDER:
+                value, kind = next(bound)
+                token = literal(value, kind & 0xFF)
+            found.append(token)
+        return found
+
+    def text(self) -> bytes:
+        """The statement with the bound values as literals."""
+        statement = self._statement
+        if statement.pieces is None:
+            statement.pieces = _pieces(statement.key)
+        return b"".join(
+            piece if isinstance(piece, bytes) else b" " + self[piece] + b" " for piece in statement.pieces
+        )
+
+
+def bound_text(sql: bytes, literals: Sequence[bytes]) -> bytes:
+    """The text to send where a prepared execution must go as text."""
+    return literals.text() if isinstance(literals, BoundLiterals) else sql
+
+
+def _pieces(key: bytes) -> list[bytes | int]:
+    text = key.decode("utf-8", "surrogateescape")
+    pieces: list[bytes | int] = []
+    at = 0
+    for lexeme in lex(text, whole_rows=False).lexemes:
+        if lexeme.kind == BIND:
+            pieces.append(text[at : lexeme.start].encode("utf-8", "surrogateescape"))
+            pieces.append(lexeme.bind)
+            at = lexeme.end
+    pieces.append(text[at:].encode("utf-8", "surrogateescape"))
+    return pieces
