@@ -18,7 +18,7 @@ from router.sessions.cursors import Cursor, Opening
 from router.sessions.preparing import metadata
 from router.sessions.query_attributes import take
 from router.sessions.session import Runner, Session
-from router.sessions.transcoding import transcode
+from router.sessions.transcoding import transcode, transcode_statement
 from router.sql.dialect import Dialect
 from router.sql.normalise import normalise
 from router.variables.reading import is_mariadb
@@ -128,7 +128,7 @@ def prepare(session: Session, payload: bytes) -> None:
         raise fail("TOO_MANY_STATEMENTS", limit=MAX_STATEMENTS)
     text = parse_prepare(payload)
     if session.codec is not None:
-        text = transcode(text, session.codec)
+        text = transcode_statement(text, session.codec, session.dialect)
     session.statement = text
     session.start(_prepare(session, text))
 

@@ -28,7 +28,7 @@ from router.sessions.reservation import Reservation
 from router.sessions.telling import reply_tracked, stamped
 from router.sessions.transaction import Transaction
 from router.sessions.transaction_tracker import Tracker, noted
-from router.sessions.transcoding import transcode
+from router.sessions.transcoding import transcode_statement
 from router.sessions.warnings import forgets_warnings, note_error, note_warnings
 from router.sql.dialect import Dialect
 from router.variables.reading import is_mariadb
@@ -223,7 +223,7 @@ class Session:
         self.statement = sql
         try:
             if self.codec is not None:
-                sql = transcode(sql, self.codec)
+                sql = transcode_statement(sql, self.codec, self.dialect)
             if self.multi_statements and b";" in sql and self.worker.run_several(self, sql):
                 return
             runner, literals = self.worker.plan_of(self, sql)
