@@ -461,6 +461,15 @@ _ROWS: Final = (
         "Make the transaction shorter, or raise the limit.",
     ),
     ErrorCode(
+        "INACTIVE",
+        4031,
+        "HY000",
+        False,
+        "The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for "
+        "configuring this behavior.",
+        "The session has set wait_timeout, and was silent for longer: connect again.",
+    ),
+    ErrorCode(
         "RESERVATION_LOST",
         15020,
         "HY000",

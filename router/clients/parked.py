@@ -135,6 +135,12 @@ class Parked:
         found: int = _PACKED.unpack(self.packed)[0]
         return found
 
+    @property
+    def since_s(self) -> float:
+        """When its last statement began."""
+        found: float = _PACKED.unpack(self.packed)[1]
+        return found
+
     def ready(self, event: int) -> None:
         """From the set of sockets."""
         del event
@@ -171,7 +177,7 @@ class Parked:
     def describe(self) -> tuple[Any, ...]:
         """A row of SHOW PROCESSLIST, as `Connection.describe`."""
         profile = self.session
-        since_s = _PACKED.unpack(self.packed)[1]
+        since_s = self.since_s
         seconds = max(0, int(profile.parking.worker.perf_counter() - since_s)) if since_s else 0
         return (self.id, profile.user, self.host, profile.scope or None, "Sleep", seconds, "", None)
 

@@ -131,6 +131,8 @@ class Parking:
         self.worker.sockets.give(fd, record)
         self.worker.connections[record.id] = record
         self.counts.parked += 1
+        if record.session.variables is not None:
+            self.worker.inactivity.watch(record.id)
 
     def take_out(self, record: Parked) -> int:
         """The descriptor, which is the caller's now, and watched no more; -1 where the session has woken. The record
@@ -157,6 +159,7 @@ class Parking:
             self.worker.sockets.close(fd)
             self.counts.parked -= 1
         self.worker.connections.pop(record.id, None)
+        self.worker.inactivity.forget(record.id)
         self.worker.admission.leave(record)
 
     # ---- waking

@@ -117,10 +117,11 @@ class Opening:
             if payloads[-1][0] == ERR_HEADER:
                 connection.write(frame(payloads[-1], 1))
                 return
-            end = parse_eof(payloads[-1])
-            if not end.status & SERVER_MORE_RESULTS_EXISTS and _is_one_result(payloads, count):
-                self._open(payloads, count, end.status, end.warnings)
-                return
+            if is_eof(payloads[-1]):  # a CALL ends with an OK
+                end = parse_eof(payloads[-1])
+                if not end.status & SERVER_MORE_RESULTS_EXISTS and _is_one_result(payloads, count):
+                    self._open(payloads, count, end.status, end.warnings)
+                    return
         scanner = ResultScanner()  # an OK, an ERR, several results: no cursor
         scanner.begin(QUERY, deprecate_eof=bool(self._caps & CLIENT_DEPRECATE_EOF))
         connection.write(scanner.feed(data)[1])

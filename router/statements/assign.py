@@ -25,11 +25,11 @@ from router.variables.charsets import ServerCharsets
 from router.variables.coupled import canonical, roots
 from router.variables.privileged import MAY_STAY, privilege_to_set
 from router.variables.reading import CHARSETS, default_text, is_mariadb
-from router.variables.table import Class, rule_of
+from router.variables.table import WAIT_TIMEOUT, Class, rule_of
 
 _DEFAULT: Final = b"DEFAULT"
 _A_YEAR_S: Final = 31_536_000
-_SECONDS: Final = frozenset(("interactive_timeout", "net_read_timeout", "net_write_timeout", "wait_timeout"))
+_SECONDS: Final = frozenset(("interactive_timeout", "net_read_timeout", "net_write_timeout", WAIT_TIMEOUT))
 _READ_ONLY_IN_SESSIONS: Final = frozenset(("max_allowed_packet", "max_user_connections", "net_buffer_length"))
 """They have a value of their own in each session, for reading."""
 _ISOLATION: Final = frozenset(("READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE"))
@@ -188,6 +188,10 @@ def _router(session: Session, scope: str, name: str, literal: bytes, changes: Ch
         _setting(session, name, literal, changes)
     elif name == "autocommit":
         changes.autocommit = True if literal == _DEFAULT else boolean(name, literal)
+    elif name == WAIT_TIMEOUT:
+        _keep(session, name, None if literal == _DEFAULT else _within(session, name, literal, changes))
+        if literal != _DEFAULT:
+            session.worker.inactivity.watch(session.id)
     elif name == "completion_type":
         _completion(session, literal)
     elif name == "transaction_mode":

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+WAIT_TIMEOUT: Final = "wait_timeout"
+
 
 class Class(Enum):
     """What the router does with a SET of the variable."""
@@ -67,14 +69,14 @@ _ROUTER: Final = {
     "session_track_gtids": "A setting; what several shards have committed in one statement is not told.",
     "session_track_transaction_info": "A setting; the router tells what it and the servers know of the transaction.",
     "session_track_system_variables": "The router tells of the listed variables that a SET names.",
+    "wait_timeout": "The router closes a session that has set it; one that has not may be idle for ever.",
     "sql_mode": "A setting; ANSI_QUOTES and NO_BACKSLASH_ESCAPES also change how the router reads statements.",
     "sql_select_limit": "A setting; results merged from several shards are cut by the router.",
 }
 
 _IGNORED: Final = {
     **dict.fromkeys(("net_read_timeout", "net_write_timeout", "net_retry_count", "tcp_nodelay"), _CONNECTION),
-    "wait_timeout": "The router does not close idle clients.",
-    "interactive_timeout": "The router does not close idle clients.",
+    "interactive_timeout": "Set in a session it has no effect on a MySQL either; wait_timeout has.",
     "progress_report_time": _CONNECTION,
     "thread_pool_priority": "The tablet's pool decides who is served first.",
 }

@@ -21,6 +21,7 @@ from core.rpc.dealer import Dealer
 from core.rpc.zeromq import make_context
 from router.clients.arrival import Arrival
 from router.clients.connection import READY, Connection
+from router.clients.inactivity import Inactivity
 from router.clients.known_logins import KnownLogins
 from router.clients.parked import Parked
 from router.clients.parking import Parking
@@ -86,6 +87,7 @@ class Worker:
         self.tls_context = boot.tls
         self.perf_counter = perf_counter
         self.admission = Admission(self)
+        self.inactivity = Inactivity(self)
         self.parking = Parking(self, boot.config.router.park_after_s)
         self.draining = False
         """It ends: by order, or since a successor takes over. (`drain`: it stays, and only its clients leave.)"""
@@ -178,6 +180,7 @@ class Worker:
         client = self.connections.pop(number, None)
         if client is not None:
             self.admission.leave(client)
+        self.inactivity.forget(number)
         if number in self.half_open:
             self.logged_in(number)
 

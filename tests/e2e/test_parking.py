@@ -1,5 +1,6 @@
 """Parked sessions of a whole cluster: they wake as they were, can be killed, and end with their clients."""
 
+import select
 import socket
 from typing import Any
 
@@ -114,3 +115,33 @@ def test_what_holds_something_is_not_parked(cluster: Cluster, idle: int) -> None
     wait_for(lambda: parked(cluster) == 2, 20, "without its transaction it is parked")
     in_transaction.close()
     idle_one.close()
+
+
+def test_a_session_that_has_set_wait_timeout_is_closed_as_by_the_server(cluster: Cluster) -> None:
+    """Parked, in a transaction, or busy for longer than that; one that takes its word back stays."""
+    sql = ("SET wait_timeout = 1", "SET wait_timeout = 1", "SET SESSION wait_timeout = 600")
+    mariadb = cluster.flavour == "mariadb"
+    for kwargs in (cluster.connect_kwargs(database="main"), cluster.direct_tcp("main/-")):
+        parks, transacts, stays = [pymysql.connect(**kwargs, autocommit=True) for _ in sql]
+        for client, text in zip((parks, transacts, stays), sql, strict=True):
+            with client.cursor() as cursor:
+                cursor.execute(text)
+                assert cursor._result is not None
+                assert cursor._result.warning_count == 0
+        stays.ping(reconnect=False)
+        with transacts.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT SLEEP(1.5)")
+        for client in (parks, transacts):
+            wait_for(lambda client=client: hung_up(client), 30, "the server hangs up")
+            with pytest.raises(pymysql.err.MySQLError) as said:
+                ask(client, "SELECT 1")
+            assert said.value.args[0] in ((0, 2006, 2013) if mariadb else (0, 2006, 2013, 4031))
+        assert ask(stays, "SELECT @@wait_timeout") == (600,)
+        stays.close()
+
+
+def hung_up(client: "pymysql.Connection[Any]") -> bool:
+    """Whether the server has closed; what it said before that stays to be read."""
+    readable, _, _ = select.select([client._sock], [], [], 0)  # type: ignore[attr-defined]
+    return bool(readable)

@@ -352,3 +352,15 @@ def test_a_text_that_cannot_be_prepared_leaves_the_transaction_as_it_was(cluster
         return [*told, raw.query("SELECT COUNT(*) FROM note")]
 
     assert both(cluster, story) == [1146, [(1,)], [(1,)]]
+
+
+def test_a_call_opens_no_cursor(cluster: Cluster) -> None:
+    def story(raw: Raw) -> list[Any]:
+        raw.query("DROP PROCEDURE IF EXISTS cursor_p")
+        raw.query("CREATE PROCEDURE cursor_p() SELECT 1 AS one")
+        number, _, _ = raw.prepare("CALL cursor_p()")
+        told = [raw.execute(number, READ_ONLY), raw.packet()[0], raw.fetch(number, 1), raw.query("SELECT 1")]
+        raw.query("DROP PROCEDURE cursor_p")
+        return told
+
+    both(cluster, story)

@@ -53,6 +53,7 @@ DEFAULTS = {
     "foreign_key_checks": "ON",
     "time_zone": "SYSTEM",
     "wait_timeout": "28800",
+    "interactive_timeout": "28800",
     "max_allowed_packet": "1024",
     "transaction_isolation": "REPEATABLE-READ",
     "sql_log_bin": "ON",
@@ -313,9 +314,21 @@ def test_set_answers_with(sql: str, number: int) -> None:
 
 def test_ignored_variables_warn_and_read_back() -> None:
     session = session_of()
-    run(session, Kind.SET, "SET wait_timeout = 5")
+    run(session, Kind.SET, "SET interactive_timeout = 5")
     assert [code for _, code, _ in session.warnings] == [1235]
+    assert statements.value_of_spot(session, ("variable", "interactive_timeout")) == b"5"
+    run(session, Kind.SET, "SET interactive_timeout = DEFAULT")
+    assert statements.value_of_spot(session, ("variable", "session.interactive_timeout")) == b"28800"
+
+
+def test_wait_timeout_reads_back_and_is_watched() -> None:
+    session = session_of()
+    watched: list[int] = []
+    session.worker.inactivity = SimpleNamespace(watch=watched.append)
+    run(session, Kind.SET, "SET wait_timeout = 5")
+    assert session.warnings is None
     assert statements.value_of_spot(session, ("variable", "wait_timeout")) == b"5"
+    assert watched == [session.id]
     run(session, Kind.SET, "SET wait_timeout = DEFAULT")
     assert statements.value_of_spot(session, ("variable", "session.wait_timeout")) == b"28800"
 
