@@ -2,7 +2,7 @@
 
 from router.execute.values import render
 from router.gateway import Link
-from router.plan.moves import InsertMove, Move
+from router.plan.moves import InsertMove, Move, SeveralChanges, query_of
 from router.view import ClusterView
 
 _LOOKUPS = "rows of its lookup vindexes are written in the same transaction"
@@ -13,19 +13,26 @@ def explained_move(move: Move, view: ClusterView, literals: tuple[bytes, ...]) -
     """Kind, what each shard is sent, notes."""
     if isinstance(move, InsertMove):
         return _insert(move, view, literals)
-    query = render(move.query, literals, (b"<primary key>",)).decode("utf-8", "replace")
+    changes = move.changes if isinstance(move, SeveralChanges) else (move,)
+    key = b"<primary key>"
+    query = render(query_of(changes), literals, [key] * len(changes)).decode("utf-8", "replace")
     notes = [
         f"first, as a plan of its own, with locks: {query}",
         "then, in the same transaction, each shard's rows by their keys",
     ]
-    table = view.vschema.keyspaces[move.keyspace].find_table(move.table)
-    if table is not None and table.owned(move.changed):
-        notes.append(_LOOKUPS)
-    values = [f"<value of {column}>".encode() for column in move.fetched]
-    text = (
-        render(move.head, literals, values) + b" WHERE <primary key> IN (...)" + render(move.tail, literals)
-    )
-    return "write", [(link, text) for link in view.keyspace(move.keyspace).links], notes
+    sent: list[tuple[Link, bytes]] = []
+    for one in changes:
+        table = view.vschema.keyspaces[one.keyspace].find_table(one.table)
+        if table is not None and table.owned(None if one.moved else one.changed):
+            notes.append(_LOOKUPS)
+        if one.moved:
+            notes.append(f"rows of {one.table} that belong to other shards then are copied there and deleted")
+        values = [f"<value of {column}>".encode() for column in one.fetched]
+        text = (
+            render(one.head, literals, values) + b" WHERE <primary key> IN (...)" + render(one.tail, literals)
+        )
+        sent += [(link, text) for link in view.keyspace(one.keyspace).links]
+    return "write", sent, list(dict.fromkeys(notes))
 
 
 def _insert(move: InsertMove, view: ClusterView, literals: tuple[bytes, ...]) -> _Said:

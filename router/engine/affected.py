@@ -41,3 +41,17 @@ def combine_info(infos: Sequence[bytes]) -> bytes:
         return texts[0]
     sums = [sum(int(other[at][1]) for other in fields) for at in range(len(names))]
     return b"  ".join(b"%s: %d" % (name.strip(), total) for name, total in zip(names, sums, strict=True))
+
+
+def insert_info(rows: int, answers: Sequence[Ok], *, ignores: bool, warnings: int = 0) -> bytes:
+    """The info of an INSERT of `rows` rows that ran as several statements. `ignores`: with IGNORE. `warnings`: others
+    than theirs."""
+    duplicates = 0
+    for one in answers:
+        said = {name.strip(): number for name, number in _FIELD.findall(one.info)}.get(b"Duplicates")
+        if said is not None:
+            duplicates += int(said)
+        else:  # of one row, it does not say
+            duplicates += 1 - min(one.affected_rows, 1) if ignores else max(one.affected_rows - 1, 0)
+    warnings += sum(one.warnings for one in answers)
+    return b"Records: %d  Duplicates: %d  Warnings: %d" % (rows, duplicates, warnings)

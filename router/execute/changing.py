@@ -7,13 +7,14 @@ the values that are assigned are literals of `engine.assigning`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from core.errors import SluiceError, not_supported
 from router.calls import TabletError
 from router.engine.assigning import renders, routed
+from router.engine.copying import Cells
 from router.execute.atomic import Atomic
 from router.execute.lookup import LookupTable, LookupWriter
 from router.execute.moving import charset_names, has_steady_zone
@@ -30,7 +31,6 @@ from router.execute.owner import (
     shape_of,
 )
 from router.execute.relocate import relocate
-from router.execute.selecting import UPDATE, Selected, select
 from router.execute.values import render, value_of
 from router.gateway import Link
 from router.plan.moves import ChangeMove
@@ -39,6 +39,7 @@ from router.sessions.session import Session
 from router.view import ClusterView
 from router.vschema import Table
 from wire.answers import Ok
+from wire.columns import Column
 
 KEYS_AT_ONCE: Final = 1000
 _INEXACT: Final = re.compile(rb"float\b|double\b|json\b|geometry\b|point\b|timestamp\b|enum\b|set\b", re.I)
@@ -59,7 +60,7 @@ class Change:
 
 
 class TableChange:
-    """One statement's run of a ChangeMove: `find`, then `write`."""
+    """One statement's run of a ChangeMove: `prepare`, `take` what was found, `write`."""
 
     def __init__(
         self, move: ChangeMove, refusal: tuple[str, str], view: ClusterView, literals: Sequence[bytes]
@@ -80,22 +81,19 @@ class TableChange:
         self._owned = table.owned(None if move.moved else move.changed)
 
     async def prepare(self, session: Session) -> bytes:
-        """Asks a server for the table's columns; the query that finds the rows. Raises SluiceError."""
+        """Asks a server for the table's columns; the expressions of the key. Raises SluiceError."""
         self._shape = shape = await shape_of(session, self._links[0], self._table)
         move = self._move
         self._rekeyed = bool(
             move.changed and not move.changed.isdisjoint(shape.primary) and (move.moved or move.fetched)
         )
         self._keys = self._key_columns()
-        expressions = b", ".join(shape.read(column, move.alias) for column in self._keys)
-        return render(move.query, self._literals, (expressions,))
+        return b", ".join(shape.read(column, move.alias) for column in self._keys)
 
-    async def find(self, session: Session, query: bytes, *, lenient: bool) -> None:
-        """Finds the rows, and locks them. Raises SluiceError, CannotCopyError."""
-        self._take(session, await select(session, self._view, query, UPDATE, lenient=lenient))
-        if lenient and any(one.to is not one.link for one in self._changes):
-            construct, instead = self._refusal
-            raise not_supported(f"{construct} to another shard with IGNORE", instead)
+    @property
+    def width(self) -> int:
+        """How many columns of the query are for this table."""
+        return len(self._keys) + len(self._move.fetched) + len(self._move.foreseen)
 
     def _key_columns(self) -> tuple[str, ...]:
         """The columns that tell a row and its shard. Raises NOT_SUPPORTED."""
@@ -118,19 +116,27 @@ class TableChange:
 
     # ---- what happens to each row
 
-    def _take(self, session: Session, selected: Selected) -> None:
-        """Raises SluiceError."""
+    def take(
+        self,
+        session: Session,
+        columns: Sequence[Column],
+        rows: Iterable[Cells],
+        hidden_digits: bool,
+        *,
+        lenient: bool,
+    ) -> None:
+        """Takes its part of the rows that were found. `lenient`: IGNORE. Raises SluiceError, CannotCopyError."""
         move, table, shape, keys = self._move, self._table, self._shape, self._keys
         given = (*move.fetched, *move.foreseen)
         for column in given:
             if column not in shape.types:
                 raise TabletError(1054, "42S22", f"Unknown column '{column}' in 'field list'", 0)
         making = renders(
-            selected.columns[len(keys) :],
+            columns[len(keys) :],
             [(column, shape.types[column]) for column in given],
             charset_names(session),
             steady_zone=has_steady_zone(session),
-            hidden_digits=selected.hidden_digits,
+            hidden_digits=hidden_digits,
         )
         making = [
             routed(make, shape.types[name]) if name in keys else make
@@ -143,7 +149,7 @@ class TableChange:
         ]
         seen: set[tuple[Link, Key]] = set()
         found: dict[tuple[Link, Link, bool, tuple[bytes, ...]], Change] = {}
-        for cells in selected.rows():
+        for cells in rows:
             row: Row = {name: shape.cell(name, cell) for name, cell in zip(keys, cells, strict=False)}
             if any(row[name] is None for name in shape.primary):
                 continue  # of an outer join: there is no row
@@ -170,6 +176,9 @@ class TableChange:
                 tuple(texts.get(name, old) for name, old in zip(shape.primary, key, strict=True))
             )
         self._changes = self._ordered(list(found.values()))
+        if lenient and any(one.to is not one.link for one in self._changes):
+            construct, instead = self._refusal
+            raise not_supported(f"{construct} to another shard with IGNORE", instead)
 
     def _target(self, row: Row, link: Link, texts: dict[str, bytes]) -> tuple[Link, bool]:
         """Where a row goes that lies on `link`, and whether that is certain. What cannot be a key is for the server to

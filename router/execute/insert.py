@@ -7,16 +7,18 @@ from collections.abc import Sequence
 
 from core.errors import fail
 from core.rpc import messages as m
+from router.engine.affected import insert_info
 from router.execute.route import shard_of
 from router.execute.values import render, value_of
 from router.execute.write import write_on
 from router.gateway import Link
-from router.plan.plans import Bind, InsertPlan, InsertRow
+from router.plan.plans import Bind, InsertPlan, InsertRow, Template
 from router.sessions.insert_ids import forward_insert
 from router.sessions.session import Session
 from router.sql.normalise import literal_value
 from router.view import ClusterView
 from router.vindexes.base import Value, Vindex
+from wire.answers import Ok
 
 InsertWork = tuple[list[tuple[Link, bytes]], list[tuple[Link, dict[str, bytes]]], int]
 """A statement a shard, each row's shard and values by column, and the first id that was generated."""
@@ -55,7 +57,7 @@ class InsertRunner:
             return
         texts = [render(row.text, literals, (_given(row, literals),)) for row in plan.rows]
         work = self._grouped(links, texts, literals)
-        session.start(write_on(session, work, plan.tables, insert=self._insert))
+        session.start(write_on(session, work, plan.tables, insert=self._insert, info=self.info))
 
     async def _with_ids(self, session: Session, literals: Sequence[bytes]) -> None:
         links, spots, first = await self._placed(session, literals)
@@ -63,7 +65,12 @@ class InsertRunner:
             render(row.text, literals, (spot,)) for row, spot in zip(self._plan.rows, spots, strict=True)
         ]
         work = self._grouped(links, texts, literals)
-        await write_on(session, work, self._plan.tables, insert_id=first, insert=self._insert)
+        await write_on(session, work, self._plan.tables, insert_id=first, insert=self._insert, info=self.info)
+
+    def info(self, oks: Sequence[Ok]) -> bytes:
+        """The info of the whole statement."""
+        rows = len(self._plan.rows)
+        return insert_info(rows, oks, ignores=ignores(self._plan.head)) if rows > 1 else oks[0].info
 
     async def _placed(
         self, session: Session, literals: Sequence[bytes]
@@ -127,6 +134,12 @@ class InsertRunner:
             for link in self._keyspace.links
             if link in by_link
         ]
+
+
+def ignores(head: Template) -> bool:
+    """Whether an INSERT has IGNORE."""
+    text = b"".join(piece for piece in head.pieces if isinstance(piece, bytes)).upper()
+    return b"IGNORE" in text.partition(b"(")[0].split()
 
 
 def _wants_id(row: InsertRow, literals: Sequence[bytes]) -> bool:

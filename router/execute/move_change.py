@@ -16,7 +16,9 @@ from router.engine.copying import CannotCopyError
 from router.execute.atomic import Atomic, Failed
 from router.execute.changing import TableChange
 from router.execute.moving import begin_of, refused
-from router.plan.moves import ChangeMove
+from router.execute.selecting import UPDATE, select
+from router.execute.values import render
+from router.plan.moves import ChangeMove, query_of
 from router.sessions.session import Session
 from router.variables.reading import is_mariadb
 from router.view import ClusterView
@@ -31,6 +33,7 @@ class ChangeMover:
 
     def __init__(self, moves: Sequence[ChangeMove], refusal: tuple[str, str], view: ClusterView) -> None:
         self._moves = moves
+        self._query = query_of(moves)
         self._refusal = refusal
         self._view = view
         first = moves[0].head.pieces[0]
@@ -50,21 +53,27 @@ class ChangeMover:
                 shards = tuple(link.shard for link in self._view.keyspace(keyspace).links)
                 await session.worker.admission.enter(session, keyspace, shards)
         changes = [TableChange(one, self._refusal, self._view, literals) for one in self._moves]
-        queries = [await one.prepare(session) for one in changes]
+        query = render(self._query, literals, [await one.prepare(session) for one in changes])
         oks: list[Ok] = []
-        warnings = 0
         try:
-            async with Atomic(session, begin_of(session, queries[0])) as atomic:
-                for change, query in zip(changes, queries, strict=True):
-                    try:
-                        await change.find(session, query, lenient=self._lenient)
-                    except TabletError as error:
-                        if twice is None or error.number in _NAMES:
-                            raise
-                        raise twice from None
-                    warnings = max(warnings, len(session.warnings or ()))
+            async with Atomic(session, begin_of(session, query)) as atomic:
+                try:
+                    selected = await select(session, self._view, query, UPDATE, lenient=self._lenient)
+                except TabletError as error:
+                    if twice is None or error.number in _NAMES:
+                        raise
+                    raise twice from None
+                warnings = len(session.warnings or ())
                 if twice is not None:
                     raise twice
+                rows = list(selected.rows())
+                first = 0
+                for change in changes:
+                    last = first + change.width
+                    part = (cells[first:last] for cells in rows)
+                    columns = selected.columns[first:last]
+                    change.take(session, columns, part, selected.hidden_digits, lenient=self._lenient)
+                    first = last
                 for change in changes:
                     oks += await change.write(session, atomic)
                 await atomic.commit()

@@ -14,12 +14,12 @@ from typing import Final
 from core.errors import fail
 from core.rpc import messages as m
 from router.calls import TabletError
-from router.engine.affected import combine_oks
+from router.engine.affected import combine_oks, insert_info
 from router.engine.assigning import Render, renders, routed
 from router.engine.copying import CannotCopyError
 from router.execute.atomic import Atomic, Failed
 from router.execute.computing import rows_of, values_of
-from router.execute.insert import InsertRunner
+from router.execute.insert import InsertRunner, ignores
 from router.execute.moving import begin_of, charset_names, column_types, has_steady_zone, refused
 from router.execute.owned import OwnedInsert
 from router.execute.selecting import SHARE, Selected, select
@@ -47,8 +47,7 @@ class InsertMover:
         self._view = view
         keyspace = view.keyspace(move.insert.keyspace)
         self._links = keyspace.links
-        head = b"".join(piece for piece in move.insert.head.pieces if isinstance(piece, bytes)).upper()
-        self._lenient = b"IGNORE" in head.partition(b"(")[0].split()
+        self._lenient = ignores(move.insert.head)
 
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
         """As a Runner."""
@@ -66,7 +65,7 @@ class InsertMover:
             await owned.prepare(session)
         query = render(move.query, literals)
         oks: list[Ok] = []
-        rows = duplicates = first = warnings = 0
+        rows = first = warnings = 0
         try:
             async with Atomic(session, begin_of(session, query)) as atomic:
                 before = session.last_insert_id
@@ -76,7 +75,6 @@ class InsertMover:
                     done, generated = await self._write(session, atomic, batch, literals, owned)
                     oks += done
                     rows += len(batch)
-                    duplicates += self._duplicates(done, len(batch))
                     first = first or generated
                 await atomic.commit()
         except Failed as failed:
@@ -85,8 +83,8 @@ class InsertMover:
         except CannotCopyError as error:
             raise refused(self._refusal, error) from None
         total = combine_oks(oks, status=session.status) if oks else Ok(0, 0, session.status, 0)
+        info = insert_info(rows, oks, ignores=self._lenient, warnings=warnings)
         warnings += total.warnings
-        info = b"Records: %d  Duplicates: %d  Warnings: %d" % (rows, duplicates, warnings)
         if move.computed is not None and len(move.computed.rows) == 1:
             info = total.info
         given = note_generated(session, atomic.answers, oks, first, m.F_INSERT_ID, before)
@@ -199,17 +197,6 @@ class InsertMover:
         text = texts[at]
         values.append(text[1:] if text[:1] == b"-" else text)
         return Bind(len(values) - 1, text[:1] == b"-")
-
-    def _duplicates(self, oks: Sequence[Ok], rows: int) -> int:
-        """As MySQL counts them: a statement of one row does not say."""
-        said = [
-            int(ok.info.partition(b"Duplicates: ")[2].split()[0]) for ok in oks if b"Duplicates: " in ok.info
-        ]
-        found = sum(said)
-        for ok in oks:
-            if b"Duplicates: " not in ok.info:
-                found += 1 - min(ok.affected_rows, 1) if self._lenient else max(ok.affected_rows - 1, 0)
-        return found
 
 
 def _literals(selected: Selected, making: Sequence[Render]) -> Iterator[list[bytes]]:

@@ -193,7 +193,8 @@ class OwnedInsertRunner:
             return
         total = combine_oks(oks, status=session.status)
         first = note_generated(session, atomic.answers, oks, work[2], self._flags, before)
-        session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, total.info)
+        info = insert.info(oks)
+        session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, info)
 
 
 class OwnedInsert:

@@ -7,7 +7,7 @@ failure undo the statement and not the transaction.
 
 import re
 from asyncio import CancelledError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import time
 
 from core.errors import SluiceError, fail, not_supported
@@ -42,11 +42,12 @@ async def write_on(
     insert_id: int = 0,
     copies: bool = False,
     insert: int = 0,
+    info: Callable[[Sequence[Ok]], bytes] | None = None,
 ) -> None:
     """Runs each text on its link as one statement of the session, and answers. Raises SluiceError.
 
     `copies`: all do the same to the same rows, which count once. `insert`: F_INSERT, F_UPSERT or F_INSERT_ID;
-    `insert_id`: the first that the router generated."""
+    `insert_id`: the first that the router generated. `info`: the whole statement's, where a sum of fields is not."""
     calls = session.worker.calls
     if session.worker.admission.limits_queries:
         shards = tuple(link.shard for link, _ in work)
@@ -94,7 +95,8 @@ async def write_on(
     oks = [ok_of(answer) for answer in answers]
     total = combine_oks(oks, status=session.status)
     insert_id = note_generated(session, answers, oks, insert_id, insert, before)
-    session.ok(total.affected_rows, insert_id or total.last_insert_id, total.warnings, total.info)
+    text = total.info if info is None else info(oks)
+    session.ok(total.affected_rows, insert_id or total.last_insert_id, total.warnings, text)
 
 
 async def set_savepoint(session: Session, link: Link) -> None:

@@ -7,13 +7,14 @@ they were before the statement. Where MySQL would compute it from an assignment 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import SluiceError
 from router.plan.context import Statement, template
 from router.plan.finish_text import quoted
-from router.plan.moves import ChangeMove
-from router.plan.names import SYSTEM_SCHEMAS, table_of, tables_in
+from router.plan.moves import ChangeMove, SeveralChanges
+from router.plan.names import SYSTEM_SCHEMAS, deleted_tables, table_of, tables_in
 from router.plan.plans import Template
 from router.plan.purity import is_shareable
 from router.sql.lex import MARK, NAME, WORD, Lexeme
@@ -31,18 +32,42 @@ class _Target:
     table: Table
     alone: bool
 
+    def owns(self, column: exp.Expr) -> bool:
+        """Whether what an UPDATE assigns to is a column of it."""
+        return isinstance(column, exp.Column) and column.table in (
+            "" if self.alone else self.alias,
+            self.alias,
+        )
+
 
 def change_of(
     statement: Statement, tree: exp.Update | exp.Delete, select: exp.Select, rows: Template | None
-) -> ChangeMove | None:
+) -> ChangeMove | SeveralChanges | None:
     """`select`: the statement's FROM and WHERE as a query; `rows`: their text. None where it would not be right, or
     cannot be told."""
     try:
-        target = _target(statement, tree, select)
+        targets = _targets(statement, tree, select)
     except SluiceError:
         return None
-    if target is None or rows is None:
+    if targets is None or rows is None:
         return None
+    moves: list[ChangeMove] = []
+    for target in targets:
+        move = _change(statement, tree, target, targets, rows)
+        if move is None:
+            return None
+        moves.append(move)
+    return moves[0] if len(moves) == 1 else SeveralChanges(tuple(moves))
+
+
+def _change(
+    statement: Statement,
+    tree: exp.Update | exp.Delete,
+    target: _Target,
+    targets: Sequence[_Target],
+    rows: Template,
+) -> ChangeMove | None:
+    """What happens to one of the `targets`."""
     table = target.table
     copies = table.sharded and table.type is TableType.REFERENCE
     limited = bool(tree.args.get("limit") or tree.args.get("order"))
@@ -53,49 +78,52 @@ def change_of(
         or (table.sharded and table.primary is None and not copies)
         or (limited and not target.alone)
         or (copies and not is_shareable(statement.lexemes[_first(statement.lexemes) + 1 :]))
+        or sum(one.table == table for one in targets) > 1
     ):
         return None
     self_read = any(_is_read_again(statement, node, table) for node in tables_in(tree))
     reference = quoted(table.keyspace) + b"." + quoted(table.name)
     words = b" ".join(word.encode() for word in _words(statement.lexemes))
     found: _Assigned | None
+    changed: frozenset[str] | None = None
     if isinstance(tree, exp.Delete):
         found = _Assigned(Template((words + b" FROM " + reference,)))
     else:
         if target.alias != table.name:
             reference += b" AS " + quoted(target.alias)
         found = _assignments(statement, tree, target, words + b" " + reference + b" SET ", self_read)
+        changed = frozenset(one.this.name.lower() for one in tree.expressions if target.owns(one.this))
     if found is None:
         return None
     return ChangeMove(
         keyspace=table.keyspace,
         table=table.name,
         alias=quoted(target.alias),
-        query=Template((b"SELECT ", -1, *found.values, b" ", *rows.pieces)),
+        items=Template(found.values),
+        rows=rows,
         head=found.head,
         tail=_order(statement) if isinstance(tree, exp.Update) else Template(()),
         fetched=found.fetched,
         moved=found.moved,
         foreseen=found.foreseen,
-        changed=None
-        if isinstance(tree, exp.Delete)
-        else frozenset(one.this.name.lower() for one in tree.expressions),
+        changed=changed,
         self_read=self_read,
         joined=not target.alone,
         copies=copies,
     )
 
 
-def _target(statement: Statement, tree: exp.Update | exp.Delete, select: exp.Select) -> _Target | None:
+def _targets(statement: Statement, tree: exp.Update | exp.Delete, select: exp.Select) -> list[_Target] | None:
+    """The tables that are changed, in the order of FROM."""
     sources = _sources(select)
     tables = {one.alias_or_name: one for one in sources if isinstance(one, exp.Table)}
     if len(tables) != sum(isinstance(one, exp.Table) for one in sources):
         return None  # two of one name
     if isinstance(tree, exp.Delete):
-        named = list(tree.args.get("tables") or [])
-        if isinstance(tree.args.get("using"), list) and tree.args["using"]:
-            named = [tree.this, *named]
+        named = deleted_tables(tree)
         aliases = {one.name for one in named} if named else set(tables)
+        if not named and len(tables) > 1:
+            return None
     else:
         aliases = {
             one.this.table
@@ -104,11 +132,16 @@ def _target(statement: Statement, tree: exp.Update | exp.Delete, select: exp.Sel
         }
         if "" in aliases and len(sources) == 1:
             aliases = aliases - {""} | set(tables)
-    if len(aliases) != 1 or not aliases <= tables.keys():
+    if not aliases or not aliases <= tables.keys():
         return None
-    (alias,) = aliases
-    table = table_of(tables[alias], statement.keyspace, statement.vschema)
-    return None if table is None else _Target(alias, table, len(sources) == 1)
+    found: list[_Target] = []
+    for alias, node in tables.items():
+        if alias in aliases:
+            table = table_of(node, statement.keyspace, statement.vschema)
+            if table is None:
+                return None
+            found.append(_Target(alias, table, len(sources) == 1))
+    return found
 
 
 def _sources(select: exp.Select) -> list[exp.Expr]:
@@ -174,22 +207,31 @@ def _assignments(
     head: list[bytes | int] = [begin]
     fetched: dict[str, tuple[bytes | int, ...]] = {}
     foreseen: dict[str, tuple[bytes | int, ...]] = {}
-    before: set[str] = set()
-    for at, (item, assignment) in enumerate(zip(items, tree.expressions, strict=True)):
+    before: set[tuple[str, str]] = set()  # aliases and columns that are assigned to
+    for item, assignment in zip(items, tree.expressions, strict=True):
         value = assignment.expression if isinstance(assignment, exp.EQ) else None
         if value is None or not isinstance(assignment.this, exp.Column):
             return None
         column = assignment.this.name.lower()
-        if column in fetched or (column in before and column in sharding):
+        columns = [one for one in value.find_all(exp.Column) if one.name.upper() != "DEFAULT" or one.table]
+        again = any(
+            name == one.name.lower() and one.table in ("", alias) for one in columns for alias, name in before
+        )
+        place = (target.alias if target.owns(assignment.this) else assignment.this.table, column)
+        twice = place in before
+        before.add(place)
+        if not target.owns(assignment.this):
+            if again:
+                return None
+            continue
+        if column in fetched or (twice and column in sharding):
             return None
         text = template(statement.text, item, item[0].start, item[-1].end)
-        columns = [one for one in value.find_all(exp.Column) if one.name.upper() != "DEFAULT" or one.table]
         default = len(item) == 1 and item[0].kind is WORD and item[0].text == "DEFAULT"
         nested = value.find(exp.Query) is not None
         own = not nested and all(
             one.table == target.alias or (target.alone and not one.table) for one in columns
         )
-        again = any(one.name.lower() in before and one.table in ("", target.alias) for one in columns)
         # MariaDB computes all from the old row where the table is read again
         if again and not (own and target.alone and not self_read):
             return None
@@ -197,16 +239,15 @@ def _assignments(
             if again or default:
                 return None
             own = False  # it tells where the row goes
-        head += (b", " if at else b"", quoted(assignment.this.name) + b" = ")
+        head += (b", " if len(head) > 1 else b"", quoted(assignment.this.name) + b" = ")
         if own:
             head += text
             foreseen.pop(column, None)
-            if column not in before and not again and not default and is_shareable(item):
+            if not twice and not again and not default and is_shareable(item):
                 foreseen[column] = text
         else:
             head.append(-1 - len(fetched))
             fetched[column] = text
-        before.add(column)
     moved = tuple(column for column in fetched if column in sharding)
     if not moved:
         foreseen = {}

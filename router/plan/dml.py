@@ -13,8 +13,8 @@ from router.plan.block import Block, CannotPlanError
 from router.plan.blocks import Analysis
 from router.plan.change import change_of
 from router.plan.context import Statement, Tables, chooser_of, encoded, template
-from router.plan.moves import ChangeMove
-from router.plan.names import table_of
+from router.plan.moves import Move
+from router.plan.names import deleted_tables, table_of
 from router.plan.plans import Choice, Chooser, DmlPlan, MovePlan, OwnedPart, Planned, Template
 from router.plan.purity import is_shareable
 from router.sql.lex import WORD, Lexeme
@@ -53,13 +53,15 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
         )
     chooser = chooser_of(statement, block, keyspace)
     if chooser.choice is Choice.EQUAL and block.refusal is None:
-        if any(table.type is TableType.REFERENCE for table in targets):
-            raise not_supported(
-                "writing to a reference table together with a sharded table",
-                "Write to it in a statement of its own.",
-            )
-        made = DmlPlan(chooser, tables.names, owned=owned)
-        return Planned(made, "write", ("one value of the sharding column",))
+        if not any(table.type is TableType.REFERENCE for table in targets):
+            made = DmlPlan(chooser, tables.names, owned=owned)
+            return Planned(made, "write", ("one value of the sharding column",))
+        refusal = _across_refusal(tree, targets)
+        assert refusal is not None
+        move = _moved(statement, tree)
+        if move is None:
+            raise not_supported(*refusal)
+        return Planned(MovePlan(move, tables.names, refusal), "move", (refusal[0],))
     refusal = block.refusal or _across_refusal(tree, targets)
     why = "several values of the sharding column" if chooser.choice is Choice.IN else "all shards"
     if refusal is not None:
@@ -85,7 +87,7 @@ def _refused(statement: Statement, tree: exp.Update | exp.Delete, made: DmlPlan,
     return Planned(replace(made, move=move), "refused" if move is None else "move", (*why, made.refusal[0]))
 
 
-def _moved(statement: Statement, tree: exp.Update | exp.Delete) -> ChangeMove | None:
+def _moved(statement: Statement, tree: exp.Update | exp.Delete) -> Move | None:
     rows = rows_of_write(statement, isinstance(tree, exp.Update), lock=b"")
     return change_of(statement, tree, _as_select(tree), rows)
 
@@ -127,9 +129,7 @@ def _as_select(tree: exp.Update | exp.Delete) -> exp.Select:
 def _targets(statement: Statement, tree: exp.Update | exp.Delete, block: Block) -> list[Table]:
     """The tables that are written; all of the FROM when that is not told."""
     by_alias = {source.alias: source.table for source in block.scope.sources if source.table is not None}
-    named = (tree.args.get("tables") or []) if isinstance(tree, exp.Delete) else []
-    if isinstance(tree, exp.Delete) and isinstance(tree.args.get("using"), list) and tree.args["using"]:
-        named = [tree.this, *named]
+    named = deleted_tables(tree) if isinstance(tree, exp.Delete) else []
     if named:
         found = []
         for node in named:

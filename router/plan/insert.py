@@ -6,7 +6,7 @@ the value of its sharding column maps to, and a row whose value is not known bef
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from core.errors import CODES, SluiceError, fail, not_supported
 from router.plan import insert_select
@@ -20,6 +20,7 @@ from router.plan.plans import (
     ColumnsRead,
     DmlPlan,
     InsertPlan,
+    InsertRow,
     PlanError,
     Planned,
     Template,
@@ -193,6 +194,7 @@ def _values_form(statement: Statement, head: Head, sequence: Table | None) -> Pl
             raise fail("COLUMN_COUNT", row=error.number) from None
         # any server refuses it, and says what else is wrong with it first
         return Planned(DmlPlan(Chooser(Choice.ANY, table.keyspace), (table.name,)), "route", ("a wrong row",))
+    _check_known(table, rows)
     values_end = lexemes[head.at].end
     if appended:
         name = b"`" + encoded(column).replace(b"`", b"``") + b"`"
@@ -219,6 +221,15 @@ def _values_form(statement: Statement, head: Head, sequence: Table | None) -> Pl
     return Planned(made, "write", ("rows by the sharding column" if key else "ids from a sequence",))
 
 
+def _check_known(table: Table, rows: Sequence[InsertRow]) -> None:
+    """Rows of a table that owns lookup vindexes are found again by their values. Raises NOT_SUPPORTED."""
+    if table.owned() and any(not value.pieces for row in rows for _, value in row.items):
+        raise not_supported(
+            f"INSERT into {table.keyspace}.{table.name}, which owns a lookup vindex, with a value not known before",
+            "Compute the value first, and write it as a literal.",
+        )
+
+
 def _set_form(statement: Statement, head: Head, sequence: Table | None) -> Planned:
     table, text, lexemes = head.table, statement.text, statement.lexemes
     column, source = sequence_of(table, sequence)
@@ -238,6 +249,7 @@ def _set_form(statement: Statement, head: Head, sequence: Table | None) -> Plann
             f"INSERT into {table.keyspace}.{table.name} without its sharding column {key}",
             f"Name {key} and its value.",
         )
+    _check_known(table, (row,))
     check_tail(lexemes[behind:], table)
     end = lexemes[behind].start if behind < len(lexemes) else len(text)
     tail = template(text, lexemes, end, len(text))

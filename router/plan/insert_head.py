@@ -94,7 +94,11 @@ def check_tail(tail: list[Lexeme], table: Table) -> None:
         elif assigning and lexeme.kind in (WORD, NAME):
             names.append(lexeme.raw.lower())
         elif assigning and lexeme.text == "=" and names:
-            if table.primary is not None and names[-1] in table.primary.columns:
+            if (
+                table.primary is not None
+                and names[-1] in table.primary.columns
+                and not _keeps_its_shard(tail, at + 1, names[-1], table)
+            ):
                 raise not_supported(
                     f"changing the sharding column {table.name}.{names[-1]} in ON DUPLICATE KEY UPDATE",
                     "Leave it out of the assignments: the row stays on its shard.",
@@ -102,6 +106,26 @@ def check_tail(tail: list[Lexeme], table: Table) -> None:
             assigning = False
         elif lexeme.text == ",":
             assigning, names = True, []
+
+
+def _keeps_its_shard(tail: list[Lexeme], at: int, column: str, table: Table) -> bool:
+    """Whether what is assigned to the only sharding column is its own value, or that of the row that was to be
+    inserted, for which this shard was chosen."""
+    if table.primary is None or len(table.primary.columns) > 1:
+        return False
+    value: list[str] = []
+    for one in tail[at:]:
+        if not one.depth and one.kind is MARK and one.text == ",":
+            break
+        value.append((one.raw or one.text).lower())
+    alias = tail[1].raw.lower() if tail[0].text == "AS" and len(tail) > 1 else table.name.lower()
+    return value in (
+        [column],
+        ["values", "(", column, ")"],
+        ["value", "(", column, ")"],
+        [alias, ".", column],
+        [table.name.lower(), ".", column],
+    )
 
 
 def is_plain(lexemes: list[Lexeme], at: int, behind: int) -> bool:

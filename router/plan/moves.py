@@ -5,6 +5,7 @@ Values only, as `plans`; `router.execute.move_insert` and `move_change` run them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router.plan.plans import InsertPlan, Template
@@ -39,17 +40,18 @@ class InsertMove:
 
 @dataclass(frozen=True, slots=True)
 class ChangeMove:
-    """UPDATE or DELETE of one table, whose rows are found first and then changed by their primary keys. `query`: the
-    SELECT that finds them; its piece -1 stands for the expressions of the key. `head`: the statement up to its WHERE;
-    piece -1-k is the k-th of the values that the query gives behind the key, for the columns `fetched`. `tail`: its
-    ORDER BY. `changed`: as in OwnedPart. `self_read`: a subquery reads the table. `joined`: it is not the whole FROM.
-    `copies`: every shard has the same rows. `moved`: the sharding columns that are assigned to, all of them `fetched`;
-    then the query gives, behind what is fetched, what the columns `foreseen` will have."""
+    """UPDATE or DELETE of one table, whose rows are found first and then changed by their primary keys. `rows`: FROM
+    and all behind it of the SELECT that finds them; `items`: what that gives behind the key, each with a comma before
+    it. `head`: the statement up to its WHERE; piece -1-k is the k-th of those values, for the columns `fetched`.
+    `tail`: its ORDER BY. `changed`: as in OwnedPart. `self_read`: a subquery reads the table. `joined`: it is not the
+    whole FROM. `copies`: every shard has the same rows. `moved`: the sharding columns that are assigned to, all of
+    them `fetched`; then the query gives, behind what is fetched, what the columns `foreseen` will have."""
 
     keyspace: str
     table: str
     alias: bytes
-    query: Template
+    items: Template
+    rows: Template
     head: Template
     tail: Template
     fetched: tuple[str, ...] = ()
@@ -61,4 +63,19 @@ class ChangeMove:
     copies: bool = False
 
 
-Move = InsertMove | ChangeMove
+def query_of(changes: Sequence[ChangeMove]) -> Template:
+    """The SELECT that finds the rows of all; piece -1-k stands for the expressions of the k-th one's key."""
+    pieces: list[bytes | int] = [b"SELECT "]
+    for number, one in enumerate(changes):
+        pieces += (b", " if number else b"", -1 - number, *one.items.pieces)
+    return Template((*pieces, b" ", *changes[0].rows.pieces))
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralChanges:
+    """UPDATE or DELETE of several tables: the rows of all are found before the first is changed."""
+
+    changes: tuple[ChangeMove, ...]
+
+
+Move = InsertMove | ChangeMove | SeveralChanges

@@ -134,16 +134,24 @@ def table_source(number: int, alias: str, table: Table) -> Source:
 def tables_in(tree: exp.Expr) -> list[exp.Table]:
     """All tables a statement reads or writes, without its CTEs and DUAL, and without the targets of a DELETE, which
     are names of its FROM."""
-    using = isinstance(tree, exp.Delete) and bool(tree.args.get("using"))
+    deleted = {id(one) for one in deleted_tables(tree)} if isinstance(tree, exp.Delete) else set()
     return [
         table
         for table in tree.find_all(exp.Table)
         if isinstance(table.this, exp.Identifier)
-        and not (using and table is tree.this)
+        and id(table) not in deleted
         and table.arg_key != "tables"
         and not is_dual(table)
         and cte_of(table) is None
     ]
+
+
+def deleted_tables(tree: exp.Delete) -> list[exp.Table]:
+    """What `DELETE a, b FROM ...` and `DELETE FROM a, b USING ...` name; empty where it is the FROM itself."""
+    using = tree.args.get("using")
+    if not isinstance(using, list) or not using:
+        return list(tree.args.get("tables") or [])
+    return [tree.this, *(join.this for join in tree.this.args.get("joins") or [])]
 
 
 def is_dual(table: exp.Table) -> bool:

@@ -65,11 +65,14 @@ def _canonical_words(lexemes: list[Lexeme], aliases: bool) -> list[str]:
     before: Lexeme | None = None
     against = False
     modifies = bool(lexemes) and lexemes[0].text in ("UPDATE", "DELETE")
+    deletes = bool(lexemes) and lexemes[0].text == "DELETE"
     for at, lexeme in enumerate(lexemes):
         kind, text = lexeme.kind, lexeme.text
         modifies = modifies and (at == 0 or (kind is WORD and text in _MODIFIERS))
         if modifies and at:
             words.append("")  # sqlglot would take it for the table
+        elif deletes and not lexeme.depth and _is_whole_table(lexemes, at):
+            words.append("")  # DELETE a.* FROM a, as MySQL still takes it
         elif kind is BIND:
             number = BIND_BASE + lexeme.bind
             if before is not None and _is_alias_place(before, aliases):
@@ -88,6 +91,18 @@ def _canonical_words(lexemes: list[Lexeme], aliases: bool) -> list[str]:
             words.append(text)
         before = lexeme
     return words
+
+
+def _is_whole_table(lexemes: list[Lexeme], at: int) -> bool:
+    """Whether this is the dot or the star of `a.*` in a list of tables."""
+    first = at if lexemes[at].text == "." else at - 1
+    if first < 1 or first + 2 >= len(lexemes):
+        return False
+    return [one.text for one in lexemes[first : first + 2]] == [".", "*"] and lexemes[first + 2].text in (
+        ",",
+        "FROM",
+        "USING",
+    )
 
 
 def _is_alias_place(before: Lexeme, guess: bool) -> bool:

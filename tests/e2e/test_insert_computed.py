@@ -40,6 +40,10 @@ INSERT INTO account VALUES (1 + 100, CONCAT('a', 1), 't1', MD5('x')), (102, NULL
     MAX(country) FROM customer), NULL);
 INSERT INTO account SET id = 10 + 6, email = 'a1';
 REPLACE INTO account SET id = 10 + 6, email = UPPER('b'), note = IF(RAND() < 2, 'rand', '');
+REPLACE INTO account (id, email) VALUES (16, IF(RAND() < 2, 'rand', '')), (17, 'z');
+INSERT INTO account (id, email) VALUES (16, 'up'), (18, 'new') ON DUPLICATE KEY UPDATE id = VALUES(id), email = 'up';
+INSERT INTO orders (order_id, customer_id, sku, quantity, price) VALUES (103, 3, 'u', 9, 9), (104, 4, 'u', 9, 9)
+    ON DUPLICATE KEY UPDATE customer_id = VALUES(customer_id), sku = VALUES(sku);
 """
 
 

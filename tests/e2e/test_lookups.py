@@ -8,7 +8,7 @@ import pymysql
 import pytest
 
 from tests.kit.cluster import SHARDS, Cluster
-from tests.kit.drivers import connect, error_of, fetch, run
+from tests.kit.drivers import connect, fetch, run
 
 pytestmark = pytest.mark.e2e
 
@@ -148,9 +148,3 @@ def test_prepared_writes_follow_too(both: Both) -> None:
         cursor.execute("DELETE FROM account WHERE id = ?", (2,))
     both.check()
     assert fetch(both.sharded, READ) == [(1, "c@x", "red", None)]
-
-
-def test_what_cannot_be_followed_is_refused(both: Both) -> None:
-    with pytest.raises(pymysql.err.Error) as caught:
-        run(both.sharded, "REPLACE INTO account (id, email) VALUES (1, UUID())")
-    assert error_of(caught.value)[0] == 1235

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from router.plan.moves import ChangeMove, InsertMove, Move
+from router.plan.moves import ChangeMove, InsertMove, Move, SeveralChanges, query_of
 from router.plan.planner import plan
 from router.plan.plans import (
     HIDDEN,
@@ -164,8 +164,13 @@ def finish(value: Finish) -> dict[str, Any]:
 
 
 def move(value: Move | None) -> dict[str, Any]:
+    if isinstance(value, SeveralChanges):
+        return {"changes": [move(one) for one in value.changes]}
     if isinstance(value, ChangeMove):
-        change: dict[str, Any] = {"of": f"{value.keyspace}.{value.table}", "query": template(value.query)}
+        change: dict[str, Any] = {
+            "of": f"{value.keyspace}.{value.table}",
+            "query": template(query_of([value])),
+        }
         change["change"] = template(value.head) + " WHERE ..." + template(value.tail)
         for name in ("self_read", "copies"):
             if getattr(value, name):
