@@ -6,7 +6,7 @@ A router says it once by FORM and then names the number (RUN); an EXECUTE brings
 from dataclasses import dataclass
 
 from core.errors import SluiceError
-from core.rpc.messages import F_BEGIN, F_FOUND_ROWS, F_RESERVE
+from core.rpc.messages import F_BEGIN, F_BRIEF, F_FOUND_ROWS, F_RESERVE
 from tablet.admission import FOUND_ROWS, HOLD, PLAIN
 from tablet.backend import Profile
 from tablet.settings import parse
@@ -33,5 +33,6 @@ def make_form(flags: int, user: str, settings: str, tables: list[str] | None, da
         except SluiceError as error:
             refused = error
     found_rows = flags & F_FOUND_ROWS != 0
-    lane = (HOLD if flags & (F_BEGIN | F_RESERVE) else PLAIN) | (FOUND_ROWS if found_rows else PLAIN)
+    holds = flags & (F_BEGIN | F_RESERVE) and not flags & F_BRIEF
+    lane = (HOLD if holds else PLAIN) | (FOUND_ROWS if found_rows else PLAIN)
     return Form(flags, user, (settings, database, found_rows), tables, lane, refused)

@@ -103,6 +103,10 @@ F_CALL: Final = (
     1
     << 23  # runs a procedure, which may begin and end transactions: the server's autocommit is the client's meanwhile
 )
+F_BRIEF: Final = (
+    1
+    << 24  # with F_RESERVE: for a few statements that wait for nothing else, so no share of sessions that hold
+)
 
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)

@@ -225,7 +225,7 @@ class _Held:
             answer = await session.worker.calls.execute(
                 self._link,
                 sql,
-                flags=flags | m.F_STATUS | (0 if self._handle else m.F_RESERVE),
+                flags=flags | m.F_STATUS | (0 if self._handle else m.F_RESERVE | m.F_BRIEF),
                 handle=self._handle,
                 user=session.user,
                 settings=settings,

@@ -2,14 +2,20 @@
 
 import pytest
 
-from core.rpc.messages import F_BEGIN, F_FOUND_ROWS
+from core.rpc.messages import F_BEGIN, F_BRIEF, F_FOUND_ROWS, F_RESERVE
 from tablet.admission import FOUND_ROWS, HOLD, PLAIN
 from tablet.form import make_form
 
 
 @pytest.mark.parametrize(
     ("flags", "lane"),
-    [(0, PLAIN), (F_FOUND_ROWS, FOUND_ROWS), (F_BEGIN | F_FOUND_ROWS, HOLD | FOUND_ROWS)],
+    [
+        (0, PLAIN),
+        (F_FOUND_ROWS, FOUND_ROWS),
+        (F_BEGIN | F_FOUND_ROWS, HOLD | FOUND_ROWS),
+        (F_RESERVE, HOLD),
+        (F_RESERVE | F_BRIEF, PLAIN),
+    ],
 )
 def test_lane_and_profile(flags: int, lane: int) -> None:
     form = make_form(flags, "app", "sql_mode=''", ["t"], "db")
