@@ -14,8 +14,13 @@ from router.statements.local import number_columns, rows_result, text_columns
 from router.statements.passing import view_of
 from router.statements.words import VARIABLE, Words
 from router.variables.literals import Value
+from router.variables.reading import is_mariadb
+from wire.columns import number_column
+from wire.constants import BINARY_FLAG, NOT_NULL_FLAG, TYPE_DOUBLE
 
 _INFO_CHARS: Final = 100
+_PROGRESS: Final = number_column("Progress", TYPE_DOUBLE, NOT_NULL_FLAG | BINARY_FLAG, 7, 3)
+"""MariaDB's ninth column; what a statement has done of its work is not asked for."""
 
 
 def processlist(session: Session, words: Words, sql: bytes) -> None:
@@ -37,11 +42,14 @@ async def _processlist(session: Session, full: bool) -> None:
         *number_columns(session, "Time"),
         *text_columns(session, "State", "Info"),
     ]
+    progress = ["0.000"] if is_mariadb(session) else []
+    if progress:
+        columns.append(_PROGRESS)
     kept: list[list[Value]] = []
     everyone = session.worker.rights.is_admin(session)
     for row in sorted(rows, key=lambda row: row[0]):
         if everyone or row[1] == session.user:
-            shown = list(row)
+            shown = [*row, *progress]
             if shown[7] is not None and not full:
                 shown[7] = shown[7][:_INFO_CHARS]
             kept.append(shown)

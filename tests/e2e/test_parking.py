@@ -145,3 +145,15 @@ def hung_up(client: "pymysql.Connection[Any]") -> bool:
     """Whether the server has closed; what it said before that stays to be read."""
     readable, _, _ = select.select([client._sock], [], [], 0)  # type: ignore[attr-defined]
     return bool(readable)
+
+
+def test_the_process_list_has_the_columns_of_the_server(cluster: Cluster) -> None:
+    told = []
+    for kwargs in (cluster.connect_kwargs(database="main"), cluster.direct_tcp("main/-")):
+        with pymysql.connect(**kwargs) as cnx, cnx.cursor() as cursor:
+            cursor.execute("SHOW PROCESSLIST")
+            assert cursor.description is not None
+            rows = cursor.fetchall()
+            assert all(len(row) == len(cursor.description) for row in rows)
+            told.append([column[0] for column in cursor.description])
+    assert told[0] == told[1]
