@@ -1,8 +1,9 @@
 """The main process' part of the serverless SQL API: it passes requests on to workers, and reads none of them.
 
 Invariants
-- A request goes to the worker with the fewest of them; which session it is for the worker says, and names the one
-  that keeps it, if another does: then it goes there. A worker that ends answers none: that is told.
+- A request goes to the worker with the fewest of them, in turn where several have as few. Which session it is for the
+  worker says, and names the one that keeps it, if another does: then it goes there. A worker that ends answers none:
+  that is told.
 - A client that goes away takes its request with it.
 
 Source: PlanetScale's driver for JavaScript, `psdb.v1alpha1.Database` as ConnectRPC with JSON.
@@ -23,6 +24,9 @@ PREFIX: Final = "/psdb.v1alpha1.Database/"
 _SERVED: Final = ("Execute", "CreateSession")
 _NOT_SERVED: Final = ("StreamExecute", "Prepare", "CloseSession")
 _ATTEMPTS: Final = 5
+_LOOKS: Final = 100
+_LOOK_S: Final = 0.05
+"""A router that has just started may know its cluster, and not yet the key."""
 _MAX_BODY_BYTES: Final = 128 * 1024 * 1024
 _ROOM_BYTES: Final = 1024 * 1024
 """For what stands in a body beside the statement."""
@@ -47,6 +51,7 @@ class SqlApi:
         self._main = main
         self._running: dict[bytes, int] = {}
         """By worker: requests under way."""
+        self._turn = 0
         self.requests = 0
         self.max_body_bytes = min(main.config.router.max_allowed_packet + _ROOM_BYTES, _MAX_BODY_BYTES)
 
@@ -86,6 +91,7 @@ class SqlApi:
         )
 
     async def _pass_on(self, values: dict[str, Any]) -> Response:
+        await self._until_known()
         owner = b""
         for _ in range(_ATTEMPTS):
             identity = owner or self._choose()
@@ -103,6 +109,14 @@ class SqlApi:
         return self.refusal(
             "UNAVAILABLE", f"no worker of this router takes requests now ({self._main.state})"
         )
+
+    async def _until_known(self) -> None:
+        """Workers hear of the cluster, and of the key, before they are asked anything, if it is known here."""
+        for _ in range(_LOOKS):
+            snapshot = self._main.topology.snapshot
+            if snapshot is not None and snapshot["http_key"]:
+                return
+            await asyncio.sleep(_LOOK_S)
 
     async def _ask(self, identity: bytes, values: dict[str, Any]) -> dict[str, Any]:
         asking = self._main.asking
@@ -123,7 +137,10 @@ class SqlApi:
         """The worker for a request that any may serve; empty where there is none."""
         able = [worker for worker in self._main.workers.values() if worker.identity]
         serving = [worker for worker in able if worker.state == m.SERVING] or able
-        return min(serving, key=self._load).identity if serving else b""
+        if not serving:
+            return b""
+        self._turn = (self._turn + 1) % len(serving)
+        return min(serving[self._turn :] + serving[: self._turn], key=self._load).identity
 
     def _load(self, worker: "WorkerState") -> int:
         return self._running.get(worker.identity, 0)

@@ -149,8 +149,6 @@ def test_kill_under_load(cluster: Cluster, load: Load, role: str) -> None:
     over_http, in_transaction = HttpSql(cluster), HttpSql(cluster)
     over_http.execute("SET @mine = 'token'")
     in_transaction.execute("BEGIN")
-    over_http.close()  # the connections, not the sessions
-    in_transaction.close()
     pid = cluster.kill(role, number)
     killed_s = time.monotonic()
     wait_for(lambda: cluster.restarted(role, number, pid), 30, f"{role} is not started again")

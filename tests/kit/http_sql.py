@@ -1,4 +1,5 @@
-"""The router's HTTP API as a client in Python: one connection, and the session that the last reply gave."""
+"""The router's HTTP API as a client in Python: a connection for each request, since the router closes idle ones, and
+the session that the last reply gave."""
 
 import base64
 import http.client
@@ -31,6 +32,7 @@ class HttpSql:
         self.send(query)
         reply = self._http.getresponse()
         told = json.load(reply)
+        self._http.close()
         self.session = told.get("session") or self.session
         if "error" in told:
             raise HttpSqlError(reply.status, told["error"]["code"], told["error"]["message"])
