@@ -132,8 +132,9 @@ class Login:
     def change_user(self, payload: bytes, sequence: int, caps: int, nonce: bytes) -> list[Action]:
         """Begins anew with a COM_CHANGE_USER of a client that logged in with `caps`; `nonce` is that login's.
 
-        It is always answered with an auth switch, which repeats the nonce: libmariadb proves the password for the
-        one it knows, whatever the switch says, and MySQL too takes it. A refusal ends the session, as in MySQL.
+        Clients that know plugins are answered with an auth switch, which repeats the nonce: libmariadb proves the
+        password for the one it knows, whatever the switch says, and MySQL too takes it. A refusal ends the session,
+        as in MySQL.
         """
         self._nonce = nonce
         self._sequence = (sequence + 1) & 0xFF
@@ -199,6 +200,10 @@ class Login:
         request = parse_change_user(payload, self._caps)
         self._choose(request)
         self._using_password = request.auth_response not in _EMPTY
+        if not self._caps & CLIENT_PLUGIN_AUTH and self._plugin == NATIVE_PASSWORD:
+            self._to(State.SWITCHED)  # it knows no other plugin, and has proved its password already
+            self._check(request.auth_response)
+            return
         self._switch()
 
     def _on_switched(self, payload: bytes) -> None:

@@ -227,6 +227,22 @@ def test_change_user() -> None:
             assert (verdict.database, verdict.charset) == ("db", 255)
 
 
+def test_change_user_of_a_client_that_knows_no_plugins() -> None:
+    nonce, caps = bytes(range(1, 21)), CAPS & ~CLIENT_CONNECT_ATTRS & ~CLIENT_PLUGIN_AUTH
+    for user, password, right in (
+        ("native", b"secret", True),
+        ("native", b"no", False),
+        ("native", b"", False),
+        ("empty", b"", True),
+        ("nobody", b"x", False),
+        ("crypt", b"secret", False),
+    ):
+        proof = native_scramble(password, nonce) if password else b""
+        payload = b"\x11%s\0%c%sdb\0\xff\0" % (user.encode(), len(proof), proof)
+        verdict = login().change_user(payload, 0, caps, nonce)[-1]
+        assert isinstance(verdict, Authenticated) == right, (user, password)
+
+
 def test_a_missing_nul_behind_the_plugin_is_forgiven() -> None:
     one = login()
     one.start()
