@@ -44,7 +44,7 @@ class Place:
     def pass_s(self, seconds: float) -> None:
         until_s = self.now_s + seconds
         while self.now_s < until_s:
-            self.now_s += 0.5
+            self.now_s += 0.25
             calls, self.calls = self.calls, []
             for call in calls:
                 call()
@@ -73,9 +73,9 @@ def test_a_statement_begins_the_time_anew() -> None:
     client = place.add(1, {"wait_timeout": "5"})
     place.pass_s(3)
     client.since_s = place.now_s
-    place.pass_s(6)
+    place.pass_s(4.75)
     assert client.told == []
-    place.pass_s(5)
+    place.pass_s(2)
     assert client.told == [4031]
 
 
