@@ -5,6 +5,7 @@ of a transaction are true after the statement, so after an ERR they are asked fo
 closed, unless it is a transaction's and the KILL has been answered.
 """
 
+import re
 from typing import Final
 
 from core.errors import fail
@@ -45,7 +46,18 @@ _HEADER_BYTES: Final = 4
 _SINK: Final = Sink()
 _SHOW_WARNINGS: Final = b"\x03SHOW WARNINGS LIMIT 1024"
 _SHOW_ALL_WARNINGS: Final = b"\x03SHOW WARNINGS"
-"""With LIMIT, MySQL calls the transaction unsafe, and tells so."""
+_NO_LIMIT: Final = F_SESSION_TRACK | F_INSERT_ID
+"""With LIMIT, MySQL calls the transaction unsafe, and tells so; and FOUND_ROWS() is what LIMIT left."""
+
+
+_ALONE: Final = frozenset((1053, 1064, 1146, 1205, 1213, 1317, 1927, 3024, 4031))
+"""Errors that nobody asks about: met while nothing was done yet, or undone; or the server is about to hang up."""
+
+
+_STAYS: Final = re.compile(
+    rb"\s*(?:SET\b.*\b(?:profiling|optimizer_trace)|BINLOG)\b", re.IGNORECASE | re.DOTALL
+)
+"""What COM_RESET_CONNECTION does not end on each server: MariaDB's profiles, MySQL's trace."""
 
 
 class Ending(Tracking):
@@ -123,11 +135,11 @@ class Ending(Tracking):
 
     def _ask_warnings(self) -> None:
         connection: Connection = self.connection
-        wanted = connection.scanner.warnings and self.flags & F_WARNINGS and self.stopped is None
-        if wanted and not connection.is_lost:
-            connection.command(
-                _SHOW_ALL_WARNINGS if self.flags & F_SESSION_TRACK else _SHOW_WARNINGS, self._warned
-            )
+        wanted = connection.scanner.warnings
+        if self._info & I_ERR:  # an ERR packet does not tell of what was before it
+            wanted = connection.scanner.error_number not in _ALONE
+        if wanted and self.flags & F_WARNINGS and self.stopped is None and not connection.is_lost:
+            connection.command(_SHOW_ALL_WARNINGS if self.flags & _NO_LIMIT else _SHOW_WARNINGS, self._warned)
         else:
             self._settle()
 
@@ -239,6 +251,8 @@ class Ending(Tracking):
                 self.connection.dirty = (
                     True  # SET TRANSACTION before a BEGIN that failed would be the next one's
                 )
+        if held.reserved and _STAYS.match(self.sql) is not None:
+            self.connection.retire_s = 0.0
         if not (self.flags & F_RELEASE or held.free_wanted):
             now_s = held.used_s = execution.now()
             if not status & SERVER_STATUS_IN_TRANS:

@@ -43,6 +43,8 @@ _HIDES_BINDS: Final = re.compile(rb"['\"#]|--|/\*|`[^`]*\?")
 _CLOCK: Final = re.compile(rb"[-: ]")
 _SEVERAL_ROWS: Final = re.compile(rb"\)\s*,")
 _ASK: Final = b"\x03SELECT LAST_INSERT_ID()"
+_ASK_OF_CALL: Final = b"\x03SELECT LAST_INSERT_ID(), FOUND_ROWS()"
+_CALL: Final = b"CALL"
 _SETS: Final = b"LAST_INSERT_ID"
 _RECORDS: Final = b"Records: "
 """How the OK packet of an INSERT ... SELECT begins its info: FOUND_ROWS() is their number."""
@@ -166,7 +168,8 @@ class InsertIds(Opening):
     def _ask_id(self) -> None:
         """Asks MySQL; `_tracked_all` goes on."""
         self._asks = False
-        self.connection.command(_ASK, self._told_id)
+        called = self.flags & F_INSERT_ID and self.sql[:4].upper() == _CALL
+        self.connection.command(_ASK_OF_CALL if called else _ASK, self._told_id)
 
     def _told_id(self, command: Command) -> None:
         connection: Connection = self.connection
@@ -176,9 +179,11 @@ class InsertIds(Opening):
             self.lost()
             return
         if command.ok:  # else the answer stands, and the OK packet's id has to do
-            _, _, _, row, _ = iterate_payloads(command.data)
+            *_, row, _ = iterate_payloads(command.data)
             size, at = read_lenenc_int(row, 0)
             value = connection.insert_id = int(row[at : at + size])
+            if at + size < len(row):
+                self._found = b" " + row[at + size + 1 :]
             self._info |= I_INSERT_ID
             if self.flags & F_INSERT_ID:
                 self.peer.send((RESULT, self.id, I_INSERT_ID, b"%d%b" % (value, self._found)))

@@ -21,7 +21,7 @@ from router.gateway import Link
 from router.plan.purity import LAST_INSERT_ID
 from router.sessions import holding
 from router.sessions.bound import bound_text
-from router.sessions.insert_ids import forward_insert
+from router.sessions.insert_ids import forward_insert, note_rows
 from router.sessions.reservation import Reservation, effect_of
 from router.sessions.session import Session
 from router.sessions.tracking import with_temporary_tables
@@ -29,6 +29,7 @@ from router.sql.lex import VARIABLE, lex
 from router.sql.normalise import normalise
 from router.statements.result import rows_of
 from router.variables.literals import NULL, cell_literal, value_literal
+from wire.answers import parse_ok
 
 PINS: Final = frozenset(
     ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "a temporary table")
@@ -122,6 +123,9 @@ async def run_bracketed(
     try:
         await bring(session, link, names)
         answer = await run()
+        note_rows(session, answer.info)
+        if answer.info & m.I_OK and text[:6].upper() == b"SELECT":  # ... INTO @x
+            session.found_rows = parse_ok(answer.last_payload()).affected_rows
         warnings = session.warnings
         if not answer.failed:
             await read_back(session, link, names, answer, reason)
@@ -162,6 +166,7 @@ async def run_prepared(
                 await must(session, link, execute)
         flags = _flavour(session) | m.F_INSERT_ID
         answer = await session.worker.calls.in_session(session, link, execute, flags=flags)
+        note_rows(session, answer.info)
         warnings = session.warnings
         await must(session, link, b"DEALLOCATE PREPARE `sluice statement`")
         session.warnings = warnings
@@ -227,6 +232,7 @@ async def pinned(
     try:
         await bring(session, link, names)
         answer = await session.worker.calls.in_session(session, link, text, flags=flags, tables=tables)
+        note_rows(session, answer.info)
         reserved = session.reserved.get(link) if session.reserved else None
         if reserved is not None and not answer.failed:
             reserved.note(effect, text, time())

@@ -1,12 +1,20 @@
 """Statements that read session state: the state becomes literals, and the statement an ordinary one."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from router import statements
 from router.execute.values import render
 from router.plan.plans import SubstitutePlan
 from router.sessions.session import Session
 from router.sessions.warnings import forgets_warnings
+
+_FOUND_ROWS: Final = (
+    "Warning",
+    1287,
+    "FOUND_ROWS() is deprecated and will be removed in a future release. Consider using COUNT(*) instead.",
+)
+"""What MySQL says each time."""
 
 
 class SubstituteRunner:
@@ -23,10 +31,14 @@ class SubstituteRunner:
         if session.tracker is not None:
             session.tracker.reads(plan.spots)
         if plan.local is not None and statements.is_local(session, plan.local):
-            answer = statements.local_result(session, plan.local, literals)
+            warned = None
+            if forgets_warnings(session):
+                asked = [_FOUND_ROWS for column in plan.local if column.value == ("function", "found_rows")]
+                warned = asked or None
+            answer = statements.local_result(session, plan.local, literals, len(warned or ()))
             session.affected_rows, session.found_rows = -1, 1
             if forgets_warnings(session):
-                session.warnings = None
+                session.warnings = warned
             session.reply(answer)
             return
         spots = [

@@ -1,8 +1,9 @@
-"""Reads of `performance_schema.session_connect_attrs` and `session_account_connect_attrs`: a query of the session's own
-attributes stands where the table's name stood.
+"""Reads of tables that tell of the session: `session_connect_attrs`, `session_account_connect_attrs` and
+`session_variables` of `performance_schema` (of MariaDB's `information_schema`). A query that tells of the client's own
+stands where the table's name stood.
 
-What a server says there are the attributes of the tablet's connections, with ids that no client knows. The places are
-spots like those of session state (`substitute.py`), since what is put there belongs to the session.
+What a server says there is about the tablet's connections, with ids that no client knows. The places are spots like
+those of session state (`substitute.py`), since what is put there belongs to the session.
 """
 
 from __future__ import annotations
@@ -13,9 +14,19 @@ from router.plan.context import Statement
 from router.sql.lex import MARK, NAME, WORD, Lexeme
 
 SPOT: Final = "connect_attributes"
+VARIABLES: Final = {
+    "performance_schema": "session_variables of the performance schema",
+    "information_schema": "session_variables of the information schema",
+}
+"""Spots of MySQL's and MariaDB's table of a session's variables, by their schemas."""
 
-_SCHEMA: Final = "performance_schema"
-_TABLES: Final = frozenset(("session_connect_attrs", "session_account_connect_attrs"))
+_PERFORMANCE: Final = "performance_schema"
+_TABLES: Final = {
+    (_PERFORMANCE, "session_connect_attrs"): SPOT,
+    (_PERFORMANCE, "session_account_connect_attrs"): SPOT,
+    **{(schema, "session_variables"): spot for schema, spot in VARIABLES.items()},
+}
+_NAMES: Final = frozenset(name for _, name in _TABLES)
 _AFTER_TABLE: Final = frozenset(
     """
     WHERE JOIN LEFT RIGHT INNER CROSS NATURAL STRAIGHT_JOIN ON USING GROUP ORDER HAVING WINDOW LIMIT UNION EXCEPT
@@ -29,23 +40,24 @@ Edit = tuple[int, int, tuple[str, str] | None]
 
 
 def edits(statement: Statement) -> list[Edit]:
-    """What changes in a statement that names one of the two tables."""
+    """What changes in a statement that names one of the tables."""
     lexemes = statement.lexemes
-    inside = statement.keyspace.lower() == _SCHEMA
     found: list[Edit] = []
     for at, lexeme in enumerate(lexemes):
-        if lexeme.kind not in (WORD, NAME) or lexeme.raw.lower() not in _TABLES:
+        if lexeme.kind not in (WORD, NAME) or lexeme.raw.lower() not in _NAMES:
             continue
         qualified = at >= 2 and _is_dot(lexemes[at - 1])
-        if qualified and lexemes[at - 2].raw.lower() != _SCHEMA:
+        schema = lexemes[at - 2].raw.lower() if qualified else statement.keyspace.lower()
+        spot = _TABLES.get((schema, lexeme.raw.lower()))
+        if spot is None:
             continue
         start = lexemes[at - 2].start if qualified else lexeme.start
         if at + 1 < len(lexemes) and _is_dot(lexemes[at + 1]):
             if qualified:  # of a column: a derived table has no schema
                 found.append((start, lexeme.start, None))
-        elif qualified or (inside and _behind_from(lexemes, at)):
+        elif qualified or _behind_from(lexemes, at):
             alias = "" if _has_alias(lexemes, at) else lexeme.raw
-            found.append((start, lexeme.end, (SPOT, alias)))
+            found.append((start, lexeme.end, (spot, alias)))
     return found
 
 

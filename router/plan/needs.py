@@ -206,6 +206,10 @@ class _Statement:
                 yield from self._tables(READ, "SELECT")
         elif kind is Kind.FLUSH or (kind is Kind.OTHER and first == "BACKUP"):
             yield Need(self._keyspace or EVERYWHERE, ADMIN, privilege="RELOAD")
+        elif kind is Kind.OTHER and first == "BINLOG":
+            yield Need(
+                self._keyspace or EVERYWHERE, ADMIN, privilege="SUPER, BINLOG_ADMIN or REPLICATION_APPLIER"
+            )
         elif kind is Kind.OTHER and first == "HANDLER":
             yield from self._tables(READ, "SELECT")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from core.errors import fail, not_supported
 from core.rpc import messages as m
 from router.gateway import Link
+from router.sessions.reservation import INSERT_ID
 from router.sessions.transaction import Transaction
 from router.variables.reading import is_mariadb
 from wire.constants import SERVER_STATUS_IN_TRANS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from router.sessions.session import Session
 
 _CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
+_INSERTS: Final = frozenset((b"INS", b"REP", b"LOA"))
 _LOST_NUMBERS: Final = frozenset((15008, 15009, 15010, 15020))
 
 
@@ -131,13 +133,21 @@ def note_held(session: "Session", info: int, handle: int, status: int) -> None:
     tx = session.tx
     if not handle:
         lose_reserved(session, link)
-    if tx is None:
-        return
-    tx.note(link, handle)
-    if tx.calling:
-        session.autocommit = tx.called(status)
-    if not status & SERVER_STATUS_IN_TRANS:
-        transaction_ended_on(session, link, failed=bool(info & m.I_ERR))
+    if tx is not None:
+        tx.note(link, handle)
+        if tx.calling:
+            session.autocommit = tx.called(status)
+        if not status & SERVER_STATUS_IN_TRANS:
+            transaction_ended_on(session, link, failed=bool(info & m.I_ERR))
+    reserved = session.reserved.get(link) if session.reserved else None
+    if (
+        reserved is not None
+        and INSERT_ID in reserved.pins
+        and not info & m.I_ERR
+        and session.statement[:3].upper() in _INSERTS
+    ):
+        reserved.end(INSERT_ID)  # it has used the id
+        release_unpinned(session, link)
 
 
 def note_fail(session: "Session", link: Link, number: int, text: str, handle: int) -> None:

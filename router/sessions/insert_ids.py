@@ -1,4 +1,4 @@
-"""LAST_INSERT_ID() of a session: what its statements' tablets tell of it.
+"""LAST_INSERT_ID(), ROW_COUNT() and FOUND_ROWS() of a session: what its statements' answers tell of them.
 
 Invariant: an OK packet's insert id is the session's LAST_INSERT_ID() only where its tablet does not say otherwise
 (I_INSERT_ID): it may be an id that a row gave, or that of a row which was there.
@@ -6,10 +6,12 @@ Invariant: an OK packet's insert id is the session's LAST_INSERT_ID() only where
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from core.rpc import messages as m
+from router.variables.reading import is_mariadb
 from wire.answers import Ok, parse_ok
 from wire.packets import last_payload, read_lenenc_int
 
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
     from router.calls import Answer
     from router.gateway import Link
     from router.sessions.session import Session
+
+
+_MATCHED: Final = b"Rows matched: "
+_KEEPS: Final = re.compile(rb"(?:insert|replace|delete|checksum|explain|show\s+create)\b", re.IGNORECASE)
+"""Statements whose rows are none that FOUND_ROWS() counts."""
+_MAY_KEEP: Final = frozenset(
+    case(word)
+    for word in (b"ins", b"rep", b"del", b"che", b"exp", b"sho")
+    for case in (bytes.lower, bytes.upper)
+)
 
 
 def with_insert_id(session: Session, extra: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -50,6 +62,18 @@ def note_ok(session: Session, data: bytes, info: int) -> None:
     number, _ = read_lenenc_int(data, at)
     if number and not info & m.I_INSERT_ID:
         session.last_insert_id = number
+    at = data.find(_MATCHED, at)
+    if at > 0 and not is_mariadb(session):  # UPDATE sets FOUND_ROWS() on MySQL
+        session.found_rows = int(data[at + len(_MATCHED) :].split(b" ", 1)[0])
+
+
+def note_rows(session: Session, info: int) -> None:
+    """Remembers what FOUND_ROWS() says after an answer that is a result set; `info` as its last RESULT has it."""
+    if info & (m.I_OK | m.I_ERR | m.I_ENDS_OK):
+        return
+    if session.statement[:3] in _MAY_KEEP and _KEEPS.match(session.statement):
+        return
+    session.found_rows = info >> m.ROWS_SHIFT
 
 
 def note_whole(session: Session, answer: Answer) -> None:

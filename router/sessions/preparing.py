@@ -41,18 +41,20 @@ async def metadata(
         return _generic(statement), []
     if isinstance(plan, SessionPlan) and plan.kind.value not in _ASKED:
         try:
-            await _ask(session, statement.text)
+            await ask(session, statement.text)
         except TabletError as error:  # whatever else a server has against it: it will not see it
             if error.number == _UNSUPPORTED_PS:
                 raise
         return _generic(statement), []
-    answer = await _ask(session, statement.text)
+    answer = await ask(session, statement.text)
     payloads = [p for p in list(iterate_payloads(answer.packets))[1:] if not is_eof(p)]
     definitions = [parse_column(p) for p in payloads]
     return definitions[: answer.params], definitions[answer.params : answer.params + answer.columns]
 
 
-async def _ask(session: Session, text: bytes) -> PreparedAnswer:
+async def ask(session: Session, text: bytes) -> PreparedAnswer:
+    """What a server says of the text: the one whose connection the session holds, which may have temporary tables.
+    Raises TabletError."""
     link = _link(session)
     tx = session.tx
     handle = tx.handle_on(link) if tx is not None and not tx.lost else 0

@@ -1,7 +1,8 @@
 """Connections reserved for a session: why, since when, until when.
 
 A session holds a connection beyond a transaction only for what lives in the connection and cannot be replayed: named
-locks, LOCK TABLES and FLUSH TABLES ... WITH READ LOCK, backup locks, handlers, temporary tables. Each such thing is a
+locks, LOCK TABLES and FLUSH TABLES ... WITH READ LOCK, backup locks, handlers, temporary tables, what BINLOG has begun,
+and variables that no other connection can be given (`statements/pinned_set.py`). Each such thing is a
 `Pin`; when the last pin of a connection is gone, so is the reservation. Everything else that a statement leaves behind
 (user variables, FOUND_ROWS, LAST_INSERT_ID(value)) is told or read back right after it (`execute/reserve.py`) and pins
 nothing.
@@ -30,6 +31,8 @@ INSTANCE: Final = "LOCK INSTANCE"
 BACKUP_LOCK: Final = "BACKUP LOCK"
 BACKUP_STAGE: Final = "BACKUP STAGE"
 ANY_LOCK: Final = "a named lock"
+BINLOG: Final = "BINLOG"
+INSERT_ID: Final = "SET insert_id"
 _TEMPORARY: Final = "temporary table"
 _LOCKING: Final = frozenset(("LOCK", "UNLOCK", "FLUSH", "BACKUP"))
 _NONE: Final[Mapping[str, bytes]] = {}
@@ -105,6 +108,11 @@ class Effect:
     """Pins of handlers that it opens -> the table."""
 
 
+def set_pin(name: str) -> str:
+    """The pin of a variable that was set on the connection alone."""
+    return f"SET {name}"
+
+
 def lock_pin(name: str) -> str:
     """The pin of the lock `name`."""
     return f"{ANY_LOCK} '{name}'"
@@ -134,6 +142,8 @@ def effect_of(
     words = [one.text if one.kind is WORD else "" for one in lexemes[:8]]
     if words[:1] and words[0] in _LOCKING:
         _table_locks(words, lexemes, effect)
+    elif words[:1] == [BINLOG]:
+        effect.makes.append(BINLOG)
     elif words[:1] == ["HANDLER"]:
         _handler(lexemes, effect)
     elif words[:1] == ["CREATE"]:

@@ -22,7 +22,7 @@ from core.rpc import messages as m
 from router.gateway import Link
 from router.sessions import called, holding
 from router.sessions.again import Sent, goes_again
-from router.sessions.insert_ids import note_end_of_call, note_ok, note_told
+from router.sessions.insert_ids import note_end_of_call, note_ok, note_rows, note_told
 from router.sessions.query_attributes import along
 from router.sessions.reservation import Reservation
 from router.sessions.telling import reply_tracked, stamped
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 _I_LAST: Final = m.I_LAST
 _I_OK: Final = m.I_OK
 _I_ERR: Final = m.I_ERR
-_ROWS_SHIFT: Final = m.ROWS_SHIFT
 
 
 class Runner(Protocol):
@@ -320,7 +319,7 @@ class Session:
         else:
             self.affected_rows = -1
             if not info & _I_ERR:
-                self.found_rows = info >> _ROWS_SHIFT
+                note_rows(self, info)
                 if info & m.I_ENDS_OK:
                     note_end_of_call(self, data)
         if self.tracker is not None:

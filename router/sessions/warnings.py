@@ -45,6 +45,8 @@ def forgets_warnings(session: "Session") -> bool:
 
 
 def note_error(session: "Session", payload: bytes) -> None:
-    """The statement ended with this ERR packet's payload."""
+    """The statement ended with this ERR packet's payload; what its tablet told of it, the error with it, stays."""
     error = parse_err(payload)
-    session.warnings = [("Error", error.number, error.text)]
+    told = ("Error", error.number, error.text)
+    if told not in (session.warnings or ()):
+        session.warnings = [told]

@@ -9,6 +9,7 @@ from typing import Final
 from router.plan.plans import Kind
 from router.sessions.session import Session
 from router.sessions.warnings import forgets_warnings
+from router.sql.executable import read_by_server
 from router.statements import (
     databases,
     explain,
@@ -29,6 +30,7 @@ from router.statements.assign import login_charset as initial_charset_settings
 from router.statements.local import is_local, local_result, value_of_spot
 from router.statements.routines import call_prepared
 from router.variables.charsets import python_codec
+from router.variables.reading import server_version
 
 Handler = Callable[[Session, Kind, bytes], None]
 
@@ -62,9 +64,33 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
 
 def run(session: Session, kind: Kind, sql: bytes) -> None:
     """Handles one statement of the session's own. Raises SluiceError."""
+    if b"/*" in sql and (b"/*!" in sql or b"/*M!" in sql):
+        read = read_by_server(sql, server_version(session), session.dialect)
+        if kind in (Kind.OTHER, Kind.EMPTY):  # the statement may be one of the planner's
+            _run_unwrapped(session, sql, read)
+            return
+        if kind is not Kind.BEGIN or _has_one_shard(
+            session
+        ):  # else no WITH CONSISTENT SNAPSHOT that is optional
+            sql = read
     if kind is not Kind.SHOW and forgets_warnings(session):
         session.warnings = None
     _HANDLERS[kind](session, kind, sql)
+
+
+def _has_one_shard(session: Session) -> bool:
+    view = session.worker.view
+    keyspace = view.keyspaces.get(session.keyspace) if view is not None else None
+    return bool(session.shard) or (keyspace is not None and len(keyspace.links) == 1)
+
+
+def _run_unwrapped(session: Session, sql: bytes, read: bytes) -> None:
+    if not read.strip(refused.NOTHING):
+        refused.empty(session, Kind.EMPTY, sql)
+    elif read == sql:  # the marks are in quotes
+        refused.other(session, Kind.OTHER, sql)
+    else:
+        session.run_text(read)
 
 
 __all__ = [

@@ -19,13 +19,14 @@ from router.statements.assignments import (
     UserVariable,
 )
 from router.statements.judge import Changes, boolean, is_default, settle, take, text_of, wrong
+from router.statements.pinned_set import is_pinned
 from router.variables import charsets
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets
 from router.variables.coupled import canonical, roots
 from router.variables.privileged import MAY_STAY, privilege_to_set
 from router.variables.reading import CHARSETS, default_text, is_mariadb
-from router.variables.table import WAIT_TIMEOUT, Class, rule_of
+from router.variables.table import OURS, WAIT_TIMEOUT, Class, rule_of
 
 _DEFAULT: Final = b"DEFAULT"
 _A_YEAR_S: Final = 31_536_000
@@ -45,9 +46,15 @@ def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, 
             raise fail("SYNTAX", message="A user variable has no DEFAULT")
         _set_user_variable(session, one.name, literal)
         return
+    if one.scope not in ("", "session"):
+        raise not_supported(f"{one.scope.upper()} here", "Use SET GLOBAL.")
     mariadb = is_mariadb(session)
     name = canonical(one.name, mariadb=mariadb)
-    if literal != _DEFAULT and is_default(session, name, literal):
+    given = literal
+    if literal != _DEFAULT and (
+        is_default(session, name, literal)
+        or (name == "pseudo_thread_id" and lit.parsed(literal) == session.id)
+    ):
         literal = _DEFAULT
     privilege = privilege_to_set(one.name, mariadb=mariadb)
     if (
@@ -57,10 +64,16 @@ def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, 
     ):
         raise fail("PRIVILEGE", privilege=privilege)
     rule = rule_of(name)
+    if rule.kind is not Class.SETTING and not _exists(session, one.name):
+        raise fail("UNKNOWN_SYSTEM_VARIABLE", name=one.name)
     if rule.kind is Class.ROUTER:
         _router(session, one.scope, name, literal, changes)
     elif rule.kind is Class.SETTING:
         _setting(session, name, literal, changes)
+    elif rule.kind is Class.RESERVE:
+        default = literal == _DEFAULT
+        if not default or is_pinned(session, name):
+            changes.pins[name] = (given.decode("utf-8", "surrogateescape"), default)
     elif literal == _DEFAULT and not rule.read_only:
         if session.variables and name in session.variables:
             _keep(session, name, None)
@@ -110,6 +123,12 @@ def ignore_space(session: Session) -> None:
 
 
 # ---- classes
+
+
+def _exists(session: Session, name: str) -> bool:
+    """Whether the server has the variable, as far as is known: SHOW VARIABLES tells of all that a session can set."""
+    known = session.worker.server.get("variables")
+    return not known or name in known or name in OURS
 
 
 def _setting(session: Session, name: str, literal: bytes, changes: Changes) -> None:
@@ -207,8 +226,6 @@ def _router(session: Session, scope: str, name: str, literal: bytes, changes: Ch
         _read_only(session, scope, literal != _DEFAULT and boolean(name, literal), changes)
     elif name in ("last_insert_id", "identity"):
         session.last_insert_id = 0 if literal == _DEFAULT else _whole(name, literal)
-    elif literal != _DEFAULT and _whole(name, literal) != session.id:
-        raise not_supported(f"SET {name}", "The connection's id is given by the router.")
 
 
 def _whole(name: str, literal: bytes) -> int:
@@ -345,6 +362,9 @@ def _one_charset(session: Session, name: str, literal: bytes, changes: Changes) 
     if name == "character_set_results" and literal == lit.NULL:
         session.set_setting(name, "NULL")
         return
+    number = lit.parsed(literal) if literal != _DEFAULT else None
+    if isinstance(number, int) and (found := server.by_id(number)) is not None:  # as mysqlbinlog writes them
+        literal = f"'{found if name == 'collation_connection' else charsets.charset_of(found)}'".encode()
     if name == "collation_connection":
         collation = server.base_collation if literal == _DEFAULT else text_of(name, literal).lower()
         session.set_setting(name, None if collation == server.base_collation else f"'{collation}'")

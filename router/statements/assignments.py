@@ -6,7 +6,7 @@ Source: MySQL's reference manual, "SET Syntax for Variable Assignment", "SET NAM
 from dataclasses import dataclass
 from typing import Final
 
-from core.errors import SluiceError, not_supported
+from core.errors import not_supported
 from router.statements.words import (
     BIND,
     MARK,
@@ -18,6 +18,7 @@ from router.statements.words import (
     variable_name,
 )
 
+_GLOBAL_TRANSACTION: Final = "Set it in the configuration of the servers, or use SET SESSION TRANSACTION."
 _SCOPES: Final = ("GLOBAL", "PERSIST", "PERSIST_ONLY", "SESSION", "LOCAL")
 
 
@@ -32,7 +33,8 @@ class UserVariable:
 
 @dataclass(frozen=True, slots=True)
 class SystemVariable:
-    """`scope`: "session", "" for `@@name` (for transaction characteristics: the next transaction only)."""
+    """`scope`: "session", or a server's ("global", "persist", "persist_only"); "" for `@@name` (for transaction
+    characteristics: the next transaction only)."""
 
     scope: str
     name: str
@@ -119,7 +121,7 @@ def _assignment(words: Words) -> Assignment:
         scope = "session" if named_scope == "local" else named_scope
     if words.takes("TRANSACTION"):
         if scope not in ("", "session"):
-            raise _of_servers("SET GLOBAL TRANSACTION")
+            raise not_supported(f"SET {named_scope.upper()} TRANSACTION", _GLOBAL_TRANSACTION)
         return _characteristics(words, scope)
     if not scope:
         if words.takes("NAMES"):
@@ -136,12 +138,6 @@ def _assignment(words: Words) -> Assignment:
     return _system(words, scope or "session", name)
 
 
-def _of_servers(construct: str) -> SluiceError:
-    return not_supported(
-        construct, "It acts on one server: set it in that server's configuration, or use SET SESSION."
-    )
-
-
 def _is_assignment(words: Words) -> bool:
     following = words.peek(1)
     return following is not None and following.text in ("=", ":=")
@@ -153,8 +149,6 @@ def _equals(words: Words) -> None:
 
 
 def _system(words: Words, scope: str, name: str) -> SystemVariable:
-    if scope in ("global", "persist", "persist_only"):
-        raise _of_servers(f"SET {scope.upper()} {name}")
     _equals(words)
     return SystemVariable(scope, name, *words.skip_expression())
 

@@ -136,7 +136,12 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
             session.set_setting("character_set_results", None)
         if reason:
             answer = await pinned(session, link, sql, 0, ())
-        elif reads or may_write(lexemes) or (session.tx is not None and link in session.tx.held):
+        elif (
+            reads
+            or may_write(lexemes)
+            or (session.tx is not None and link in session.tx.held)
+            or (session.reserved is not None and link in session.reserved)
+        ):
             answer = await calls.in_session(session, link, sql, tables=())
         else:
             extra = along(session)

@@ -65,6 +65,7 @@ def reply_table(
         kept = [row for row in rows if matches(str(row[0]))]
         title = f"{names[0]} ({like})" if names[0] == "Database" else names[0]
     columns = text_columns(session, title, *names[1:])
+    session.found_rows = len(kept)
     session.reply(
         rows_result(session, columns, [[None if v is None else str(v) for v in row] for row in kept])
     )

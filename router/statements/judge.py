@@ -18,6 +18,17 @@ from router.variables.reading import CHARSETS, default_text, is_mariadb
 from router.variables.table import HARMLESS, SESSION_ONLY, known
 from router.variables.types import typed
 
+_OF_EACH_SESSION: Final = frozenset(
+    [
+        "timestamp",
+        "rand_seed1",
+        "rand_seed2",
+        "insert_id",
+        "pseudo_thread_id",
+        "character_set_database",
+        "collation_database",
+    ]
+)
 _CASE_MATTERS: Final = frozenset(("innodb_ft_user_stopword_table", "default_master_connection"))
 _ON: Final = frozenset(("1", "ON", "TRUE"))
 _OFF: Final = frozenset(("0", "OFF", "FALSE"))
@@ -28,6 +39,8 @@ class Changes:
     """What a SET does besides the values it changed already. `ask`: settings a server must still judge."""
 
     ask: dict[str, str] = field(default_factory=dict)
+    pins: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Variables of one connection: the literal, and whether it is the server's default."""
     warnings: list[tuple[str, int, str]] = field(default_factory=list)
     autocommit: bool | None = None
 
@@ -122,7 +135,7 @@ def is_default(session: Session, name: str, literal: bytes) -> bool:
         except SluiceError:
             return False
     text = default_text(session, name)
-    if text is None or name in ("timestamp", "rand_seed1", "rand_seed2", "insert_id"):
+    if text is None or name in _OF_EACH_SESSION:
         return False
     default = typed(name, text, mariadb=is_mariadb(session))
     wanted = lit.parsed(literal)

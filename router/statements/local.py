@@ -10,10 +10,12 @@ from decimal import Decimal
 from typing import Final
 
 from router.plan.connect_attributes import SPOT as CONNECT_ATTRIBUTES
+from router.plan.connect_attributes import VARIABLES
 from router.plan.plans import LocalColumn
 from router.sessions.session import Session
 from router.sql.literals import literal_value
 from router.statements.connect_attributes import attributes_table
+from router.statements.session_variables import variables_table
 from router.statements.words import variable_name
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets, result_codec
@@ -43,6 +45,9 @@ from wire.constants import (
 from wire.results import binary_result, text_result
 from wire.rows import Cell
 
+_DIGITS_OF_VARIABLES: Final = 6
+"""Behind the point, in a variable that is a DOUBLE."""
+_OF_VARIABLES: Final = {spot: schema for schema, spot in VARIABLES.items()}
 _UNSIGNED: Final = BINARY_FLAG | UNSIGNED_FLAG
 _SIGNED: Final = frozenset(("row_count", "found_rows"))
 """Functions that are BIGINT on both servers; all other numbers of theirs are unsigned."""
@@ -53,6 +58,8 @@ def value_of_spot(session: Session, spot: tuple[str, str]) -> bytes:
     kind, name = spot
     if kind == CONNECT_ATTRIBUTES:
         return attributes_table(session, name)
+    if kind in _OF_VARIABLES:
+        return variables_table(session, _OF_VARIABLES[kind], name)
     if kind == "user_variable":
         return (session.user_variables or {}).get(name.lower(), lit.NULL)
     if kind == "user_variable_in_list":
@@ -61,7 +68,7 @@ def value_of_spot(session: Session, spot: tuple[str, str]) -> bytes:
     if kind == "variable":
         scope, plain = variable_name(name)
         value = read(session, scope, plain)
-        if value is UNKNOWN_HERE:
+        if value is UNKNOWN_HERE or isinstance(value, float):  # a literal would be printed with other digits
             return b"@@" + name.encode("utf-8", "surrogateescape")
         return lit.value_literal(value)  # type: ignore[arg-type]
     if name == "database":
@@ -80,19 +87,28 @@ def is_local(session: Session, columns: Sequence[LocalColumn]) -> bool:
     return True
 
 
-def local_result(session: Session, columns: Sequence[LocalColumn], literals: Sequence[bytes] = ()) -> bytes:
+def local_result(
+    session: Session, columns: Sequence[LocalColumn], literals: Sequence[bytes] = (), warnings: int = 0
+) -> bytes:
     """The packets of a SELECT of session state only. `literals` are those of the statement. Needs `is_local`."""
     values = [_value(session, column, literals) for column in columns]
     definitions = [_described(session, c, v) for c, v in zip(columns, values, strict=True)]
-    return rows_result(session, definitions, [values])
+    for at, column in enumerate(columns):
+        number = values[at]
+        if column.value[0] == "variable" and isinstance(number, float):
+            definitions[at] = replace(definitions[at], decimals=_DIGITS_OF_VARIABLES)
+            values[at] = number if session.binary else f"{number:.{_DIGITS_OF_VARIABLES}f}"
+    return rows_result(session, definitions, [values], warnings)
 
 
-def rows_result(session: Session, columns: Sequence[Column], rows: Sequence[Sequence[lit.Value]]) -> bytes:
+def rows_result(
+    session: Session, columns: Sequence[Column], rows: Sequence[Sequence[lit.Value]], warnings: int = 0
+) -> bytes:
     """A result set of the router's own, text in the client's character set."""
     codec = result_codec(results_charset(session))
     encoded = [[_cell(value, codec) for value in row] for row in rows]
     make = binary_result if session.binary else text_result
-    return make(columns, encoded, session.caps, session.status)
+    return make(columns, encoded, session.caps, session.status, warnings=warnings)
 
 
 def text_columns(session: Session, *names: str) -> list[Column]:

@@ -6,24 +6,25 @@ of every handler, UNLOCK INSTANCE, BACKUP UNLOCK, BACKUP STAGE END. What a state
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from core.errors import SluiceError, not_supported
+from core.errors import SluiceError
 from core.rpc import messages as m
 from router.execute.reserve import pinned, run_pinned
+from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import Kind
 from router.sessions.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
 from router.sessions.session import Session
 from router.statements.evaluate import substituted
-from router.statements.passing import one_shard, view_of
+from router.statements.passing import ask, one_shard, view_of
 from router.statements.result import checked
 from router.statements.words import Words
 from router.vschema import TableType, VSchemaError
 
 _TABLE_LOCKS: Final = (TABLES, READ_LOCK)
-_FLUSHES: Final = "FLUSH of anything but tables acts on one server: run it there."
 
 
 def lock(session: Session, kind: Kind, sql: bytes) -> None:
@@ -87,15 +88,37 @@ async def _ended(session: Session, links: list[Link], sql: bytes) -> None:
 
 
 def flush(session: Session, kind: Kind, sql: bytes) -> None:
-    """FLUSH TABLES in all its forms; the user's right was asked for before. Raises SluiceError."""
+    """FLUSH; the user's right was asked for before. Of other things than tables it goes to each shard. Raises."""
     del kind
     words = Words(sql, session.dialect)
     words.expect("FLUSH")
     words.takes_one("LOCAL", "NO_WRITE_TO_BINLOG")
-    if not words.takes_one("TABLES", "TABLE"):
-        raise not_supported("FLUSH", _FLUSHES)
+    if words.peek() is None:
+        raise words.error()
+    view = view_of(session)
+    named = view.keyspaces.get(session.keyspace)
+    of_tables = bool(words.takes_one("TABLES", "TABLE"))
+    alone = words.peek() is None  # mysqldump says so before it says which database
+    if not of_tables or (alone and (named is None or (len(named.links) > 1 and not session.shard))):
+        if named is not None and session.shard:
+            links: Sequence[Link] = (named.by_shard[session.shard],)
+        else:
+            keyspaces = view.keyspaces.values() if named is None else (named,)
+            links = [link for one in keyspaces for link in one.links]
+        session.start(_flush_all(session, links, sql))
+        return
     construct = "FLUSH TABLES ... WITH READ LOCK" if _keeps(words) else "FLUSH TABLES"
     session.start(_locked(session, one_shard(session, construct), sql))
+
+
+async def _flush_all(session: Session, links: Sequence[Link], sql: bytes) -> None:
+    """A FLUSH that keeps nothing, on each shard."""
+    await session.worker.calls.commit(session)
+    answer = None
+    for link in links:
+        answer = checked(await ask(session, link, sql, flags=session.flags))
+    assert answer is not None
+    reply_whole(session, answer)
 
 
 def _keeps(words: Words) -> bool:

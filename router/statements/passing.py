@@ -121,7 +121,12 @@ async def named_values(session: Session, sql: bytes) -> list[tuple[str, str]]:
     # the answer is read here, so it must be in the character set that connections are opened with
     settings = {k: v for k, v in (session.settings or {}).items() if k != "character_set_results"}
     text = ",".join(f"{name}={settings[name]}" for name in sorted(settings))
-    answer = checked(await ask(session, link, sql, settings=text, extra=extra))
+    handle = holding.reserved_handle(session, link)
+    flags = session.flags & m.F_FOUND_ROWS | m.F_STATUS if handle else 0
+    told = await ask(session, link, sql, flags=flags, handle=handle, settings=text, extra=extra)
+    if handle and not told.handle:
+        holding.lose_reserved(session, link)
+    answer = checked(told)
     return [
         ((name or b"").decode("utf-8", "replace"), (value or b"").decode("utf-8", "replace"))
         for name, value in rows_of(answer).rows

@@ -1,19 +1,19 @@
 """PREPARE, EXECUTE and DEALLOCATE as text: statements kept by name in the router.
 
-A prepared text is planned when it runs, with the values of its `?` as literals: nothing is held on any server.
-Divergence from MySQL: a mistake in the text is told by EXECUTE, not by PREPARE.
+A server reads the text when it is prepared, and forgets it (`prepare_check.py`); it is planned when it runs, with the
+values of its `?` as literals: nothing is held on any server.
 """
 
 from typing import Final
 
-from core.errors import fail, not_supported
+from core.errors import fail
 from router.execute.reserve import run_prepared
 from router.plan.clauses import naming_items, split_items
 from router.plan.plans import Kind
 from router.sessions.session import Session
 from router.sessions.tracking import of_state
-from router.sql.normalise import normalise, split_statements
-from router.statements import evaluate
+from router.sql.normalise import normalise
+from router.statements import evaluate, prepare_check
 from router.statements.passing import one_shard
 from router.statements.words import BIND, VARIABLE, WORD, Words
 from router.variables.literals import parsed
@@ -27,23 +27,25 @@ MAX_HISTORY: Final = 8
 """Different executions that decide on the types of a statement's parameters."""
 _HISTORY: Final = "\0"  # before the name of a statement, which has no NUL: the values it was executed with
 _ARITHMETIC: Final = frozenset(("+", "-", "*", "/", "%", "DIV", "MOD"))
-_NOT_PREPARED: Final = frozenset(("PREPARE", "EXECUTE", "DEALLOCATE"))
 
 
 def prepare(session: Session, kind: Kind, sql: bytes) -> None:
-    """PREPARE name FROM 'text' | @variable. Raises SluiceError."""
+    """PREPARE name FROM 'text' | @variable (MariaDB: any expression). Raises SluiceError."""
     del kind
     words = Words(sql, session.dialect)
     words.expect("PREPARE")
     name = words.name().lower()
     words.expect("FROM")
-    text = _text(session, words)
-    words.end()
+    session.start(_prepare(session, words, name))
+
+
+async def _prepare(session: Session, words: Words, name: str) -> None:
+    text = await _text(session, words)
     held = dict(session.named or {})
     held.pop(_HISTORY + name, None)
     held.pop(name, None)  # MySQL forgets the old statement also when the new one is no good
     session.named = held or None
-    _check(session, text)
+    await prepare_check.check(session, text)
     if len(held) >= MAX_NAMED:
         raise fail("TOO_MANY_STATEMENTS", limit=MAX_NAMED)
     held[name] = text
@@ -56,23 +58,35 @@ def execute(session: Session, kind: Kind, sql: bytes) -> None:
     del kind
     words = Words(sql, session.dialect)
     words.expect("EXECUTE")
-    if words.takes("IMMEDIATE"):
-        name = ""
-        text = _text(session, words)
-        _check(session, text)
+    if is_mariadb(session) and words.takes("IMMEDIATE"):
+        session.start(_execute_immediate(session, words))
+        return
+    name = words.name()
+    spans = _spans(session, words)
+    text = (session.named or {}).get(name.lower())
+    if text is None:
+        raise fail("UNKNOWN_STATEMENT", id=name, command="EXECUTE")
+    values = [evaluate.constant(session, words, *span, system=False) for span in spans]
+    if None in values:
+        session.start(_execute_computed(session, words, text, name, spans))
     else:
-        name = words.name()
-        found = (session.named or {}).get(name.lower())
-        if found is None:
-            raise fail("UNKNOWN_STATEMENT", id=name, command="EXECUTE")
-        text = found
-    values: list[bytes] = []
-    if words.takes("USING"):
-        while True:
-            values.append(_value(session, words))
-            if not words.takes_mark(","):
-                break
-    words.end()
+        _execute(session, text, [value for value in values if value is not None], name)
+
+
+async def _execute_immediate(session: Session, words: Words) -> None:
+    text = await _text(session, words)
+    prepare_check.check_kind(session, text)
+    await _execute_computed(session, words, text, "", _spans(session, words))
+
+
+async def _execute_computed(
+    session: Session, words: Words, text: bytes, name: str, spans: list[tuple[int, int]]
+) -> None:
+    values = [await _computed(session, words, *span) for span in spans]
+    _execute(session, text, values, name)
+
+
+def _execute(session: Session, text: bytes, values: list[bytes], name: str) -> None:
     if session.worker.server.get("flavour") == "mysql" and _is_typed_by_mysql(session, text, values):
         _run_typed(session, text, values, name)
     else:
@@ -178,37 +192,46 @@ def _names_to_keep(words: Words) -> list[tuple[int, bytes]]:
     return found
 
 
-def _text(session: Session, words: Words) -> bytes:
-    """The statement's text: a string, or a user variable that holds one."""
+async def _text(session: Session, words: Words) -> bytes:
+    """The statement's text: a string, or a user variable that holds one; on MariaDB the value of any expression."""
     at = words.at
-    words.at += 1
-    literal = evaluate.constant(session, words, at, at + 1, system=False) if at < len(words.lexemes) else None
-    value = parsed(literal) if literal is not None else None
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
-    words.at = at
-    raise words.error()
-
-
-def _value(session: Session, words: Words) -> bytes:
     found = words.peek()
-    if found is None or not (found.kind is VARIABLE or (found.kind is BIND and is_mariadb(session))):
-        raise words.error()
-    words.at += 1
-    literal = evaluate.constant(session, words, words.at - 1, words.at, system=False)
+    if is_mariadb(session) and found is not None:
+        while words.peek() is not None and not words.sees("USING"):
+            words.at += 1
+        end = words.at
+        if end == at:
+            raise words.error()
+    else:
+        end = words.at = at + 1
+        literal = words.literals[found.bind][:1] if found is not None and found.kind is BIND else b"'"
+        if found is None or found.kind not in (BIND, VARIABLE) or literal.isdigit():
+            words.at = at
+            raise words.error()
+    value = parsed(await _computed(session, words, at, end))
+    if isinstance(value, bytes):
+        return value
+    return ("NULL" if value is None else str(value)).encode("utf-8", "surrogateescape")
+
+
+async def _computed(session: Session, words: Words, start: int, end: int) -> bytes:
+    literal = evaluate.constant(session, words, start, end, system=False)
     if literal is None:
-        raise words.error()
+        literal = await evaluate.computed(session, words, start, end, system=False)
     return literal
 
 
-def _check(session: Session, text: bytes) -> None:
-    statements = split_statements(text, session.dialect)
-    if not statements:
-        raise fail("EMPTY_QUERY")
-    if len(statements) != 1:
-        raise fail(
-            "SYNTAX", message="You have an error in your SQL syntax: one statement is prepared at a time"
-        )
-    first = Words(text, session.dialect).peek()
-    if first is not None and first.text in _NOT_PREPARED:
-        raise not_supported(f"{first.text} inside a prepared statement", "Run it on its own.")
+def _spans(session: Session, words: Words) -> list[tuple[int, int]]:
+    """Where the expressions behind USING stand: user variables, on MariaDB any. Raises SYNTAX."""
+    found: list[tuple[int, int]] = []
+    if words.takes("USING"):
+        while True:
+            first = words.peek()
+            variable = first is not None and first.kind is VARIABLE and not first.text.startswith("@@")
+            if not variable and not is_mariadb(session):
+                raise words.error()
+            found.append(words.skip_expression())
+            if not words.takes_mark(","):
+                break
+    words.end()
+    return found

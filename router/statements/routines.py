@@ -14,6 +14,7 @@ from router.sessions.session import Session
 from router.statements.evaluate import substituted
 from router.statements.passing import link_for, one_shard, pass_read, view_of
 from router.statements.words import VARIABLE, WORD, Words
+from router.variables.reading import is_mariadb
 
 _TABLE_WORDS: Final = frozenset(("FROM", "TABLE"))
 
@@ -30,6 +31,8 @@ def do(session: Session, kind: Kind, sql: bytes) -> None:
         link = one_shard(session, f"DO with {reason}")
         run_reserved(session, link, sql, 0, (), reason)
         return
+    if not is_mariadb(session):
+        session.found_rows = 1
     text = b"DO " + substituted(session, words, words.at, len(words.lexemes))
     keyspace = view_of(session).keyspaces.get(session.keyspace)
     reads = any(one.kind is WORD and one.text in _TABLE_WORDS for one in words.lexemes)

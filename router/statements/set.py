@@ -15,7 +15,7 @@ from router.sessions.session import Session
 from router.sessions.tracking import of_set
 from router.sessions.transaction_tracker import Tracker
 from router.sql.dialect import Dialect
-from router.statements import assign, evaluate, judge, set_statement
+from router.statements import assign, evaluate, judge, pinned_set, set_global, set_statement
 from router.statements.assignments import (
     Assignment,
     SystemVariable,
@@ -69,6 +69,9 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         set_statement.run(session, sql)
         return
     assignments = parse(words)
+    if any(isinstance(one, SystemVariable) and one.scope in set_global.GLOBAL for one in assignments):
+        set_global.run(session, words, assignments)
+        return
     names = _named(session, assignments)
     values = [_constant(session, words, one) for one in assignments]
     if None in values:
@@ -76,7 +79,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         return
     before = Snapshot.of(session)
     changes = _assign(session, assignments, values, before)
-    if changes.ask or _commits(session, changes):
+    if changes.ask or changes.pins or _commits(session, changes):
         session.start(_finish(session, changes, before, names))
         return
     _done(session, changes, names)
@@ -153,6 +156,9 @@ async def _compute(
 async def _finish(session: Session, changes: judge.Changes, before: Snapshot, names: list[str]) -> None:
     try:
         await judge.verify(session, changes)
+        if changes.pins:
+            await pinned_set.run(session, changes.pins)
+            changes.warnings += session.warnings or ()
         if _commits(session, changes):
             await session.worker.calls.commit(session)
     except BaseException:

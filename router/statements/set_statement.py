@@ -129,6 +129,10 @@ def _assign(
         for one, literal in zip(assignments, values, strict=True):
             assert literal is not None
             assign.value(session, one, literal, changes)
+        if changes.pins:
+            raise not_supported(
+                f"SET STATEMENT {next(iter(changes.pins))} = ... FOR", "Set it by SET SESSION before."
+            )
     except BaseException:
         _undo(session, before)
         raise

@@ -7,7 +7,7 @@ VARIABLES                                            a server with the session's
 STATUS LIKE 'Ssl%'                                   a server, but for the cipher and version of the client's own TLS
 TABLES, COLUMNS, INDEX, CREATE TABLE, ...            a server of the keyspace (its first shard, or the target)
 BINARY LOGS, REPLICA STATUS, ...                     the one shard that the session works on
-PROFILES, ...                                        nobody: it stays on one connection (1235)
+PROFILES, PROFILE                                    a server: the connection that SET profiling has pinned
 all others (STATUS, ENGINES, CHARACTER SET, ...)     any server of the keyspace
 """
 
@@ -68,7 +68,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         words.at += 1
         local(session, words, sql)
     elif what in _OF_ONE_CONNECTION:
-        raise not_supported(f"SHOW {what}", "Profiles stay on one connection to MySQL; use EXPLAIN ANALYZE.")
+        pass_read(session, session.any_link(), sql)
     elif what in _OF_ONE_SERVER:
         pass_read(session, one_shard(session, f"SHOW {what}"), sql)
     elif what == "CREATE" and words.sees("CREATE", "USER"):

@@ -122,6 +122,7 @@ def count(session: Session, words: Words, sql: bytes) -> None:
     levels = [level for level, _, _ in session.warnings or ()]
     number = len(levels) if what == "WARNINGS" else levels.count("Error")
     name = "@@session.warning_count" if what == "WARNINGS" else "@@session.error_count"
+    session.found_rows = 1
     session.reply(rows_result(session, number_columns(session, name), [[number]]))
 
 

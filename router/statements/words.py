@@ -22,29 +22,6 @@ def unwrapped(sql: bytes) -> bytes:
     return found.group(3) if found is not None and b"*/" not in found.group(3) else sql
 
 
-def is_executed(sql: bytes, server_version: str) -> bool:
-    """Whether the server would run what stands in the executable comment that is the whole text.
-
-    Not where the comment wants a newer server, or MariaDB; MariaDB leaves out those for MySQL from 5.7 to 9.9.
-    """
-    found = _WHOLE_COMMENT.match(sql)
-    if found is None or b"*/" in found.group(3):
-        return False
-    mariadb = "mariadb" in server_version.lower()
-    if found.group(1) and not mariadb:
-        return False
-    if found.group(2) is None:
-        return True
-    wanted = int(found.group(2))
-    if mariadb and not found.group(1) and 50700 <= wanted <= 99999:
-        return False
-    parts = re.findall(r"\d+", server_version)[:3]
-    have = 0
-    for part in [*parts, "0", "0", "0"][:3]:
-        have = have * 100 + int(part)
-    return wanted <= have
-
-
 class Words:
     """A cursor over one statement. Methods that expect something raise MySQL's syntax error (1064) otherwise."""
 
@@ -194,6 +171,6 @@ def user_variable_name(text: str) -> str:
 
 
 __all__ = [
-    "BIND", "MARK", "NAME", "NUMBER", "VARIABLE", "WORD", "Lexeme", "Words", "is_executed", "unwrapped",
+    "BIND", "MARK", "NAME", "NUMBER", "VARIABLE", "WORD", "Lexeme", "Words", "unwrapped",
     "user_variable_name", "variable_name",
 ]  # fmt: skip

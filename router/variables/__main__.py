@@ -6,7 +6,7 @@ from router.variables.table import Class, known
 _HEADS = {
     Class.ROUTER: "Kept in the router, which acts by them",
     Class.IGNORED: "Accepted without effect, with a warning; reading gives back what was set",
-    Class.RESERVE: "Refused until sessions can reserve a connection (error 1235)",
+    Class.RESERVE: "Set on a connection that the session keeps (in an unsharded keyspace or a target shard)",
     Class.REFUSED: "Refused (error 1235, or 1238 where no reason stands)",
 }
 
@@ -18,9 +18,15 @@ def markdown() -> str:
         "# System variables",
         "",
         "Generated from `router/variables/table.py` by `python -m router.variables`. What `SET SESSION` does with",
-        "each variable that MySQL 9.7 or MariaDB 10.11 lets a session set. `SET GLOBAL` and `SET PERSIST` are",
-        "refused. A variable that is not listed is asked for on a tablet, and the server's answer is the client's.",
-        "A value equal to the server's default costs nothing and is accepted for all.",
+        "each variable that MySQL 9.7 or MariaDB 10.11 lets a session set. A variable that is not listed is asked",
+        "for on a tablet, and the server's answer is the client's. A value equal to the server's default costs",
+        "nothing and is accepted for all.",
+        "",
+        "`SET GLOBAL`, `SET PERSIST` and `RESET PERSIST` are for users with the role admin in the session's keyspace,",
+        "and go to the MySQL of each of its shards (or of the target shard). Of variables that are listed here, which",
+        "sessions have values of their own of, they are refused (1235): sessions take their defaults from the global",
+        "values as each tablet found them when it started. Set those in the servers' configuration. Who changes one on",
+        "a MySQL itself restarts its tablet: connections made since then begin with the new value.",
         "",
         "`SET STATEMENT x = ... FOR` (MariaDB) treats each variable as SET does, for one statement. `SET_VAR` hints",
         "(MySQL) go to the servers as they are; without the rights of the next section they are left out with MySQL's",
@@ -30,7 +36,10 @@ def markdown() -> str:
         "",
         "`@@port` and `@@max_connections` are the router's. Other global variables, and all of SHOW STATUS, are of one",
         "of the MySQLs behind, in a sharded keyspace its first shard's: `Threads_connected` counts a tablet's pool.",
-        "The cluster's own figures are in `clusterctl status`, the dashboard and `/metrics`.",
+        "The cluster's own figures are in `clusterctl status`, the dashboard and `/metrics`. SHOW VARIABLES and",
+        "`performance_schema.session_variables` (MariaDB: `information_schema`) tell the session's own values. Tables",
+        "of session status and of threads (`session_status`, `status_by_thread`, `variables_by_thread`), and counters",
+        "in SHOW SESSION STATUS, tell those of the connection to MySQL that answers.",
     ]
     mysql, mariadb = privileged(mariadb=False), privileged(mariadb=True)
     names = [

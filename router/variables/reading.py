@@ -113,6 +113,8 @@ def read(session: "Session", scope: str, name: str) -> Value | object:
             return str(session.worker.boot.config.router.transaction_mode)
         return UNKNOWN_HERE
     name = canonical(name, mariadb=is_mariadb(session))
+    if session.reserved and any(f"SET {name}" in reserved.pins for reserved in session.reserved.values()):
+        return UNKNOWN_HERE
     found = _own(session, name)
     if found is not UNKNOWN_HERE:
         return found

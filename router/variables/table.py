@@ -4,12 +4,13 @@
     ROUTER     kept in the router, which acts by it                      from the router
     SETTING    part of the session's settings, checked on a tablet       from the settings, else the server's default
     IGNORED    kept to be read back, with warning 1235 saying why        what was set, else the server's default
-    RESERVE    error 1235: needs a connection of its own                 the server's default
+    RESERVE    on a connection that the session keeps from then on       from that connection, else the default
     REFUSED    error 1235 or 1238 with the reason                        the server's default
 
 Invariants: every variable that MySQL or MariaDB lets a session set stands here (a test asks both servers). What does
 not stand here is a SETTING: the tablet's server is asked and its error (1193 unknown, 1229 global only, 1238 read
-only) is the client's. A value equal to the server's default is accepted for every class but ROUTER without effect.
+only) is the client's. A value equal to the server's default is accepted for every class but ROUTER without effect,
+unless the session keeps a connection for it.
 `docs/variables.md` is generated from this table: `python -m router.variables`.
 """
 
@@ -44,7 +45,7 @@ SETTING: Final = Rule(Class.SETTING)
 
 _REPLICATION: Final = "It changes what is written to the binary log or how replication reads it."
 _CONNECTION: Final = "It is about the connection between client and server, which here is the router's."
-_ONE_CONNECTION: Final = "What it collects stays on one connection to MySQL, and statements use many."
+_ONE_CONNECTION: Final = "What it collects stays on one connection to MySQL."
 _PRIVILEGED: Final = "It needs rights on the server that belong to the cluster's operator."
 _GALERA: Final = "It changes how the server replicates."
 _XA: Final = "XA transactions are not served."
@@ -59,7 +60,6 @@ _ROUTER: Final = {
     "tx_read_only": "MariaDB's name of transaction_read_only.",
     "last_insert_id": "The router knows each session's last id.",
     "identity": "Another name of last_insert_id.",
-    "pseudo_thread_id": "Reads as the connection id; only that value can be set.",
     "character_set_client": "A setting; character sets with ASCII trail bytes are converted in the router.",
     "character_set_connection": "A setting, by collation_connection.",
     "character_set_results": "A setting.",
@@ -93,11 +93,8 @@ _RESERVE: Final = {
         ),
         _ONE_CONNECTION,
     ),
-    **dict.fromkeys(("rand_seed1", "rand_seed2"), "It holds for the next RAND() of one connection only."),
-    "insert_id": "It holds for the next INSERT of one connection only.",
-}
-
-_REFUSED: Final = {
+    **dict.fromkeys(("rand_seed1", "rand_seed2"), "It decides on what RAND() gives from then on."),
+    "insert_id": "It holds for the next INSERT of one connection only, and until then.",
     **dict.fromkeys(
         (
             "binlog_alter_two_phase",
@@ -109,12 +106,10 @@ _REFUSED: Final = {
             "binlog_rows_query_log_events",
             "binlog_transaction_compression",
             "binlog_transaction_compression_level_zstd",
-            "default_master_connection",
             "gtid_domain_id",
             "gtid_next",
             "gtid_seq_no",
             "immediate_server_version",
-            "max_relay_log_size",
             "original_commit_timestamp",
             "original_server_version",
             "pseudo_replica_mode",
@@ -125,6 +120,22 @@ _REFUSED: Final = {
             "skip_parallel_replication",
             "skip_replication",
             "sql_log_bin",
+        ),
+        _REPLICATION,
+    ),
+    "pseudo_thread_id": "Names temporary tables in the binary log. CONNECTION_ID() stays the router's.",
+    "sql_log_off": _PRIVILEGED,
+    **dict.fromkeys(
+        ("character_set_database", "collation_database"),
+        "It follows the default database; LOAD DATA without CHARACTER SET goes by it.",
+    ),
+}
+
+_REFUSED: Final = {
+    **dict.fromkeys(
+        (
+            "default_master_connection",
+            "max_relay_log_size",
             "sql_slave_skip_counter",
             "group_replication_consistency",
         ),
@@ -152,12 +163,9 @@ _REFUSED: Final = {
             "innodb_tmpdir",
             "log_disabled_statements",
             "max_session_mem_used",
-            "sql_log_off",
         ),
         _PRIVILEGED,
     ),
-    "character_set_database": "It follows the default database; use character_set_connection.",
-    "collation_database": "It follows the default database; use collation_connection.",
     "resultset_metadata": "Results without metadata cannot be merged.",
     "sql_auto_is_null": "`WHERE id IS NULL` would find a row that another session inserted; use LAST_INSERT_ID().",
     "xa_detach_on_prepare": _XA,
@@ -234,6 +242,9 @@ _RULES: Final[dict[str, Rule]] = {
     **dict.fromkeys(_SETTINGS.split(), SETTING),
 }
 
+
+OURS: Final = ("transaction_mode",)
+"""Variables that no server has."""
 
 HARMLESS: Final = {"sql_auto_is_null": 0, "profiling": 0, "sql_log_bin": 1, "sql_log_off": 0, "old": 0}
 """Values of refused variables that ask for what is so anyway, also where the server's default is not known."""

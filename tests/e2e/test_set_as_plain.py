@@ -37,6 +37,10 @@ BOTH: list[tuple[tuple[str, ...], str]] = [
     (("SET max_join_size = 4294967295", "SET max_join_size = DEFAULT"), "@@max_join_size, @@sql_big_selects"),
     (("SET character_set_server = latin1",), "@@character_set_server, @@collation_server"),
     (
+        ("SET @@session.character_set_client=8, @@session.collation_connection=47",),
+        "@@character_set_client, @@collation_connection",
+    ),
+    (
         ("SET collation_server = latin1_bin", "SET character_set_server = latin1"),
         "@@character_set_server, @@collation_server",
     ),
@@ -100,3 +104,48 @@ def test_set_does_what_the_server_does(cluster: Cluster) -> None:
                 assert [_told(through, (), asked)[1] for _, asked in BOTH] == fresh
     finally:
         cluster.query("DROP TABLE set_probe", database="main")
+
+
+def test_set_global_is_of_every_shard(cluster: Cluster) -> None:
+    name = "key_cache_age_threshold"
+    shards = ("commerce/-80", "commerce/80-", "main/-")
+    before = [cluster.query_direct(shard, f"SELECT @@global.{name}") for shard in shards]
+    try:
+        cluster.query(f"SET GLOBAL {name} = 500")
+        cluster.query(f"SET @@global.{name} = 600", database="commerce:80-")
+        found = [cluster.query_direct(shard, f"SELECT @@global.{name}") for shard in shards]
+        assert found == [[(500,)], [(600,)], before[2]]
+        for refused, number in ((f"SET GLOBAL {name} = 'x'", 1232), ("SET GLOBAL sql_mode = ''", 1235)):
+            with pytest.raises(pymysql.MySQLError) as caught:
+                cluster.query(refused)
+            assert caught.value.args[0] == number
+    finally:
+        cluster.query(f"SET GLOBAL {name} = DEFAULT")
+    assert [cluster.query_direct(shard, f"SELECT @@global.{name}") for shard in shards] == before
+
+
+def test_the_servers_table_of_variables_tells_the_sessions_own(cluster: Cluster) -> None:
+    schema = "performance_schema" if cluster.flavour == "mysql" else "information_schema"
+    names = (
+        "sql_mode",
+        "group_concat_max_len",
+        "autocommit",
+        "last_insert_id",
+        "net_read_timeout",
+        "version",
+    )
+    listed = ", ".join(f"'{name}'" for name in names)
+    with cluster.connect("main") as cnx, cnx.cursor() as cursor:
+        cursor.execute(
+            "SET sql_mode = 'ANSI', group_concat_max_len = 5000, autocommit = 0, net_read_timeout = 77"
+        )
+        cursor.execute("SET last_insert_id = 5")
+        cursor.execute(f"SHOW VARIABLES WHERE Variable_name IN ({listed})")
+        shown = sorted((name.lower(), value) for name, value in cursor.fetchall())
+        cursor.execute(
+            f"SELECT LOWER(v.VARIABLE_NAME), VARIABLE_VALUE FROM {schema}.session_variables AS v"
+            f" WHERE v.VARIABLE_NAME IN ({listed})"
+        )
+        assert sorted(cursor.fetchall()) == shown
+        assert len(shown) == len(names)
+        assert dict(shown)["last_insert_id"] == "5"
