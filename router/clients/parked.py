@@ -34,7 +34,7 @@ class Profile:
     """What equal sessions share. Immutable; one object for equal ones."""
 
     __slots__ = (
-        "__weakref__", "account_roles", "autocommit", "caps", "charset", "codec", "connect_attributes", "dialect",
+        "__weakref__", "autocommit", "caps", "charset", "codec", "connect_attributes", "dialect",
         "flags", "keyspace", "multi_statements", "parking", "scope", "settings", "settings_text", "shard", "user",
         "variables",
     )  # fmt: skip
@@ -52,7 +52,6 @@ class Profile:
         self.multi_statements = values.multi_statements
         self.dialect = Dialect(values.dialect)
         self.codec = values.codec
-        self.account_roles = values.account_roles
         self.connect_attributes = values.connect_attributes
         self.settings: dict[str, str] | None = dict(values.settings) or None
         self.settings_text = values.settings_text
@@ -62,7 +61,7 @@ class Profile:
         """As plain values, for a successor."""
         return ProfileValues(
             self.user, self.caps, self.charset, self.keyspace, self.shard, self.scope, self.autocommit, self.flags,
-            self.multi_statements, self.dialect.value, self.codec, self.account_roles,
+            self.multi_statements, self.dialect.value, self.codec,
             tuple((self.settings or {}).items()), self.settings_text, tuple((self.variables or {}).items()),
             self.connect_attributes,
         )  # fmt: skip
@@ -82,7 +81,6 @@ class ProfileValues(NamedTuple):
     multi_statements: bool
     dialect: str
     codec: str | None
-    account_roles: tuple[str, ...]
     settings: tuple[tuple[str, str], ...]
     settings_text: str
     variables: tuple[tuple[str, str], ...]
@@ -236,7 +234,7 @@ def values_of(session: Session, connection: Connection) -> ProfileValues:
     return ProfileValues(
         session.user, connection.caps, connection.charset, session.keyspace, session.shard, session.scope,
         session.autocommit, session.flags, session.multi_statements, session.dialect.value, session.codec,
-        session.account_roles, tuple((session.settings or {}).items()), session.settings_text,
+        tuple((session.settings or {}).items()), session.settings_text,
         tuple((session.variables or {}).items()), session.connect_attributes,
     )  # fmt: skip
 
@@ -261,7 +259,6 @@ def revive(worker: "Worker", record: Parked) -> Connection:
     session.multi_statements = profile.multi_statements
     session.dialect = profile.dialect
     session.codec = profile.codec
-    session.account_roles = profile.account_roles
     session.connect_attributes, session.pid = profile.connect_attributes, pid
     session.settings = profile.settings
     session.settings_text = profile.settings_text

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from core.errors import fail
 from core.http import Request, Response
 from core.rpc import messages as m
-from router.http.codes import described, refusal
+from router.http.codes import code_of, described, refusal
 
 if TYPE_CHECKING:
     from router.daemon.main import RouterMain, WorkerState
@@ -105,7 +105,8 @@ class SqlApi:
                 owner, values["owner"] = self._find(reply["owner"])
             elif "again" not in reply:
                 lost = fail("HTTP_ANSWER_LOST", reason="its worker ended")
-                return self.refusal("UNAVAILABLE", described(lost.number, lost.sqlstate, lost.message))
+                message = described(lost.number, lost.sqlstate, lost.message)
+                return self.refusal(code_of(lost.number), message)
         return self.refusal(
             "UNAVAILABLE", f"no worker of this router takes requests now ({self._main.state})"
         )

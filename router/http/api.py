@@ -22,9 +22,9 @@ from router.clients import commands
 from router.clients.connection import CLOSED
 from router.http.answer import Answer
 from router.http.codes import code_of, described, refusal, sql_error
-from router.http.connection import MAX_WAITING, HttpConnection
+from router.http.connection import MAX_WAITING, NO_REASON, HttpConnection
 from router.http.proof import Refused, user_of
-from router.http.session import fits, make_plain, restore, state_of
+from router.http.session import make_plain, restore, shrink, state_of
 from router.http.token import TokenError, Tokens
 from router.sessions import holding
 from router.sessions.session import Session
@@ -38,7 +38,7 @@ Send = Callable[[dict[str, Any]], None]
 """Takes the reply for the main process: `status` and `body`, or `owner`: the worker to ask, or `again`: any other."""
 
 EXECUTE: Final = "Execute"
-MAX_ENDED: Final = 1000
+MAX_PAST: Final = 1000
 _CAPS: Final = (
     c.CLIENT_LONG_PASSWORD
     | c.CLIENT_FOUND_ROWS  # as PlanetScale has it
@@ -49,7 +49,9 @@ _CAPS: Final = (
     | c.CLIENT_MULTI_RESULTS
     | c.CLIENT_PLUGIN_AUTH
 )
-_OVER: Final = "an earlier request ended its transaction"
+_DONE: Final = "it held nothing any more"
+_GONE: Final = "the worker that kept it has ended"
+_GONE_IN_TRANSACTION: Final = f"{_GONE}; a COMMIT that got no reply may have taken effect before that"
 
 
 class HttpApi:
@@ -62,8 +64,9 @@ class HttpApi:
         self._tokens: Tokens | None = None
         self._key = ""
         self._held: dict[str, HttpConnection] = {}
-        self._ended: OrderedDict[str, str] = OrderedDict()
-        """Why sessions that were kept here have ended, the latest MAX_ENDED of them."""
+        self._past: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        """Sessions that were kept here, the latest MAX_PAST of them: why they ended, and the transaction that was
+        rolled back with them (0: none)."""
         self._running: dict[int, HttpConnection] = {}
 
     @property
@@ -123,6 +126,7 @@ class HttpApi:
             except TokenError as error:
                 raise Refused("INVALID_ARGUMENT", str(error)) from None
         lost = what = ""
+        named, lost_serial = int(state.get("in_transaction", 0)), 0
         if "held" in state:
             owner, sid, what = state["held"]
             connection = self._held.get(sid)
@@ -132,22 +136,26 @@ class HttpApi:
             if connection is None and values["owner"] == "elsewhere":
                 raise fail("HTTP_SESSION_ELSEWHERE", owner=owner)
             if connection is not None:
-                self._run(connection, number, sql, send, began_s)
+                self._run(connection, number, sql, send, began_s, named)
                 return
-            lost = self._ended.get(sid, "the worker that kept it has ended")
+            lost, lost_serial = self._past.get(sid, (_GONE_IN_TRANSACTION if named else _GONE, named))
         if not lost and self._turn_away_if_draining(send):
             return
         connection = self._start(user, host, state)
         if not lost:
             self._run(connection, number, sql, send, began_s)
-        elif state.get("in_transaction"):
+        elif named:
             session = connection.session
             assert session is not None
+            connection.stands_in = named != lost_serial
+            connection.dropped = state.get("dropped", "")
             holding.open_transaction(session).lose(lost)
             self._run(connection, number, sql, send, began_s)
         else:
-            ended = fail("HTTP_SESSION_LOST", what=what, reason=lost)
-            self._reply(send, began_s, connection, Answer(), ended)
+            what = " and ".join(filter(None, (what, state.get("dropped", ""))))
+            self._reply(
+                send, began_s, connection, Answer(), fail("HTTP_SESSION_LOST", what=what, reason=lost)
+            )
 
     def _turn_away_if_draining(self, send: Send) -> bool:
         worker = self._worker
@@ -163,9 +171,9 @@ class HttpApi:
     def _start(self, user: str, host: str, state: dict[str, Any]) -> HttpConnection:
         """A session, fresh or of a token's values. Raises SluiceError: then there is none."""
         worker = self._worker
-        connection = HttpConnection(worker, host, _CAPS, self._over)
+        connection = HttpConnection(worker, user, host, _CAPS, self._forget)
         session = Session(worker, connection, user, _CAPS)
-        if state and not state.get("large"):
+        if state:
             restore(session, state)
         else:
             most = worker.boot.config.router.max_allowed_packet
@@ -181,9 +189,17 @@ class HttpApi:
         body = json.dumps(about).encode()[:-1] + b',"session":' + self._token(connection) + b"}"
         send({"status": 200, "body": body})
 
-    def _run(self, connection: HttpConnection, number: int, sql: bytes, send: Send, began_s: float) -> None:
+    def _run(
+        self,
+        connection: HttpConnection,
+        number: int,
+        sql: bytes,
+        send: Send,
+        began_s: float,
+        named: int = 0,
+    ) -> None:
         self._running[number] = connection
-        if not connection.execute(sql, partial(self._reply, send, began_s)):
+        if not connection.execute(sql, partial(self._reply, send, began_s), named):
             del self._running[number]
             raise fail("HTTP_SESSION_BUSY", waiting=MAX_WAITING)
 
@@ -197,8 +213,16 @@ class HttpApi:
     ) -> None:
         """The end of a statement."""
         parts = []
-        if connection.state != CLOSED:  # else the client keeps the session that it has
-            parts.append(b'"session":' + self._token(connection))
+        session = connection.session
+        if connection.dropped and session is not None and session.tx is None:
+            if error is None and answer.error is None:
+                error = fail(
+                    "HTTP_SESSION_LOST", what=connection.dropped, reason="it was lost with the transaction"
+                )
+            connection.dropped = ""
+        token = self._next_token(connection, released=error is None and answer.error is None)
+        if token:
+            parts.append(b'"session":' + token)
         if error is not None:
             self._worker.stats.note_error(error.number, error.message)
             parts.append(b'"error":' + sql_error(error.number, error.sqlstate, error.message))
@@ -209,8 +233,22 @@ class HttpApi:
         parts.append(b'"timing":%.6f' % (perf_counter() - began_s))
         send({"status": 200, "body": b"{" + b",".join(parts) + b"}"})
 
+    def _next_token(self, connection: HttpConnection, *, released: bool) -> bytes:
+        """The session for the client to come back with; empty: it keeps what it has. `released`: if it has ended, its
+        client wanted it so."""
+        if connection.state != CLOSED:
+            straggled = connection.straggled
+            token = self._token(connection)
+            return b"" if straggled else token
+        if not released:
+            return b""
+        try:
+            return self._token(self._start(connection.user, connection.host, {}))
+        except SluiceError:
+            return b""  # what it has says that the session is over
+
     def _token(self, connection: HttpConnection) -> bytes:
-        """The session for the client to come back with; it ends here, if it holds nothing."""
+        """The session as it is; it ends here, if it holds nothing."""
         session = connection.session
         assert session is not None
         assert self._tokens is not None
@@ -222,19 +260,22 @@ class HttpApi:
         what = ""
         if session.tx is not None:
             what = "the transaction"
-            values["in_transaction"] = shown["inTransaction"] = True
+            values["in_transaction"] = connection.serial
+            shown["inTransaction"] = True
         elif session.reserved:
             what = "the locks and temporary tables of the session"
-        if not fits(values):
-            what = what or "the session, whose variables are too large to travel"
-            values = {name: values[name] for name in ("in_transaction",) if name in values} | {"large": True}
+        dropped = shrink(values)
+        if dropped:
+            what = what or "what is too large to travel"
+        if dropped or connection.dropped:
+            values["dropped"] = dropped or connection.dropped
         if what:
             sid = connection.sid or secrets.token_urlsafe(12)
             self._held[sid] = connection
             values["held"] = [self._identity, sid, what]
             connection.keep(sid, self._limit_s(session))
         elif not connection.awaited:
-            connection.ended = _OVER
+            connection.ended = _DONE
             connection.close()
         return self._tokens.make(user, values, shown)
 
@@ -246,12 +287,12 @@ class HttpApi:
             limits.append(float(own))
         return min(limits)
 
-    def _over(self, connection: HttpConnection) -> None:
+    def _forget(self, connection: HttpConnection) -> None:
         """A session has ended."""
         if connection.sid and self._held.pop(connection.sid, None) is not None:
-            self._ended[connection.sid] = connection.ended or _OVER
-            if len(self._ended) > MAX_ENDED:
-                self._ended.popitem(last=False)
+            self._past[connection.sid] = connection.ended or NO_REASON, connection.lost_serial
+            if len(self._past) > MAX_PAST:
+                self._past.popitem(last=False)
 
 
 def _refused(code: str, message: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ Invariants:
 - One request at a time runs; those that come meanwhile for a session that is held wait in their order (bounded).
 - Each request gets exactly one reply, whatever becomes of the session: killed, drained, refused, its user removed.
 - It ends with its request unless the session holds something; then it is kept, until nothing was asked for too long.
+- A request that was sent for a transaction runs in that transaction, or not at all (ROLLBACK, which may always run,
+  aside): tokens name the transaction by its serial number, and it is looked at when the request's turn comes.
 """
 
 import asyncio
@@ -11,13 +13,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from core.errors import SluiceError, fail, not_supported
+from core.errors import CODES, SluiceError, fail, not_supported
 from router.clients.connection import BUSY, CLOSED, READY, Connection
 from router.clients.sockets import SocketTransport
 from router.http.answer import Answer
 from router.http.session import Before
+from router.http.straggler import may_commit, rolls_back, transaction_over
 from router.sessions.client_file import ClientFile
 from router.sessions.session import Session
+from router.sessions.transaction import Transaction
 from wire.answers import err_packet
 
 if TYPE_CHECKING:
@@ -29,6 +33,9 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Of one reply's JSON rows."""
 KILL_AFTER_BYTES: Final = 16 * 1024 * 1024
 """What comes beyond that and is thrown away, before the statement is killed."""
+
+NO_REASON: Final = "the connection ended"
+_LOST: Final = CODES["TRANSACTION_LOST"].number
 
 Reply = Callable[["HttpConnection", Answer, SluiceError | None], None]
 """Called at the end of a request with its answer, or with the error that stands in its place."""
@@ -68,18 +75,26 @@ class HttpConnection(Connection):
         "_on_end",
         "_over_bytes",
         "_reply",
+        "_serial",
         "_timer",
+        "_tx",
         "_waiting",
+        "dropped",
         "ended",
+        "lost_serial",
         "sid",
+        "stands_in",
+        "straggled",
+        "user",
     )
 
     def __init__(
-        self, worker: "Worker", host: str, caps: int, on_end: Callable[["HttpConnection"], None]
+        self, worker: "Worker", user: str, host: str, caps: int, on_end: Callable[["HttpConnection"], None]
     ) -> None:
         """`on_end` is called once, when nothing of the session is left."""
         super().__init__(worker, host)
         self._on_end = on_end
+        self.user = user
         self.id = worker.take_id()
         self.caps = caps
         self.state = READY
@@ -89,11 +104,21 @@ class HttpConnection(Connection):
         """Names the session where it is held; empty before that."""
         self.ended = ""
         """Why it ended; empty: by itself, or not yet."""
+        self.lost_serial = 0
+        """Once it has ended: of the transaction that was rolled back with it; 0 if none was for certain."""
+        self.stands_in = False
+        """Its lost transaction stands for one that an earlier request ended."""
+        self.straggled = False
+        """The request was sent for a transaction that is over: its client keeps the token that says so."""
+        self.dropped = ""
+        """What its client is yet to be told is lost of the session."""
         self._answer = Answer()
         self._before: Before | None = None
         self._over_bytes = 0
         self._reply: Reply | None = None
-        self._waiting: deque[tuple[bytes, Reply]] = deque()
+        self._serial = 0
+        self._tx: Transaction | None = None
+        self._waiting: deque[tuple[bytes, Reply, int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, session: Session) -> None:
@@ -103,13 +128,23 @@ class HttpConnection(Connection):
 
     # ---- requests
 
-    def execute(self, sql: bytes, reply: Reply) -> bool:
+    @property
+    def serial(self) -> int:
+        """The number of the session's transaction; 0 outside one."""
+        session = self.session
+        tx = session.tx if session is not None else None
+        if tx is not None and tx is not self._tx:
+            self._tx = tx
+            self._serial += 1
+        return self._serial if tx is not None else 0
+
+    def execute(self, sql: bytes, reply: Reply, named: int = 0) -> bool:
         """Runs a statement, at once or after those that came before it; `reply` is told its end, never from inside
-        this call. False: too many wait."""
+        this call. `named`: the transaction that it was sent for, 0 for none. False: too many wait."""
         if self._reply is not None:
             if len(self._waiting) >= MAX_WAITING:
                 return False
-            self._waiting.append((sql, reply))
+            self._waiting.append((sql, reply, named))
             return True
         self._stop_timer()
         session = self.session
@@ -120,7 +155,13 @@ class HttpConnection(Connection):
         self._before = Before(session)
         self.state = BUSY
         self.worker.active += 1
-        session.on_query(sql)
+        if named and named != self.serial and not rolls_back(sql, session.dialect):
+            self.straggled = True
+            error = transaction_over()
+            session.error(error.number, error.sqlstate, error.message)
+        else:
+            self.straggled = False
+            session.on_query(sql)
         return True
 
     def collect(self, data: bytes) -> None:
@@ -175,9 +216,16 @@ class HttpConnection(Connection):
             return
         if error is None and self._over_bytes:
             error = fail("HTTP_ANSWER_TOO_LARGE", limit=MAX_ANSWER_BYTES)
-        elif error is None and answer.error is None and (not answer.done or self.state == CLOSED):
-            # of a session that is gone nothing is said to have gone well: the client would go on without it
-            error = fail("HTTP_ANSWER_LOST", reason=self.ended or "the connection ended")
+        elif (
+            error is None
+            and answer.error is None
+            and (not answer.done or (self.state == CLOSED and self.ended))
+        ):
+            # of a session that is gone nothing is said to have gone well: the client would go on without it; only
+            # COMMIT RELEASE and the like close it without a word, as its client wished
+            error = fail("HTTP_ANSWER_LOST", reason=self.ended or NO_REASON)
+        elif error is None and self.stands_in and answer.error is not None and answer.error[0] == _LOST:
+            error = transaction_over()
         elif error is None and answer.row_sets > 1:
             error = not_supported(
                 "several row sets of one statement over HTTP",
@@ -242,6 +290,12 @@ class HttpConnection(Connection):
         if self.state == CLOSED:
             return
         self._stop_timer()
+        serial = self.serial
+        session = self.session
+        tx = session.tx if session is not None else None
+        if session is not None and tx is not None and not self.stands_in and not tx.committing:
+            # COMMIT may be on its way, or what commits by itself
+            self.lost_serial = 0 if self.state == BUSY and may_commit(session.statement) else serial
         super()._forget()
         self._on_end(self)
         self.worker.loop.call_soon(self._last_replies)
@@ -249,7 +303,12 @@ class HttpConnection(Connection):
     def _last_replies(self) -> None:
         self._finish(None)
         while self._waiting:
-            _, self._reply = self._waiting.popleft()
-            self._answer = Answer()
-            self._over_bytes = 0
-            self._finish(None)
+            _, reply, named = self._waiting.popleft()  # none of them has run
+            reason = self.ended or NO_REASON
+            if named and named == self.lost_serial:
+                error = fail("TRANSACTION_LOST", reason=reason)
+            elif named:
+                error = transaction_over()
+            else:
+                error = fail("HTTP_SESSION_LOST", what="what it held", reason=reason)
+            reply(self, Answer(), error)

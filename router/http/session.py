@@ -32,6 +32,13 @@ _PLAIN: Final = (
     ("variables", "variables", None),
     ("codec", "codec", None),
 )
+_LARGE: Final = (
+    ("warnings", "warnings"),
+    ("user_variables", "user variables"),
+    ("named", "prepared statements"),
+    ("settings", "settings (SET)"),
+    ("variables", "settings that the router keeps (SET)"),
+)
 _BYTES: Final = (("user_variables", "user_variables"), ("named", "named"))
 _UTF8: Final = frozenset(("utf8mb4", "utf8mb3", "utf8", "ascii"))
 
@@ -49,8 +56,6 @@ def state_of(session: Session) -> dict[str, Any]:
             values[name] = {key: value.decode("latin-1") for key, value in held.items()}
     if session.dialect is not Dialect.DEFAULT:
         values["dialect"] = session.dialect.value
-    if session.account_roles:
-        values["roles"] = list(session.account_roles)
     values["flags"] = session.flags
     if session.warnings:
         values["warnings"] = _some(session.warnings)
@@ -66,9 +71,17 @@ def _some(warnings: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
     return warnings
 
 
-def fits(values: dict[str, Any]) -> bool:
-    """Whether a token may hold them."""
-    return len(encode(values)) <= STATE_BYTES
+def shrink(values: dict[str, Any]) -> str:
+    """Takes out of `values` what a token has no room for, the least that does; what that is, in words, empty if
+    nothing. Database, autocommit and SQL dialect always stay, settings unless they alone are too large."""
+    if len(encode(values)) <= STATE_BYTES:
+        return ""
+    dropped = []
+    for name, text in _LARGE:
+        if name in values and len(encode(values)) > STATE_BYTES:
+            del values[name]
+            dropped.append(text)
+    return ", ".join(dropped)
 
 
 def restore(session: Session, values: dict[str, Any]) -> None:
@@ -85,7 +98,6 @@ def restore(session: Session, values: dict[str, Any]) -> None:
         intern(session.scope),
     )
     session.dialect = Dialect(values.get("dialect", Dialect.DEFAULT.value))
-    session.account_roles = tuple(values.get("roles", ()))
     session.flags = values.get("flags", session.flags)
     warnings = values.get("warnings")
     session.warnings = [(level, number, text) for level, number, text in warnings] if warnings else None

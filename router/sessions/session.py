@@ -87,7 +87,6 @@ class Session:
     """See the module. Slots, since a million of these shall fit."""
 
     __slots__ = (
-        "account_roles",
         "affected_rows",
         "attributes",
         "autocommit",
@@ -166,7 +165,6 @@ class Session:
         self.affected_rows = -1
         self.found_rows = 0
         self.warnings: list[tuple[str, int, str]] | None = None
-        self.account_roles: tuple[str, ...] = ()
         self.connect_attributes, self.pid = b"", 0
         """What `wire.connect_attributes` keeps of the login."""
         self.next_statement = 0

@@ -61,6 +61,62 @@ def test_a_client_that_goes_away_takes_its_statement_with_it(cluster: Cluster) -
     client.close()
 
 
+def aside(client: HttpSql, cluster: Cluster) -> HttpSql:
+    """Another request in the same session, as a client sends that does not wait."""
+    other = HttpSql(cluster)
+    other.session = client.session
+    return other
+
+
+def test_requests_for_a_transaction_that_is_over_do_not_run(cluster: Cluster) -> None:
+    cluster.clear("counter")
+    client = HttpSql(cluster)
+    client.execute("SELECT GET_LOCK('straggler', 5)")  # the session goes on without its transaction
+    client.execute("BEGIN")
+    client.execute("INSERT INTO counter (id, owner) VALUES (901, 1)")
+    late = aside(client, cluster)
+    assert client.execute("ROLLBACK") == []
+    for statement in ("INSERT INTO counter (id, owner) VALUES (902, 1)", "COMMIT", "BEGIN"):
+        with pytest.raises(HttpSqlError, match=r"an earlier request ended it.*\(errno 15040\)"):
+            late.execute(statement)
+    assert late.execute("ROLLBACK") == []
+    assert cluster.query("SELECT COUNT(*) FROM counter") == [(0,)]
+    # one that another transaction has followed
+    client.execute("BEGIN")
+    late = aside(client, cluster)
+    client.execute("COMMIT AND CHAIN")
+    with pytest.raises(HttpSqlError, match=r"\(errno 15040\)"):
+        late.execute("INSERT INTO counter (id, owner) VALUES (903, 1)")
+    client.execute("INSERT INTO counter (id, owner) VALUES (904, 1)")
+    late = aside(client, cluster)
+    client.execute("SELECT RELEASE_LOCK('straggler')")
+    client.execute("COMMIT")
+    # the session is over: COMMIT once more, as if its reply had been lost
+    for _ in range(2):
+        with pytest.raises(HttpSqlError, match=r"an earlier request ended it.*\(errno 15040\)"):
+            late.execute("COMMIT")
+    assert late.execute("ROLLBACK") == []
+    assert late.execute("SELECT id FROM counter") == [("904",)]
+    late.execute("BEGIN")
+    late.execute("DELETE FROM counter WHERE id = 904")
+    assert late.execute("COMMIT RELEASE") == []
+    assert late.execute("SELECT id FROM counter") == []
+
+
+def test_a_lost_large_session_keeps_its_database(cluster: Cluster) -> None:
+    client = HttpSql(cluster)
+    client.execute("USE main")
+    client.execute("SET time_zone = '+05:00', @big = REPEAT('x', 70000)")
+    client.execute("BEGIN")
+    ((number,),) = client.execute("SELECT CONNECTION_ID()")
+    cluster.query(f"KILL {number}")
+    with pytest.raises(HttpSqlError, match=r"\(errno 15009\)"):
+        client.execute("SELECT 1 FROM dual")
+    with pytest.raises(HttpSqlError, match=r"user variables.*\(errno 15040\)"):
+        client.execute("ROLLBACK")
+    assert client.execute("SELECT DATABASE(), @@time_zone, @big") == [("main", "+05:00", None)]
+
+
 def test_killed_counted_and_bounded(cluster: Cluster) -> None:
     client = HttpSql(cluster)
     client.send("SELECT SLEEP(60), 'killed soon'")

@@ -10,7 +10,8 @@ import pytest
 from core.config import Router
 from router.http import session as states
 from router.http.proof import Refused, matches, parse_basic, user_of
-from router.http.session import STATE_BYTES, fits, restore, state_of
+from router.http.session import STATE_BYTES, restore, shrink, state_of
+from router.http.straggler import may_commit, rolls_back
 from router.http.token import TokenError, Tokens
 from router.sessions.session import Session
 from router.sql.dialect import Dialect
@@ -34,7 +35,7 @@ NOT_KEPT = {
     "source", "started_s", "statement", "task",
 }  # fmt: skip
 KEPT = {slot for _, slot, _ in states._PLAIN} | {slot for _, slot in states._BYTES}
-OTHERS = {"dialect", "account_roles", "flags", "warnings"}
+OTHERS = {"dialect", "flags", "warnings"}
 
 
 def test_every_slot_of_a_session_travels_or_is_known_not_to() -> None:
@@ -55,7 +56,7 @@ def test_a_session_comes_back_as_it_was() -> None:
         keyspace="commerce", shard="-80", scope="commerce:-80", autocommit=False, next_transaction=["READ ONLY"],
         last_insert_id=1 << 63, affected_rows=7, found_rows=9, settings={"time_zone": "'+05:00'", "a": "'\udcff'"},
         variables={"wait_timeout": "1"}, user_variables={"v": b"'\xff\x00'"}, named={"s": b"SELECT '\xc3\xbc'"},
-        dialect=Dialect.ANSI_QUOTES, account_roles=("r",), flags=5, warnings=[("Note", 1, "w")],
+        dialect=Dialect.ANSI_QUOTES, flags=5, warnings=[("Note", 1, "w")],
     )  # fmt: skip
     values = TOKENS.read("app", json.loads(TOKENS.make("app", state_of(before), {"autocommit": False})))
     after = session()
@@ -69,11 +70,42 @@ def test_a_fresh_session_is_next_to_nothing() -> None:
     assert set(state_of(session())) == {"flags"}
 
 
-def test_what_is_large() -> None:
-    assert not fits(state_of(session(user_variables={"v": b"'" + b"x" * STATE_BYTES + b"'"})))
-    many = session(warnings=[("Warning", 1, "w" * 500)] * 1000)
-    assert fits(state_of(many))
-    assert 0 < len(state_of(many)["warnings"]) < 1000
+def test_what_is_large_stays_behind_and_is_named() -> None:
+    large = "x" * STATE_BYTES
+    values = state_of(session(keyspace="main", settings={"time_zone": "'+05:00'"}, named={"s": b"SELECT 1"},
+                              user_variables={"v": large.encode()}))  # fmt: skip
+    assert shrink(values) == "user variables"
+    assert set(values) == {"keyspace", "settings", "named", "flags"}
+    values = state_of(session(keyspace="main", dialect=Dialect.ANSI_QUOTES, settings={"sql_mode": large}))
+    assert shrink(values) == "settings (SET)"
+    assert (values["keyspace"], values["dialect"]) == ("main", Dialect.ANSI_QUOTES.value)
+    many = state_of(session(warnings=[("Warning", 1, "w" * 500)] * 1000))
+    assert shrink(many) == ""
+    assert 0 < len(many["warnings"]) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        (b"ROLLBACK", True),
+        (b"/* x */ rollback work", True),
+        (b"ROLLBACK AND CHAIN", True),
+        (b"ROLLBACK TO SAVEPOINT a", False),
+        (b"ROLLBACK WORK TO a", False),
+        (b"COMMIT", False),
+        (b"SELECT 'ROLLBACK'", False),
+        (b"", False),
+    ],
+)
+def test_what_may_run_after_its_transaction(text: bytes, does: bool) -> None:
+    assert rolls_back(text, Dialect.DEFAULT) is does
+
+
+def test_what_may_commit() -> None:
+    for text in (b"COMMIT", b"/**/SELECT 1", b"TRUNCATE t", b"BEGIN", b""):
+        assert may_commit(text)
+    for text in (b"SELECT 1", b" insert into t values (1)", b"DELETE FROM t"):
+        assert not may_commit(text)
 
 
 def test_tokens_are_bound_to_user_cluster_and_key() -> None:

@@ -30,7 +30,7 @@ class Shelf(KnownLogins):
     def _begin(self, request: Any, caps: int) -> tuple[Profile, int] | None:
         values = ProfileValues(
             request.user, caps, request.charset, request.database or "", "", "", True, 0, False,
-            Dialect.DEFAULT.value, None, (), (), "", (), request.attributes,
+            Dialect.DEFAULT.value, None, (), "", (), request.attributes,
         )  # fmt: skip
         return (Profile(cast("Any", None), values), 7) if self.begins else None
 
