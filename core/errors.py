@@ -589,7 +589,7 @@ _ROWS: Final = (
         15043,
         "HY000",
         False,
-        "The rows are larger than {limit} bytes as JSON, more than a reply over HTTP may have",
+        "The rows do not fit into a reply over HTTP ({reason}); the statement {effect}",
         "Narrow the query (LIMIT), or use MySQL's protocol, which streams.",
     ),
     ErrorCode(

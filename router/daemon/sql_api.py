@@ -10,12 +10,14 @@ Source: PlanetScale's driver for JavaScript, `psdb.v1alpha1.Database` as Connect
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import fail
 from core.http import Request, Response
 from core.rpc import messages as m
 from router.http.codes import code_of, described, refusal
+from router.http.proof import Refused, parse_basic
 
 if TYPE_CHECKING:
     from router.daemon.main import RouterMain, WorkerState
@@ -60,6 +62,16 @@ class SqlApi:
         status, body = refusal(code, message)
         return _response(status, body)
 
+    def refused(self, method: str, headers: Mapping[str, str]) -> Response | None:
+        """Who does not even say who it is has no body read; whether it is true is the worker's to find out."""
+        if method != "POST":
+            return None
+        try:
+            parse_basic(headers.get("authorization", ""))
+        except Refused as error:
+            return self.refusal(error.code, error.message)
+        return None
+
     async def answer(self, request: Request) -> Response:
         """Serves one request. Cancelled when its client goes away."""
         procedure = request.path.removeprefix(PREFIX)
@@ -93,10 +105,12 @@ class SqlApi:
     async def _pass_on(self, values: dict[str, Any]) -> Response:
         await self._until_known()
         owner = b""
+        asked: set[bytes] = set()
         for _ in range(_ATTEMPTS):
-            identity = owner or self._choose()
+            identity = owner or self._choose(asked)
             if not identity:
                 break
+            asked.add(identity)
             reply = await self._ask(identity, values)
             owner = b""
             if "status" in reply:
@@ -134,9 +148,10 @@ class SqlApi:
             if not self._running[identity]:
                 del self._running[identity]
 
-    def _choose(self) -> bytes:
-        """The worker for a request that any may serve; empty where there is none."""
-        able = [worker for worker in self._main.workers.values() if worker.identity]
+    def _choose(self, asked: set[bytes]) -> bytes:
+        """The worker for a request that any may serve, if there is one not `asked` yet that; empty: there is none."""
+        known = [worker for worker in self._main.workers.values() if worker.identity]
+        able = [worker for worker in known if worker.identity not in asked] or known
         serving = [worker for worker in able if worker.state == m.SERVING] or able
         if not serving:
             return b""

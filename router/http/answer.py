@@ -122,9 +122,16 @@ class Answer:
             at = end
             self._take(payload)
 
+    @property
+    def held_bytes(self) -> int:
+        """What it has in memory of rows."""
+        return self.size_bytes + (self._parts_bytes if self._parts else 0)
+
     def forget_rows(self) -> None:
-        """Frees what was collected: nobody will ask for it."""
+        """Frees what was collected: nobody will ask for it, and nothing is fed any more."""
         self.rows.clear()
+        self._parts.clear()
+        self.size_bytes = self._parts_bytes = 0
 
     def _take(self, payload: bytes) -> None:
         first = payload[0] if payload else -1

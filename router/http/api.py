@@ -22,7 +22,7 @@ from router.clients import commands
 from router.clients.connection import CLOSED
 from router.http.answer import Answer
 from router.http.codes import code_of, described, refusal, sql_error
-from router.http.connection import MAX_WAITING, NO_REASON, HttpConnection
+from router.http.connection import MAX_WAITING, NO_REASON, Answers, HttpConnection
 from router.http.proof import Refused, user_of
 from router.http.session import make_plain, restore, shrink, state_of
 from router.http.token import TokenError, Tokens
@@ -68,6 +68,7 @@ class HttpApi:
         """Sessions that were kept here, the latest MAX_PAST of them: why they ended, and the transaction that was
         rolled back with them (0: none)."""
         self._running: dict[int, HttpConnection] = {}
+        self._answers = Answers()
 
     @property
     def held(self) -> int:
@@ -94,6 +95,16 @@ class HttpApi:
             self._worker.stats.note_error(error.number, error.message)
             message = described(error.number, error.sqlstate, error.message)
             send(_refused(code_of(error.number), message))
+        except Exception as error:
+            self._failed(self._running.pop(number, None), error)
+            send(_refused("INTERNAL", f"{type(error).__name__}: {error}"))
+
+    def _failed(self, connection: HttpConnection | None, error: Exception) -> None:
+        """A fault of the router's own: what state the session is in is not known, so it ends."""
+        self._worker.log.error("a request over HTTP failed", exc_info=error)
+        if connection is not None:
+            connection.ended = connection.ended or "a fault of the router's own"
+            connection.close()
 
     def gone(self, number: int) -> None:
         """The client of this request is gone: so is its session, as over MySQL's protocol."""
@@ -171,7 +182,7 @@ class HttpApi:
     def _start(self, user: str, host: str, state: dict[str, Any]) -> HttpConnection:
         """A session, fresh or of a token's values. Raises SluiceError: then there is none."""
         worker = self._worker
-        connection = HttpConnection(worker, user, host, _CAPS, self._forget)
+        connection = HttpConnection(worker, user, host, _CAPS, self._answers, self._forget)
         session = Session(worker, connection, user, _CAPS)
         if state:
             restore(session, state)
@@ -212,6 +223,17 @@ class HttpApi:
         error: SluiceError | None,
     ) -> None:
         """The end of a statement."""
+        try:
+            body = self._told(began_s, connection, answer, error)
+        except Exception as fault:
+            self._failed(connection, fault)
+            send(_refused("INTERNAL", f"the statement has run, and its reply failed: {fault!r}"))
+        else:
+            send({"status": 200, "body": body})
+
+    def _told(
+        self, began_s: float, connection: HttpConnection, answer: Answer, error: SluiceError | None
+    ) -> bytes:
         parts = []
         session = connection.session
         if connection.dropped and session is not None and session.tx is None:
@@ -231,7 +253,7 @@ class HttpApi:
         else:
             parts.append(b'"result":' + answer.result_json())
         parts.append(b'"timing":%.6f' % (perf_counter() - began_s))
-        send({"status": 200, "body": b"{" + b",".join(parts) + b"}"})
+        return b"{" + b",".join(parts) + b"}"
 
     def _next_token(self, connection: HttpConnection, *, released: bool) -> bytes:
         """The session for the client to come back with; empty: it keeps what it has. `released`: if it has ended, its

@@ -18,7 +18,7 @@ from router.clients.connection import BUSY, CLOSED, READY, Connection
 from router.clients.sockets import SocketTransport
 from router.http.answer import Answer
 from router.http.session import Before
-from router.http.straggler import may_commit, rolls_back, transaction_over
+from router.http.straggler import may_commit, reads, rolls_back, transaction_over
 from router.sessions.client_file import ClientFile
 from router.sessions.session import Session
 from router.sessions.transaction import Transaction
@@ -34,11 +34,32 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 KILL_AFTER_BYTES: Final = 16 * 1024 * 1024
 """What comes beyond that and is thrown away, before the statement is killed."""
 
+MAX_ANSWERS_BYTES: Final = 256 * 1024 * 1024
+"""Of all replies that a worker collects."""
 NO_REASON: Final = "the connection ended"
+_SMALL_BYTES: Final = 64 * 1024
 _LOST: Final = CODES["TRANSACTION_LOST"].number
 
 Reply = Callable[["HttpConnection", Answer, SluiceError | None], None]
 """Called at the end of a request with its answer, or with the error that stands in its place."""
+
+
+class Answers:
+    """How much a worker holds of answers that are being collected; small ones are not worth the counting."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, int] = {}
+        self.size_bytes = 0
+
+    def holds(self, number: int, size_bytes: int) -> bool:
+        """Connection `number` holds that much; False: it is too much, of all together."""
+        if size_bytes > _SMALL_BYTES:
+            self.size_bytes += size_bytes - self._held.get(number, 0)
+            self._held[number] = size_bytes
+        return size_bytes <= _SMALL_BYTES or self.size_bytes <= MAX_ANSWERS_BYTES
+
+    def ends(self, number: int) -> None:
+        self.size_bytes -= self._held.pop(number, 0)
 
 
 class _Collector:
@@ -71,11 +92,14 @@ class HttpConnection(Connection):
 
     __slots__ = (
         "_answer",
+        "_answers",
         "_before",
         "_on_end",
+        "_over",
         "_over_bytes",
         "_reply",
         "_serial",
+        "_stopped",
         "_timer",
         "_tx",
         "_waiting",
@@ -89,9 +113,15 @@ class HttpConnection(Connection):
     )
 
     def __init__(
-        self, worker: "Worker", user: str, host: str, caps: int, on_end: Callable[["HttpConnection"], None]
+        self,
+        worker: "Worker",
+        user: str,
+        host: str,
+        caps: int,
+        answers: Answers,
+        on_end: Callable[["HttpConnection"], None],
     ) -> None:
-        """`on_end` is called once, when nothing of the session is left."""
+        """`answers`: the worker's; `on_end` is called once, when nothing of the session is left."""
         super().__init__(worker, host)
         self._on_end = on_end
         self.user = user
@@ -114,7 +144,10 @@ class HttpConnection(Connection):
         """What its client is yet to be told is lost of the session."""
         self._answer = Answer()
         self._before: Before | None = None
+        self._answers = answers
+        self._over = ""
         self._over_bytes = 0
+        self._stopped = False
         self._reply: Reply | None = None
         self._serial = 0
         self._tx: Transaction | None = None
@@ -151,7 +184,7 @@ class HttpConnection(Connection):
         assert session is not None
         self._reply = reply
         self._answer = Answer()
-        self._over_bytes = 0
+        self._over_bytes, self._stopped = 0, False
         self._before = Before(session)
         self.state = BUSY
         self.worker.active += 1
@@ -179,14 +212,22 @@ class HttpConnection(Connection):
         except (ValueError, IndexError):
             self.worker.log.exception("connection %d: an answer cannot be read", self.id)
             answer.error = (1105, "HY000", "the answer could not be read")
-        if answer.size_bytes > MAX_ANSWER_BYTES:
-            answer.forget_rows()
-            self._over_bytes = 1
+        if answer.held_bytes > MAX_ANSWER_BYTES:
+            self._too_large(f"more than {MAX_ANSWER_BYTES} bytes as JSON")
+        elif not self._answers.holds(self.id, answer.held_bytes):
+            self._too_large(f"{MAX_ANSWERS_BYTES} bytes of replies are under way in this worker already")
+
+    def _too_large(self, reason: str) -> None:
+        self._answer.forget_rows()
+        self._answers.ends(self.id)
+        self._over_bytes, self._over = 1, reason
 
     def _kill_too_large(self) -> None:
+        """Ends a statement that only reads, in autocommit: of others it would not be known what took effect."""
         session = self.session
-        if session is not None and session.tx is None and not session.reserved:
-            self._over_bytes = -(1 << 62)  # once
+        self._over_bytes = -(1 << 62)  # once
+        if session is not None and session.tx is None and not session.reserved and reads(session.statement):
+            self._stopped = True
             self.worker.loop.call_soon(self.kill, True)
 
     def done(self) -> None:
@@ -215,7 +256,8 @@ class HttpConnection(Connection):
         if reply is None:
             return
         if error is None and self._over_bytes:
-            error = fail("HTTP_ANSWER_TOO_LARGE", limit=MAX_ANSWER_BYTES)
+            effect = "was stopped" if self._stopped else "has run"
+            error = fail("HTTP_ANSWER_TOO_LARGE", reason=self._over, effect=effect)
         elif (
             error is None
             and answer.error is None
@@ -232,6 +274,7 @@ class HttpConnection(Connection):
                 "The statement has run; over MySQL's protocol all of them can be had.",
             )
         self._answer = Answer()
+        self._answers.ends(self.id)
         self._before = None
         reply(self, answer, error)
 

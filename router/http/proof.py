@@ -16,7 +16,7 @@ from wire.scramble import native_stage2
 if TYPE_CHECKING:
     from router.workers.worker import Worker
 
-MAX_PASSWORD_BYTES: Final = 1024
+MAX_PASSWORD_BYTES: Final = 256
 _TLS: Final = (
     "user '{user}' may log in over TLS only (require_tls), and the HTTP API is plain http: put a proxy with TLS before "
     "it and give its clients a user without require_tls, or use MySQL's protocol"

@@ -14,6 +14,7 @@ from router.statements.words import Words
 _REASON: Final = (
     "an earlier request ended it, by COMMIT, ROLLBACK or an error: its reply says which; send ROLLBACK"
 )
+_READS: Final = re.compile(rb"\s*(?:SELECT|SHOW|TABLE|VALUES)\b", re.IGNORECASE)
 _PLAIN: Final = re.compile(
     rb"\s*(?:SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|TABLE|VALUES|SHOW|SAVEPOINT)\b", re.IGNORECASE
 )
@@ -34,6 +35,11 @@ def rolls_back(sql: bytes, dialect: Dialect) -> bool:
         return False
     words.takes("WORK")
     return not words.sees("TO")
+
+
+def reads(statement: bytes) -> bool:
+    """Whether the statement reads, and nothing is lost if it is stopped; in doubt it does not."""
+    return _READS.match(statement) is not None
 
 
 def may_commit(statement: bytes) -> bool:

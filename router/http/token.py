@@ -16,6 +16,8 @@ from hmac import digest as keyed_digest
 from typing import Any, Final
 
 _VERSION: Final = 1
+_VALUES: Final = 1
+"""The form of the values that travel: another is not read."""
 MAX_TOKEN_BYTES: Final = 1 << 20
 
 
@@ -39,7 +41,7 @@ class Tokens:
 
     def make(self, user: str, values: dict[str, Any], shown: dict[str, Any]) -> bytes:
         """The JSON of a session that keeps `values`; `shown` is for people."""
-        state = b64encode(encode(values))
+        state = b64encode(encode({**values, "v": _VALUES}))
         session = {
             "signature": b64encode(self._signature(user, state)).decode(),
             "vitessSession": {**shown, "state": state.decode()},
@@ -61,6 +63,8 @@ class Tokens:
             values = decode(b64decode(state, validate=True))
         except (binascii.Error, ValueError) as error:
             raise TokenError(f"the session cannot be read: {error}") from None
+        if values.pop("v", _VALUES) != _VALUES:
+            raise TokenError("the session was made by another version of the router: begin without one")
         return values
 
 

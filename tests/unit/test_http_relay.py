@@ -117,6 +117,16 @@ async def test_what_no_worker_hears_of() -> None:
     assert workers.sent == []
 
 
+async def test_who_does_not_say_who_it_is_has_no_body_read() -> None:
+    api = Workers().api
+    for headers in ({}, {"authorization": "Bearer x"}, {"authorization": "Basic !"}):
+        refused = api.refused("POST", headers)
+        assert refused is not None
+        assert refused.status == 401
+    assert api.refused("POST", {"authorization": "Basic YTpi"}) is None
+    assert api.refused("OPTIONS", {}) is None
+
+
 async def test_charset_of_the_content_type_does_not_matter() -> None:
     workers = Workers()
     assert (await workers.ask(headers={"content-type": "application/json; charset=utf-8"})).status == 200

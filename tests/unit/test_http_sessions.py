@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from core.config import Router
+from router.http import connection
 from router.http import session as states
+from router.http import token as tokens
 from router.http.proof import Refused, matches, parse_basic, user_of
 from router.http.session import STATE_BYTES, restore, shrink, state_of
 from router.http.straggler import may_commit, rolls_back
@@ -211,3 +213,26 @@ def test_who_needs_tls_is_told_so_and_only_with_the_right_password() -> None:
         assert caught.value.code == "PERMISSION_DENIED"
         with pytest.raises(Refused, match="Access denied"):
             user_of(secure, basic("app:wrong"), "h")
+
+
+def test_values_of_another_form_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_VALUES", 2)
+    token = json.loads(TOKENS.make("app", VALUES, {}))
+    monkeypatch.undo()
+    with pytest.raises(TokenError, match="another version"):
+        TOKENS.read("app", token)
+
+
+def test_what_a_worker_collects_is_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_ANSWERS_BYTES", 200_000)
+    answers = connection.Answers()
+    assert answers.holds(1, 100_000)
+    assert answers.holds(1, 150_000)
+    assert answers.holds(2, 10_000)  # a small one
+    assert not answers.holds(3, 70_000)
+    answers.ends(3)
+    answers.ends(1)
+    assert answers.holds(3, 190_000)
+    for number in range(5):
+        answers.ends(number)
+    assert answers.size_bytes == 0
