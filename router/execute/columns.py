@@ -29,7 +29,7 @@ class ColumnsRunner:
         session.start(self._run(session, literals))
 
     async def _run(self, session: Session, literals: Sequence[bytes]) -> None:
-        session.run_rewritten(render(self._read.sql, literals, (await self._columns(session),)))
+        session.run_text(render(self._read.sql, literals, (await self._columns(session),)))
 
     async def _columns(self, session: Session) -> bytes:
         """The list in parentheses. Raises SluiceError."""

@@ -47,7 +47,7 @@ class HintRunner:
                 _Warning(session, said)
                 text = bound_text(sql, literals) if params is not None else sql
                 # planned anew: a plan may have a text of its own, with the hints
-                session.run_rewritten(without(text, frozenset(names)))
+                session.run_text(without(text, frozenset(names)))
                 return
         self._runner.run(session, sql, literals, params)
 

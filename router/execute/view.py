@@ -41,7 +41,7 @@ class ViewRunner:
         session.start(self._run(session, literals))
 
     async def _run(self, session: Session, literals: Sequence[bytes]) -> None:
-        session.run_rewritten(await self.text(session, literals))
+        session.run_text(await self.text(session, literals))
 
     async def text(self, session: Session, literals: Sequence[bytes]) -> bytes:
         """The statement with the views' queries in their places. Raises SluiceError."""

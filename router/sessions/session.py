@@ -350,18 +350,13 @@ class Session:
         self.error(number, sqlstate, text)
 
     def run_text(self, sql: bytes) -> None:
-        """Runs another statement's text as the statement under way (EXECUTE of a text PREPARE)."""
+        """Runs another text as the statement under way: what it became, or EXECUTE names. Raises SluiceError."""
         runner, literals = self.worker.plan_of(self, sql)
         runner.run(self, sql, literals, None)
 
     def run_substituted(self, sql: bytes) -> None:
         """Runs a text in which session state stands as literals already."""
         runner, literals = self.worker.plan_of(self, sql, substitute=False)
-        runner.run(self, sql, literals, None)
-
-    def run_rewritten(self, sql: bytes) -> None:
-        """Runs what a statement became, from inside its task. Raises SluiceError."""
-        runner, literals = self.worker.plan_of(self, sql)
         runner.run(self, sql, literals, None)
 
     # ---- where statements go

@@ -41,7 +41,7 @@ class _Session:
         )
         self.planned: list[bytes] = []
 
-    def run_rewritten(self, sql: bytes) -> None:
+    def run_text(self, sql: bytes) -> None:
         self.planned.append(sql)
 
 
