@@ -30,7 +30,7 @@ from tablet.backend import Command, Connection, Sink
 from tablet.programs import ASK, RESET
 from tablet.request import DONE, ENDING, RUNNING
 from tablet.tracking import Tracking, tracked
-from wire.answers import SessionChanges
+from wire.answers import SessionChanges, err_packet
 from wire.constants import (
     COM_PING,
     SERVER_SESSION_STATE_CHANGED,
@@ -299,7 +299,13 @@ class Ending(Tracking):
         """The answer of a statement that was told to stop; if it was done before, that is the answer."""
         unsent = not self._sent_bytes
         if self._dropped or (unsent and not (self.flags & F_WRITE and not self._info & I_ERR)):
-            self.fail(self._stop_error())
+            error = self._stop_error()
+            if unsent and self.flags & F_CALL and self.held is not None:
+                # what the procedure has begun, or ended, is the session's: its status goes along
+                packet = err_packet(1, error.number, error.sqlstate, error.message)
+                self._reply(I_LAST | I_ERR, packet, self._status)
+            else:
+                self.fail(error)
         else:
             self._reply(self._info, self._out, self._status)
 

@@ -2,9 +2,9 @@
 
 A session that leaves wait_timeout as it is stays: idle clients cost nothing.
 
-Invariants: none is closed before its time, and each at most an eighth of it (LOOK_S) later; parked or awake makes no
-difference. When a statement began is known, not when it ended, so a session counts as silent from the first look on
-that finds it so; it is looked at eight times in its time, or each LOOK_S: nothing walks over all.
+Invariants: none is closed before its time, and each at most a quarter of it (twice LOOK_S) later; parked or awake
+makes no difference. When a statement began is known, not when it ended, so a session counts as silent from the first
+look on that finds it so; it is looked at eight times in its time, or each LOOK_S: nothing walks over all.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -95,8 +95,9 @@ class Inactivity:
             del self._known[number]
             return
         statement_s = _statement_s(client)
-        if statement_s != silence.statement_s or (isinstance(client, Connection) and client.state == BUSY):
-            silence.statement_s = statement_s
+        busy = isinstance(client, Connection) and client.state == BUSY
+        if busy or statement_s != silence.statement_s:
+            silence.statement_s = -1.0 if busy else statement_s  # it may end right after this look
             silence.since_s = now_s
         if now_s - silence.since_s < limit_s:
             self._look_at(number, silence, min(silence.since_s + limit_s, now_s + limit_s / _LOOKS), now_s)

@@ -2,8 +2,9 @@
 
 The old shard has made of them what they are to be: they are copied as they lie, bit by bit, deleted there and inserted
 where they belong, in one transaction. Invariant: the new shard commits first, so that a crash between two COMMITs
-leaves a row twice rather than nowhere. Refused: tables with foreign keys, whose other rows stay behind, and with
-triggers that would take this for an INSERT and a DELETE.
+leaves a row twice rather than nowhere; where rows go both ways between shards, no order can do that for all of them.
+Refused: tables with foreign keys, whose other rows stay behind, and with triggers that would take this for an INSERT
+and a DELETE.
 """
 
 from __future__ import annotations
@@ -59,8 +60,7 @@ async def relocate(
     await atomic.touch(old)
     await atomic.touch(new)
     assert session.tx is not None
-    session.tx.note_entries(new, gone=False)
-    session.tx.note_entries(old, gone=True)
+    session.tx.commits_before(new, old)
     text = fetch_text(table.name, columns, where, len(keys)) + b" FOR UPDATE"
     found = rows_of(checked(await Within(session, old).execute(text, 0, LOAD_SETTINGS))).rows
     await atomic.write(old, b"DELETE FROM %b WHERE %b" % (name_of(table.name), where), (table.name,))

@@ -70,7 +70,7 @@ def database_statement(lexemes: list[Lexeme]) -> DatabaseStatement | None:
 def with_comments(text: str) -> DatabaseStatement | None:
     """What a statement says of a database where its executable comments are executed."""
     try:
-        plain = _STRING.sub("?", _COMMENT_MARKS.sub(" ", text))
+        plain = _STRING.sub("?", _COMMENT_MARKS.sub("\n", text))
         return database_statement(lex(plain, _QUOTED_NAMES).lexemes)
     except SluiceError:
         return None

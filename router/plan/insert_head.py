@@ -118,7 +118,11 @@ def _keeps_its_shard(tail: list[Lexeme], at: int, column: str, table: Table) -> 
         if not one.depth and one.kind is MARK and one.text == ",":
             break
         value.append((one.raw or one.text).lower())
-    alias = tail[1].raw.lower() if tail[0].text == "AS" and len(tail) > 1 else table.name.lower()
+    alias = table.name.lower()
+    if (
+        tail[0].text == "AS" and len(tail) > 2 and tail[2].text != "("
+    ):  # else its columns may have other names
+        alias = tail[1].raw.lower()
     return value in (
         [column],
         ["values", "(", column, ")"],

@@ -24,6 +24,7 @@ from router.plan.plans import Kind
 from router.plan.purity import unknown_calls
 from router.sql.classify import Verb, classify
 from router.sql.dialect import Dialect
+from router.sql.executable import readings
 from router.sql.lex import MARK, NAME, WORD, Lexed, lex
 from router.sql.parse import ParseError, exp, parse
 from router.vschema import VSchema, VSchemaError
@@ -93,7 +94,8 @@ _READS: Final = frozenset(("SELECT", "FROM", "TABLE", "WITH"))
 _DDL_WORDS: Final = {"TRUNCATE": "DROP", "RENAME": "ALTER, DROP"}
 _NATIVE: Final = re.compile(r"(?:ST_|MBR|JSON_)", re.I)
 """Families of MySQL's own functions that `purity` does not list one by one."""
-_COMMENT_MARKS: Final = re.compile(r"/\*M?!\d*|\*/")
+_MAX_READINGS: Final = 16
+"""Of executable comments. A dump asks for two or three versions in a statement."""
 
 
 _COMMON: Final = READ | WRITE | DDL | ROUTINE
@@ -111,10 +113,15 @@ def needs_of(text: str, keyspace: str, vschema: VSchema, dialect: Dialect = Dial
     lexed = lex(text, dialect)
     found = list(_Statement(lexed, keyspace, vschema).needs()) if lexed.lexemes else []
     if lexed.conditional:
-        inside = _COMMENT_MARKS.sub(" ", text)
-        try:
-            found += _Statement(lex(inside, dialect), keyspace, vschema).needs()
-        except SluiceError:  # what the server makes of it is not known here
+        whole = readings(text.encode("utf-8", "surrogateescape"), dialect)
+        for one in whole[:_MAX_READINGS]:
+            try:
+                inside = lex(one.decode("utf-8", "surrogateescape"), dialect)
+                if inside.lexemes:
+                    found += _Statement(inside, keyspace, vschema).needs()
+            except SluiceError:  # what the server makes of it is not known here
+                found.append(Need(keyspace or EVERYWHERE, ADMIN, privilege="SUPER"))
+        if len(whole) > _MAX_READINGS:
             found.append(Need(keyspace or EVERYWHERE, ADMIN, privilege="SUPER"))
     return tuple(dict.fromkeys(found))
 

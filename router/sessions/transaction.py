@@ -52,6 +52,8 @@ class Transaction:
     """COMMITs are on their way: nobody else may end it."""
     entries: dict[Link, bool] | None = None
     """Shards whose lookup tables it wrote: whether entries go there."""
+    before: set[tuple[Link, Link]] | None = None
+    """Shards of which the first commits before the second, where nothing says the opposite too."""
 
     def called(self, status: int) -> bool:
         """The CALL has an answer; `status`: MySQL's, after it. Returns whether autocommit is on."""
@@ -76,11 +78,25 @@ class Transaction:
 
     def in_order(self) -> list[Link]:
         """The shards in the order of their COMMITs."""
-        entries = self.entries
-        if entries is None:
-            return list(self.held)
-        places = {False: 0, None: 1, True: 2}
-        return sorted(self.held, key=lambda link: places[entries.get(link)])
+        left = list(self.held)
+        if self.entries is not None:
+            entries, places = self.entries, {False: 0, None: 1, True: 2}
+            left.sort(key=lambda link: places[entries.get(link)])
+        if not self.before:
+            return left
+        order: list[Link] = []
+        while left:
+            waits = {last for first, last in self.before if first in left}
+            one = next((link for link in left if link not in waits), left[0])
+            left.remove(one)
+            order.append(one)
+        return order
+
+    def commits_before(self, first: Link, last: Link) -> None:
+        """Rows have gone from `last` to `first`: a crash between the two COMMITs leaves them twice, not nowhere."""
+        if self.before is None:
+            self.before = set()
+        self.before.add((first, last))
 
     def handle_on(self, link: Link) -> int:
         """The handle on `link`; 0 if this transaction has not been there. Raises TRANSACTION_LOST."""

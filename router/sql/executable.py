@@ -15,6 +15,8 @@ _TOKEN: Final = (
 )
 _WITH_BACKSLASH: Final = re.compile(_TOKEN % {b"escape": rb"\\", b"escaped": rb"\\.|"}, re.DOTALL)
 _WITHOUT_BACKSLASH: Final = re.compile(_TOKEN % {b"escape": b"", b"escaped": b""}, re.DOTALL)
+_MARK: Final = re.compile(rb"/\*|\*/")
+_VERSION: Final = re.compile(rb"/\*M?!(?P<n>\d{5,6}(?!\d))")
 
 
 def applies(mariadb_only: bool, number: int | None, server_version: str) -> bool:
@@ -43,27 +45,46 @@ def read_by_server(sql: bytes, server_version: str, dialect: Dialect) -> bytes:
     """
     token = _WITH_BACKSLASH if dialect.backslash_escapes else _WITHOUT_BACKSLASH
     pieces: list[bytes] = []
-    at = 0
-    hidden = 0  # where the comment began that the server leaves out, plus one
-    depth = 0
-    for found in token.finditer(sql):
+    at = start = depth = 0
+    while (found := token.search(sql, start)) is not None:
         text = found.group()
-        if text[:3] in (b"/*!", b"/*M") and text[-2:] != b"*/":
-            depth += 1
-            if not hidden:
-                pieces += (sql[at : found.start()], b" ")
-                at = found.end()
-                number = found["n"]
-                if not applies(bool(found["m"]), int(number) if number else None, server_version):
-                    hidden = depth
-        elif text == b"*/" and depth:
-            if not hidden:
-                pieces += (sql[at : found.start()], b" ")
-                at = found.end()
-            elif hidden == depth:
-                at = found.end()
-                hidden = 0
+        start = found.end()
+        opens = text[:3] in (b"/*!", b"/*M") and text[-2:] != b"*/"
+        if not opens and not (text == b"*/" and depth):
+            continue
+        pieces += (sql[at : found.start()], b" ")
+        at = start
+        if not opens:
             depth -= 1
-    if not hidden:
-        pieces.append(sql[at:])
+            continue
+        number = found["n"]
+        if applies(bool(found["m"]), int(number) if number else None, server_version):
+            depth += 1
+        else:
+            at = start = _end_of_hidden(sql, start)
+    pieces.append(sql[at:])
     return b"".join(pieces)
+
+
+def _end_of_hidden(sql: bytes, at: int) -> int:
+    """Where a comment ends that the server leaves out: quotes mean nothing in it, and it may hold comments."""
+    nested = False
+    for mark in _MARK.finditer(sql, at):
+        if mark.group() == b"/*":
+            nested = True
+        elif nested:
+            nested = False
+        else:
+            return mark.end()
+    return len(sql)
+
+
+def readings(sql: bytes, dialect: Dialect) -> list[bytes]:
+    """What servers of any version, of either flavour, read: at most two for each version that a comment asks for."""
+    numbers = {0, *(int(found["n"]) for found in _VERSION.finditer(sql))}
+    found: dict[bytes, None] = {}
+    for number in sorted(numbers):
+        version = f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+        for server in (version, version + "-MariaDB"):
+            found[read_by_server(sql, server, dialect)] = None
+    return list(found)

@@ -1,13 +1,14 @@
 """CALL in the binary protocol: result sets, OUT parameters (SERVER_PS_OUT_PARAMS), as the server itself answers."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pymysql
 import pytest
 
-from tests.kit.cluster import Cluster
+from tests.kit.cluster import Cluster, wait_for
 from tests.wire.raw_client import RawClient
 from wire.binary import decoder
 from wire.columns import parse_column
@@ -15,6 +16,7 @@ from wire.constants import (
     CLIENT_PS_MULTI_RESULTS,
     SERVER_MORE_RESULTS_EXISTS,
     SERVER_PS_OUT_PARAMS,
+    SERVER_STATUS_IN_TRANS,
     TYPE_LONGLONG,
     TYPE_VAR_STRING,
 )
@@ -34,9 +36,14 @@ PROCEDURES = (
         "CREATE PROCEDURE ps_breaks(IN a BIGINT) "
         "BEGIN SELECT a; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'broken'; END"
     ),
+    "CREATE PROCEDURE ps_slow() BEGIN DECLARE n INT; WHILE TRUE DO SET n = SLEEP(0.1); END WHILE; END",
+    (
+        "CREATE PROCEDURE ps_slow_open() BEGIN DECLARE n INT; START TRANSACTION;"
+        " WHILE TRUE DO SET n = SLEEP(0.1); END WHILE; END"
+    ),
     "CREATE PROCEDURE ps_writes(IN a BIGINT) BEGIN INSERT INTO note (body) VALUES (a); SELECT COUNT(*) FROM note; END",
 )
-NAMES = ("ps_two", "ps_out", "ps_quiet", "ps_breaks", "ps_writes")
+NAMES = ("ps_two", "ps_out", "ps_quiet", "ps_breaks", "ps_writes", "ps_slow", "ps_slow_open")
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +162,29 @@ def test_as_the_server_answers(
     if b"ps_out" in sql:
         results = cast("list[Any]", answers[1][0])
         assert [result[-1] & SERVER_PS_OUT_PARAMS for result in results] == [0, SERVER_PS_OUT_PARAMS, 0]
+
+
+@pytest.mark.parametrize(("name", "left_open"), [("ps_slow", False), ("ps_slow_open", True)])
+def test_a_killed_call_leaves_the_transaction_that_it_left(
+    cluster: Cluster, procedures: None, name: str, left_open: bool
+) -> None:
+    with cluster.connect("main") as cnx:
+        number = cnx.thread_id()
+        running = "SELECT 1 FROM information_schema.processlist WHERE state = 'User sleep'"
+
+        def kill() -> None:
+            wait_for(lambda: cluster.query_direct("main/-", running), 20, "the procedure does not run")
+            cluster.query(f"KILL QUERY {number}")
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with cnx.cursor() as cursor:
+            with pytest.raises(pymysql.err.OperationalError) as killed:
+                cursor.execute(f"CALL {name}()")
+            killer.join()
+            assert killed.value.args[0] == 1317
+            cursor.execute("INSERT INTO note (body) VALUES ('after')")
+            assert bool(cnx.server_status & SERVER_STATUS_IN_TRANS) is left_open
+    found = cluster.query("SELECT COUNT(*) FROM note WHERE body = 'after'", database="main")
+    cluster.query("DELETE FROM note", database="main")
+    assert found == [(0 if left_open else 1,)]

@@ -178,6 +178,12 @@ async def _order() -> None:
     tx.note_entries(a, gone=True)
     tx.note_entries(a, gone=False)
     assert tx.in_order() == [c, b, a]
+    tx.commits_before(b, c)
+    assert tx.in_order() == [b, c, a]
+    tx.commits_before(a, b)
+    assert tx.in_order() == [a, b, c]
+    tx.commits_before(c, a)  # a circle has no right order, but an order
+    assert sorted(tx.in_order(), key=id) == sorted([a, b, c], key=id)
 
 
 def test_entries_come_before_rows_and_go_after_them() -> None:

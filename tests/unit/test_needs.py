@@ -106,10 +106,21 @@ def test_programs_run_as_the_tablet_so_they_need_more(sql: str) -> None:
         "select 1 /*! union select password from vault.secret */",
         "select 1 /*!50000 union select password from vault.secret */",
         "select 1 /*M!100000 union select password from vault.secret */ from t",
+        # what one server skips must not hide from us what it reads behind it
+        "select 1 /*!99999 -- */ /*!50000 union select password from vault.secret */",
+        "select 1 /*!99999 # */ /*!50000 union select password from vault.secret */",
+        "select 1 /*!99999 ' */ /*!50000 union select password from vault.secret */ /*!99999 ' */",
+        "select 1 /*!99999 /* ` */ */ union select password from vault.secret /*!99999 ` */",
+        "update t /*!99999 -- */ /*!50000 , vault.secret */ set a = 1",
     ],
 )
 def test_executable_comments_are_read(sql: str) -> None:
     assert ("vault", READ) in needs(sql)
+
+
+def test_a_text_with_very_many_versions_is_an_administrators() -> None:
+    sql = "select 1 " + " ".join(f"/*!{number} {number} */" for number in range(50000, 50020))
+    assert (("shop", ADMIN)) in needs(sql)
 
 
 def test_what_cannot_be_read_counts_as_touching_everything_it_may_name() -> None:

@@ -126,7 +126,10 @@ def test_a_statement_in_an_executable_comment(sql: bytes, inner: bytes) -> None:
         (b"/*M! SET @a=1 */", "9.7.4", b""),
         (b"/*!40101 SET */ /*!40101 @a=1*/", "9.7.4", b"SET @a=1"),
         (b"SET @a=1/*!40102 ,@b=2 *//*!99999 ,@c=3 */,@d=4", "9.7.4", b"SET @a=1 ,@b=2 ,@d=4"),
-        (b"/*!99999 SET /* inner */ '*/' */ SET @a='/*!40101 x */'", "9.7.4", b"SET @a='/*!40101 x */'"),
+        (b"/*!99999 SET /* inner */ x */ SET @a='/*!40101 x */'", "9.7.4", b"SET @a='/*!40101 x */'"),
+        (b"/*!99999 it's */ SET @a=1 /*!40101 ,@b='*/' */", "9.7.4", b"SET @a=1 ,@b='*/'"),
+        (b"/*!99999 /* /* */ x */ SET @a=1", "10.11.19-MariaDB", b"SET @a=1"),
+        (b"SELECT 7 /*!40101 + /*!99999 1 */ + 1 */", "10.11.19-MariaDB", b"SELECT 7 + + 1"),
         (b"/*!50003 SET /* inner */ @a=1 */", "9.7.4", b"SET /* inner */ @a=1"),
     ],
 )
