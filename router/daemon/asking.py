@@ -1,6 +1,7 @@
 """Questions of the main process to its workers, and their answers.
 
-Invariant: each question ends: with the answer, with {} after its time, or with {} when the worker is gone.
+Invariant: each question ends: with the answer, with {} when the worker is gone, or, where it was `ask`ed, with {} after
+ANSWER_S. One that was only begun has no limit of time; who no longer waits for it says so with `forget`.
 """
 
 import asyncio

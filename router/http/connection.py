@@ -95,11 +95,11 @@ class HttpConnection(Connection):
         "_answers",
         "_before",
         "_on_end",
-        "_over",
-        "_over_bytes",
         "_reply",
         "_serial",
         "_stopped",
+        "_thrown_bytes",
+        "_thrown_why",
         "_timer",
         "_tx",
         "_waiting",
@@ -145,8 +145,8 @@ class HttpConnection(Connection):
         self._answer = Answer()
         self._before: Before | None = None
         self._answers = answers
-        self._over = ""
-        self._over_bytes = 0
+        self._thrown_why = ""
+        self._thrown_bytes = 0
         self._stopped = False
         self._reply: Reply | None = None
         self._serial = 0
@@ -184,7 +184,7 @@ class HttpConnection(Connection):
         assert session is not None
         self._reply = reply
         self._answer = Answer()
-        self._over_bytes, self._stopped = 0, False
+        self._thrown_bytes, self._stopped = 0, False
         self._before = Before(session)
         self.state = BUSY
         self.worker.active += 1
@@ -202,9 +202,9 @@ class HttpConnection(Connection):
         answer = self._answer
         if self._reply is None:
             return  # last words to an idle session
-        if self._over_bytes:
-            self._over_bytes += len(data)
-            if self._over_bytes > KILL_AFTER_BYTES:
+        if self._thrown_bytes:
+            self._thrown_bytes += len(data)
+            if self._thrown_bytes > KILL_AFTER_BYTES:
                 self._kill_too_large()
             return
         try:
@@ -220,12 +220,12 @@ class HttpConnection(Connection):
     def _too_large(self, reason: str) -> None:
         self._answer.forget_rows()
         self._answers.ends(self.id)
-        self._over_bytes, self._over = 1, reason
+        self._thrown_bytes, self._thrown_why = 1, reason
 
     def _kill_too_large(self) -> None:
         """Ends a statement that only reads, in autocommit: of others it would not be known what took effect."""
         session = self.session
-        self._over_bytes = -(1 << 62)  # once
+        self._thrown_bytes = -(1 << 62)  # once
         if session is not None and session.tx is None and not session.reserved and reads(session.statement):
             self._stopped = True
             self.worker.loop.call_soon(self.kill, True)
@@ -255,9 +255,9 @@ class HttpConnection(Connection):
         answer = self._answer
         if reply is None:
             return
-        if error is None and self._over_bytes:
+        if error is None and self._thrown_bytes:
             effect = "was stopped" if self._stopped else "has run"
-            error = fail("HTTP_ANSWER_TOO_LARGE", reason=self._over, effect=effect)
+            error = fail("HTTP_ANSWER_TOO_LARGE", reason=self._thrown_why, effect=effect)
         elif (
             error is None
             and answer.error is None
@@ -316,7 +316,7 @@ class HttpConnection(Connection):
             self.ended = self.ended or error.message
             if self.state == BUSY:  # else what was asked last has its answer already
                 self._answer = Answer()
-                self._over_bytes = 0
+                self._thrown_bytes = 0
                 self._answer.feed(err_packet(1, error.number, error.sqlstate, error.message))
             self.close()
 

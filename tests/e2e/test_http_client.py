@@ -103,6 +103,24 @@ def test_requests_for_a_transaction_that_is_over_do_not_run(cluster: Cluster) ->
     assert late.execute("SELECT id FROM counter") == []
 
 
+def test_a_request_that_waited_for_a_killed_session_has_not_run(cluster: Cluster) -> None:
+    client = HttpSql(cluster)
+    client.execute("BEGIN")
+    client.execute("INSERT INTO counter (id, owner) VALUES (905, 1)")
+    waiting = aside(client, cluster)
+    client.send("SELECT SLEEP(60), 'waited for' FROM counter")
+    wait_for(lambda: running(cluster, "waited for"), 20, "the statement does not run")
+    waiting.send("INSERT INTO counter (id, owner) VALUES (906, 1)")
+    for number in running(cluster, "waited for"):
+        cluster.query(f"KILL {number}")
+    told = json.load(waiting._http.getresponse())
+    assert "(errno 15009)" in told["error"]["message"]
+    assert "session" not in told
+    assert cluster.query("SELECT COUNT(*) FROM counter WHERE id IN (905, 906)") == [(0,)]
+    waiting.close()
+    client.close()
+
+
 def test_a_lost_large_session_keeps_its_database(cluster: Cluster) -> None:
     client = HttpSql(cluster)
     client.execute("USE main")
