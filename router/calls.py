@@ -5,6 +5,7 @@ is freed.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -411,7 +412,8 @@ class Calls:
     async def commit(self, session: "Session") -> None:
         """Commits the session's transaction on every shard it holds, in the order they
         joined, entries of lookup tables in theirs. Raises SluiceError:
-        PARTIAL_COMMIT when some have committed and one has not, TRANSACTION_LOST or MySQL's error when none has.
+        PARTIAL_COMMIT when some have committed and one has not, TRANSACTION_LOST or MySQL's error when none has: a
+        shard that was lost since the client's last statement on it is found before the first COMMIT.
 
         Once begun it goes on to its end, also when the client goes away or kills it."""
         tx = session.tx
@@ -431,11 +433,27 @@ class Calls:
             raise
         holding.transaction_over(session)
 
+    async def _find_lost(self, session: "Session", tx: Transaction, links: Sequence[Link]) -> None:
+        """Asks each for a sign of life. Raises TRANSACTION_LOST where one has lost its part."""
+        handles = [tx.handle_on(link) for link in links]
+        asked = [
+            self.execute(link, b"DO 0", flags=m.F_STATUS, handle=handle, user=session.user)
+            for link, handle in zip(links, handles, strict=True)
+        ]
+        for link, answer in zip(links, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+            if isinstance(answer, SluiceError):
+                raise tx.lose(f"{link.keyspace}/{link.shard}: {answer.message}")
+            if isinstance(answer, BaseException):
+                raise answer
+
     async def _commit(self, session: "Session", tx: Transaction, flags: int, kept: frozenset[Link]) -> None:
         user, settings = session.user, session.settings_text
         done: list[str] = []
         try:
-            for link in tx.in_order():
+            order = tx.in_order()
+            if not session.implicit and len(order) > 1:
+                await self._find_lost(session, tx, order[1:])
+            for link in order:
                 name = f"{link.keyspace}/{link.shard}"
                 release = 0 if link in kept else m.F_RELEASE
                 try:

@@ -4,9 +4,10 @@ Invariant: nothing is decoded before a plan, or a statement that must go as text
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, overload
 
-from router.sql.lex import BIND, lex
+from router.sql.lex import BIND, WORD, lex
 from wire.literals import literal
 from wire.statements import Execute, parse_execute
 
@@ -49,10 +50,12 @@ class BoundLiterals(Sequence[bytes]):
             execute = parse_execute(_HEAD + execute, self._statement.parameter_count)
         bound = iter(zip(execute.values(), execute.types, strict=False))
         found: list[bytes] = []
-        for token in self._statement.literals:
+        for index, token in enumerate(self._statement.literals):
             if token == PLACEHOLDER:
                 value, kind = next(bound)
                 token = literal(value, kind & 0xFF)
+                if isinstance(value, bytes | float) and index in _limits(self._statement.key):
+                    token = _whole(value, token)
             found.append(token)
         return found
 
@@ -82,3 +85,25 @@ def _pieces(key: bytes) -> list[bytes | int]:
             at = lexeme.end
     pieces.append(text[at:].encode("utf-8", "surrogateescape"))
     return pieces
+
+
+@lru_cache(maxsize=1024)
+def _limits(key: bytes) -> frozenset[int]:
+    """The literals that are a LIMIT or an OFFSET."""
+    found: set[int] = set()
+    behind = False
+    for lexeme in lex(key.decode("utf-8", "surrogateescape"), whole_rows=False).lexemes:
+        if lexeme.kind == BIND and behind:
+            found.add(lexeme.bind)
+        elif lexeme.kind is WORD and lexeme.text in ("LIMIT", "OFFSET"):
+            behind = True
+        elif lexeme.text != ",":
+            behind = False
+    return frozenset(found)
+
+
+def _whole(value: bytes | float, token: bytes) -> bytes:
+    """A LIMIT as servers read it of a text or a double: drivers of JavaScript bind no integers. Else `token`."""
+    if isinstance(value, float):
+        return b"%d" % int(value) if value.is_integer() and value >= 0 else token
+    return value if value.isdigit() else token

@@ -18,13 +18,16 @@ from router.statements.evaluate import substituted
 from router.statements.passing import ask, keyspace_view
 from router.statements.result import checked
 from router.statements.words import Words
-from router.variables.reading import is_mariadb
+from router.variables.reading import OF_THE_ROUTER, is_mariadb
 from router.variables.table import known
 
 GLOBAL: Final = frozenset(("global", "persist", "persist_only"))
 _INSTEAD: Final = (
     "Sessions and open connections take their default from it: set it in the configuration of the servers and restart "
     "them, or use SET SESSION."
+)
+_OF_THE_ROUTER: Final = (
+    "What clients may have is [router] max_connections of cluster.toml; a MySQL's cap is pool_size."
 )
 
 
@@ -36,6 +39,8 @@ def run(session: Session, words: Words, assignments: list[Assignment]) -> None:
             raise not_supported("SET of session variables together with global ones", "Use two statements.")
         if one.name in known():
             raise not_supported(f"SET {one.scope.upper()} {one.name}", _INSTEAD)
+        if one.name in OF_THE_ROUTER:
+            raise not_supported(f"SET {one.scope.upper()} {one.name}", _OF_THE_ROUTER)
         scope = one.scope
     _start(session, words, f"SET {scope.upper()}")
 

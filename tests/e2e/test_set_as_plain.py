@@ -115,7 +115,11 @@ def test_set_global_is_of_every_shard(cluster: Cluster) -> None:
         cluster.query(f"SET @@global.{name} = 600", database="commerce:80-")
         found = [cluster.query_direct(shard, f"SELECT @@global.{name}") for shard in shards]
         assert found == [[(500,)], [(600,)], before[2]]
-        for refused, number in ((f"SET GLOBAL {name} = 'x'", 1232), ("SET GLOBAL sql_mode = ''", 1235)):
+        for refused, number in (
+            (f"SET GLOBAL {name} = 'x'", 1232),
+            ("SET GLOBAL sql_mode = ''", 1235),
+            ("SET GLOBAL max_connections = 16", 1235),
+        ):
             with pytest.raises(pymysql.MySQLError) as caught:
                 cluster.query(refused)
             assert caught.value.args[0] == number

@@ -141,6 +141,20 @@ async def test_a_partial_commit_is_said() -> None:
     on.clean()
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+async def test_a_transaction_that_has_lost_a_shard_commits_on_none(lost: int) -> None:
+    on = Shards()
+    await on.begin()
+    await on.run(on.a)
+    await on.run(on.b)
+    gone = (on.a, on.b)[lost]
+    gone.script = lambda sql: (15009, "lost", False) if sql in (b"DO 0", b"COMMIT") else None
+    assert number(await on.end(b"commit")) == 15009
+    assert b"COMMIT" not in (on.b, on.a)[lost].texts
+    await on.end(b"rollback")
+    on.clean()
+
+
 async def test_inside_a_transaction_a_failed_statement_is_undone_on_every_shard_and_the_transaction_lives() -> (
     None
 ):
