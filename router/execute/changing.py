@@ -30,7 +30,7 @@ from router.execute.owner import (
     read_rows,
     shape_of,
 )
-from router.execute.relocate import relocate
+from router.execute.relocate import Relocation
 from router.execute.values import render, value_of
 from router.gateway import Link
 from router.plan.moves import ChangeMove
@@ -218,10 +218,11 @@ class TableChange:
     async def write(self, session: Session, atomic: Atomic) -> list[Ok]:
         """Raises Failed, SluiceError, CannotCopyError."""
         oks: list[Ok] = []
+        relocation = Relocation(session, atomic, self._table, self._shape, self._refusal)
         for change in self._changes:
             for text, first, last in self._statements(change):
                 keys, new_keys = change.keys[first:last], change.new_keys[first:last]
-                ok = await self._write(session, atomic, change, text, keys, new_keys)
+                ok = await self._write(session, atomic, relocation, change, text, keys, new_keys)
                 if not self._move.copies or change.link is self._links[0]:
                     oks.append(ok)
         return oks
@@ -242,6 +243,7 @@ class TableChange:
         self,
         session: Session,
         atomic: Atomic,
+        relocation: Relocation,
         change: Change,
         text: bytes,
         keys: list[Key],
@@ -263,7 +265,7 @@ class TableChange:
         if not change.checked:
             self._check_places(change, after, len(keys))
         if change.to is not link and after:
-            await relocate(session, atomic, table, shape, link, change.to, new_keys, self._refusal)
+            await relocation.bring(link, change.to, new_keys)
         writer = LookupWriter(session, self._view, atomic, shape)
         for one in self._owned:
             rows = [(link, row) for row in before.values()], [(change.to, row) for row in after.values()]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from core.errors import not_supported
 from core.rpc import messages as m
-from router.engine.copying import LOAD_SETTINGS, CannotCopyError, copied_columns, fetch_text, inserts
+from router.engine.copying import LOAD_SETTINGS, CannotCopyError, Copied, copied_columns, fetch_text, inserts
 from router.execute.atomic import Atomic, Failed
 from router.execute.finish import Within
 from router.execute.owner import Shape, by_key, checked, name_of
@@ -32,39 +32,51 @@ SELECT
 """
 
 
-async def relocate(
-    session: Session,
-    atomic: Atomic,
-    table: Table,
-    shape: Shape,
-    old: Link,
-    new: Link,
-    keys: Sequence[tuple[bytes, ...]],
-    refusal: tuple[str, str],
-) -> None:
-    """Brings the rows with these primary keys from `old` to `new`. Raises Failed, SluiceError, CannotCopyError."""
-    name = b"CONVERT(x'" + table.name.encode().hex().encode() + b"' USING utf8mb4)"
-    calls = session.worker.calls
-    bound = rows_of(checked(await calls.execute(old, _BOUND % (name, name, name), user=session.user))).rows[0]
-    for count, what in zip(bound, ("has foreign keys", "has triggers on INSERT or DELETE"), strict=True):
-        if count != b"0":
-            raise not_supported(f"{refusal[0]} to another shard, of a table that {what},", refusal[1])
-    described = checked(
-        await calls.execute(old, b"SHOW COLUMNS FROM " + name_of(table.name), user=session.user)
-    )
-    columns = copied_columns(rows_of(described).rows)
-    for column in columns:
-        if not column.fetch:
-            raise CannotCopyError(f"the column {column.name}, for its type")
-    where = by_key(shape, keys)
-    await atomic.touch(old)
-    await atomic.touch(new)
-    assert session.tx is not None
-    session.tx.commits_before(new, old)
-    text = fetch_text(table.name, columns, where, len(keys)) + b" FOR UPDATE"
-    found = rows_of(checked(await Within(session, old).execute(text, 0, LOAD_SETTINGS))).rows
-    await atomic.write(old, b"DELETE FROM %b WHERE %b" % (name_of(table.name), where), (table.name,))
-    for insert in inserts(table.name, columns, found):
-        answer = await Within(session, new).execute(insert, m.F_WRITE, LOAD_SETTINGS)
-        if answer.failed:
-            raise Failed(answer)
+class Relocation:
+    """Of one table's rows, in one statement: what a shard says of the table is asked once."""
+
+    def __init__(
+        self, session: Session, atomic: Atomic, table: Table, shape: Shape, refusal: tuple[str, str]
+    ) -> None:
+        """`refusal`: what the client is told where it cannot be done."""
+        self._session = session
+        self._atomic = atomic
+        self._table = table
+        self._shape = shape
+        self._refusal = refusal
+        self._columns: dict[Link, Sequence[Copied]] = {}
+
+    async def bring(self, old: Link, new: Link, keys: Sequence[tuple[bytes, ...]]) -> None:
+        """Brings the rows with these primary keys from `old` to `new`. Raises Failed, SluiceError, CannotCopyError."""
+        if old not in self._columns:
+            self._columns[old] = await self._ask(old)
+        session, atomic, columns, name = self._session, self._atomic, self._columns[old], self._table.name
+        where = by_key(self._shape, keys)
+        await atomic.touch(old)
+        await atomic.touch(new)
+        assert session.tx is not None
+        session.tx.commits_before(new, old)
+        text = fetch_text(name, columns, where, len(keys)) + b" FOR UPDATE"
+        found = rows_of(checked(await Within(session, old).execute(text, 0, LOAD_SETTINGS))).rows
+        await atomic.write(old, b"DELETE FROM %b WHERE %b" % (name_of(name), where), (name,))
+        for insert in inserts(name, columns, found):
+            answer = await Within(session, new).execute(insert, m.F_WRITE, LOAD_SETTINGS)
+            if answer.failed:
+                raise Failed(answer)
+
+    async def _ask(self, link: Link) -> Sequence[Copied]:
+        """The table's columns. Raises SluiceError, CannotCopyError."""
+        calls, user, table = self._session.worker.calls, self._session.user, self._table.name
+        name = b"CONVERT(x'" + table.encode().hex().encode() + b"' USING utf8mb4)"
+        bound = rows_of(checked(await calls.execute(link, _BOUND % (name, name, name), user=user))).rows[0]
+        for count, what in zip(bound, ("has foreign keys", "has triggers on INSERT or DELETE"), strict=True):
+            if count != b"0":
+                raise not_supported(
+                    f"{self._refusal[0]} to another shard, of a table that {what},", self._refusal[1]
+                )
+        described = checked(await calls.execute(link, b"SHOW COLUMNS FROM " + name_of(table), user=user))
+        columns = copied_columns(rows_of(described).rows)
+        for column in columns:
+            if not column.fetch:
+                raise CannotCopyError(f"the column {column.name}, for its type")
+        return columns

@@ -5,37 +5,21 @@ What that driver does not do is asked here; what becomes of sessions in a restar
 
 import http.client
 import json
-import shutil
-import subprocess
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 from tests.kit.cluster import PASSWORD, USER, Cluster, wait_for
 from tests.kit.http_sql import PATH, HttpSql, HttpSqlError
+from tests.kit.node import run_node
 
 pytestmark = pytest.mark.e2e
 
-HOME = Path(__file__).resolve().parents[1] / "clients" / "node"
-
 
 def test_planetscale_database(cluster: Cluster) -> None:
-    node = shutil.which("node")
-    if node is None or not (HOME / "node_modules" / "@planetscale" / "database").is_dir():
-        pytest.fail("node with @planetscale/database is missing: run scripts/setup.sh test", pytrace=False)
     cluster.clear("everything", "customer", "counter")
     options = {"http": f"127.0.0.1:{cluster.http}", "user": USER, "password": PASSWORD}
-    ran = subprocess.run(
-        [node, "serverless.js", json.dumps(options)],
-        cwd=HOME,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.splitlines()[-1] == "done"
+    run_node("serverless.js", "@planetscale/database", options)
     cluster.clear("everything", "customer", "counter")
 
 

@@ -3,12 +3,11 @@ one MySQL."""
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pymysql
 import pytest
 
-from tests.kit.both import Both, both_places
+from tests.kit.both import Both, both_places, outcome
 from tests.kit.cluster import Cluster
 from tests.kit.drivers import fetch, run
 
@@ -58,16 +57,6 @@ def both(cluster: Cluster) -> Iterator[Both]:
         yield found
     with cluster.connect() as cnx, cnx.cursor() as cursor:
         cursor.executemany("INSERT INTO product VALUES (%s, %s, %s)", product)
-
-
-def outcome(cnx: Any, sql: str) -> tuple[int, str, int]:
-    """Affected rows and the info text without its warnings, or the error's number."""
-    with cnx.cursor() as cursor:
-        try:
-            cursor.execute(sql)
-        except pymysql.err.Error as error:
-            return -1, "", error.args[0]
-        return cursor.rowcount, re.sub(r"Warnings.*|^\W", "", (cursor._result.message or b"").decode()), 0
 
 
 def test_values_that_are_computed_first(both: Both) -> None:

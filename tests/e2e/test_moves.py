@@ -3,12 +3,11 @@ joins over shards. Rows, counts and errors are those of one MySQL that holds all
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pymysql
 import pytest
 
-from tests.kit.both import Both, both_places
+from tests.kit.both import Both, both_places, outcome
 from tests.kit.cluster import Cluster
 from tests.kit.drivers import fetch, run
 
@@ -64,17 +63,6 @@ def both(places: Both) -> Both:
             + ", ".join(f"({100 + n}, {n % 7 + 1}, 'S{n % 4}', {n % 5}, {n}.5)" for n in range(1, 25)),
         )
     return places
-
-
-def outcome(cnx: Any, sql: str) -> tuple[int, str, int]:
-    """Affected rows and the info text (each shard warns of what is deprecated), or the error's number."""
-    with cnx.cursor() as cursor:
-        try:
-            cursor.execute(sql)
-        except pymysql.err.Error as error:
-            return -1, "", error.args[0]
-        text = (cursor._result.message or b"").decode()
-        return cursor.rowcount, re.sub(r"Warnings.*|^\W", "", text), 0
 
 
 def same(both: Both, sql: str, table: str) -> int:

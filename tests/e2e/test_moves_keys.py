@@ -3,12 +3,11 @@ several tables. Rows, counts and errors are those of one MySQL."""
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pymysql
 import pytest
 
-from tests.kit.both import Both, both_places
+from tests.kit.both import Both, both_places, outcome
 from tests.kit.cluster import Cluster
 from tests.kit.drivers import fetch, run
 
@@ -101,16 +100,6 @@ def both(places: Both) -> Both:
             "'2026-01-01', '2026-07-01', '', '', '', 'small', '', '[]', NULL)",
         )
     return places
-
-
-def outcome(cnx: Any, sql: str) -> tuple[int, str, int]:
-    """Affected rows and the info text without its warnings, or the error's number."""
-    with cnx.cursor() as cursor:
-        try:
-            cursor.execute(sql)
-        except pymysql.err.Error as error:
-            return -1, "", error.args[0]
-        return cursor.rowcount, re.sub(r"Warnings.*|^\W", "", (cursor._result.message or b"").decode()), 0
 
 
 def same(both: Both, sql: str, table: str) -> int:

@@ -1,5 +1,6 @@
 """The same tables and rows twice: over the cluster's shards, and in one database of a plain server."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -48,3 +49,14 @@ def both_places(cluster: Cluster, database: str, tables: Sequence[str]) -> Itera
         finally:
             cluster.clear(*tables)
             run(plain, f"DROP DATABASE {database}")
+
+
+def outcome(cnx: Any, sql: str) -> tuple[int, str, int]:
+    """A write's affected rows and info text (each shard warns of what is deprecated: without that), or the number of
+    its error."""
+    with cnx.cursor() as cursor:
+        try:
+            cursor.execute(sql)
+        except pymysql.err.Error as error:
+            return -1, "", error.args[0]
+        return cursor.rowcount, re.sub(r"Warnings.*|^\W", "", (cursor._result.message or b"").decode()), 0
