@@ -17,7 +17,7 @@ down: ## stop the demo cluster
 test: ## set up both servers and every client, then lint, types and all tests
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --ignore=tests/clients/test_suites.py $(ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadscope --ignore=tests/clients/test_suites.py $(ARGS)
 
 test-fast: ## the tests that need no server
 	@$(BIN)/python -m pytest -q -m "not e2e and not slow and not fault" $(ARGS)

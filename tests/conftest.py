@@ -8,11 +8,13 @@ from zlib import crc32
 import hypothesis
 import pluggy
 import pytest
+from xdist.remote import Producer
 
 from cli.local import EtcdServer, Flavour, create_database
 from tests.kit.cluster import Cluster
 from tests.kit.proxy import Address, CutProxy
 from tests.kit.servers import FLAVOURS, Running, RunningMysql, Servers, Templates
+from tests.kit.sharing import ByFlavour
 
 
 def pytest_configure() -> None:
@@ -24,13 +26,10 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Shares tests out to processes (`-n`): all of a flavour in one, as they share its cluster; the rest by file."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        of_flavour = None if callspec is None else callspec.params.get("flavour")
-        item.add_marker(pytest.mark.xdist_group(of_flavour or item.nodeid.partition("::")[0]))
+@pytest.hookimpl(optionalhook=True)  # where xdist is not loaded (`-p no:xdist`)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFlavour:
+    """Who hands the tests out to processes (`-n`)."""
+    return ByFlavour(config, log)
 
 
 @pytest.fixture(scope="session", params=FLAVOURS)
