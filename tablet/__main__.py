@@ -15,7 +15,7 @@ import uvloop
 
 from core.config import Config, ConfigError, Dsn, load
 from core.forkserver import GC_THRESHOLDS
-from tablet.process import Identity, StartError, TabletProcess
+from tablet.daemon.process import Identity, StartError, TabletProcess
 
 
 def main(argv: list[str] | None = None) -> int:

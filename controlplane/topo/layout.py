@@ -6,7 +6,7 @@
 | `vschema/<ks>` | Vitess's VSchema JSON, whole | seed, `clusterctl vschema apply` | until removed |
 | `shards/<ks>/<range>` | ShardRecord | seed | until removed |
 | `tablets/<alias>` | TabletRecord | the tablet | its lease |
-| `threads/<ks>/<range>` | threads of MySQL that are the tablet's (tablet/threads.py) | the tablet | until removed |
+| `threads/<ks>/<range>` | the tablet's threads of MySQL (tablet/daemon/threads.py) | the tablet | until removed |
 | `routers/<id>` | RouterRecord | the router's main process | its lease |
 | `controlplanes/<id>` | ControlPlaneRecord | the daemon | its lease |
 | `users/<name>` | UserRecord | `clusterctl users` | until removed |

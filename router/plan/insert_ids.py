@@ -2,7 +2,7 @@
 
 The OK packet has the id that MySQL generated, but also one that the statement gave, or that of a row which ON DUPLICATE
 KEY UPDATE changed; these leave LAST_INSERT_ID() as it was. A tablet can tell a generated id from a given one where all
-values are literals (`tablet/insert_ids.py`); of anything else MySQL is asked.
+values are literals (`tablet/statements/insert_ids.py`); of anything else MySQL is asked.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ other without saying both: of other names only one is ever used (`canonical`); w
 a server is asked what became of all of them (`roots`), and the settings hold that.
 
 Source: the servers themselves; a test sets every variable on both and looks what else changes. The tablet's half of
-this is in `tablet/settings.py`.
+this is in `tablet/pool/settings.py`.
 """
 
 from typing import Final

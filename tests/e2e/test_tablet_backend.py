@@ -1,4 +1,4 @@
-"""The contract with mysql.connector: what `tablet/backend.py` relies on, for each version that is admitted."""
+"""The contract with mysql.connector: what `tablet/backend/connection.py` relies on, for each admitted version."""
 
 import asyncio
 
@@ -6,8 +6,8 @@ import pytest
 
 from cli.local import Flavour
 from core.config import Dsn
-from tablet.backend import Command, ConnectFailed, Connection, open_connection
-from tablet.server import parse_rows
+from tablet.backend.connection import Command, ConnectFailed, Connection, open_connection
+from tablet.backend.server import parse_rows
 from tests.kit.servers import RunningMysql
 from tests.kit.tablet import dsn, until
 from wire.constants import COM_PING

@@ -10,7 +10,7 @@ import pytest
 from cli.local import EtcdServer
 from controlplane.topo.store import Store
 from core.rpc import messages as m
-from tablet.ownership import lock_name
+from tablet.backend.ownership import lock_name
 from tests.kit.servers import Running, RunningMysql
 from tests.kit.tablet import Asker, dsn, start_tablet, until
 

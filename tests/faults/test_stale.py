@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.rpc import messages as m
-from tablet.serving import ASLEEP_S
+from tablet.daemon.serving import ASLEEP_S
 from tests.kit.servers import RunningMysql
 from tests.kit.tablet import dsn, running_tablet
 

@@ -9,7 +9,7 @@ from router.plan.plans import SubstitutePlan
 from router.sql.lex import lex
 from router.sql.normalise import normalise
 from router.vschema import VSchema, parse
-from tablet.insert_ids import given_numbers
+from tablet.statements.insert_ids import given_numbers
 from wire.constants import TYPE_DATE, TYPE_DOUBLE, TYPE_LONGLONG, TYPE_STRING
 from wire.statements import build_execute
 

@@ -3,7 +3,7 @@
 import pytest
 
 from core.rpc.messages import F_INSERT_ID, F_WRITE
-from tablet.program_needs import ProgramNeeds, Rows
+from tablet.statements.program_needs import ProgramNeeds, Rows
 
 AUDIT: Rows = [
     [b"function", b"area", b"0", b""],

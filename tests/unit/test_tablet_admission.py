@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from core.clock import FakeClock
-from tablet.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue, Refusal
+from tablet.pool.admission import FOUND_ROWS, HOLD, PLAIN, Limits, Queue, Refusal
 
 ALL = (0, 1, 2, 3)
 

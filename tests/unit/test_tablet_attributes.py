@@ -2,10 +2,10 @@
 
 from core.config import Tablet as TabletConfig
 from core.rpc.messages import F_CONSOLIDATE
-from tablet.prepared import MAX_HEADS, OnServer
-from tablet.request import ATTRIBUTES
-from tablet.sharing import Sharing
-from tablet.statement import Statement
+from tablet.backend.prepared import MAX_HEADS, OnServer
+from tablet.statements.request import ATTRIBUTES
+from tablet.statements.sharing import Sharing
+from tablet.statements.statement import Statement
 from tablet.stats import Stats
 from wire.constants import CLIENT_QUERY_ATTRIBUTES, TYPE_LONG, TYPE_VAR_STRING
 from wire.query_attributes import build_block

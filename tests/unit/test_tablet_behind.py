@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tablet.behind import Behind
+from tablet.statements.behind import Behind
 from wire.answers import err_packet, ok_packet
 
 PROFILE = ("sql_mode='ANSI'", "db", False)

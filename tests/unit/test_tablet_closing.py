@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from core.config import Dsn
-from tablet.admin import AdminLane
-from tablet.backend import CONNECT_TIMEOUT_S
-from tablet.closing import LINGER_S, Closer
-from tablet.server import Answer, lost
+from tablet.backend.admin import AdminLane
+from tablet.backend.connection import CONNECT_TIMEOUT_S
+from tablet.backend.server import Answer, lost
+from tablet.pool.closing import LINGER_S, Closer
 
 
 class Loop:

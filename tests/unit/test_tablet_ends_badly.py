@@ -11,9 +11,9 @@ from core.clock import FakeClock
 from core.config import Dsn
 from core.config import Tablet as TabletConfig
 from core.rpc import messages as m
-from tablet.backend import Connection
-from tablet.execution import Execution
-from tablet.server import Answer
+from tablet.backend.connection import Connection
+from tablet.backend.server import Answer
+from tablet.statements.execution import Execution
 from wire.answers import err_packet, ok_payload
 from wire.constants import CLIENT_SESSION_TRACK, COM_PING, COM_RESET_CONNECTION
 from wire.packets import frame

@@ -3,8 +3,8 @@
 import pytest
 
 from core.rpc.messages import F_BEGIN, F_BRIEF, F_FOUND_ROWS, F_RESERVE
-from tablet.admission import FOUND_ROWS, HOLD, PLAIN
-from tablet.form import make_form
+from tablet.pool.admission import FOUND_ROWS, HOLD, PLAIN
+from tablet.statements.form import make_form
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from core.clock import FakeClock
-from tablet.admission import PLAIN, Limits, Queue
+from tablet.pool.admission import PLAIN, Limits, Queue
 
 CONNECTIONS = 16
 SERVICE_S = 0.020

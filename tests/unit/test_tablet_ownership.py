@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from core.rpc.messages import DRAINING, NOT_SERVING, SERVING, STARTING
-from tablet import ownership
-from tablet.ownership import claim_endpoint, lock_name, lock_sql, read_lock
-from tablet.registration import record, rival_of
-from tablet.threads import BOOT_TOLERANCE_S, of_this_life
+from tablet.backend import ownership
+from tablet.backend.ownership import claim_endpoint, lock_name, lock_sql, read_lock
+from tablet.daemon.registration import record, rival_of
+from tablet.daemon.threads import BOOT_TOLERANCE_S, of_this_life
 
 
 def test_names_of_locks_are_short_and_apart() -> None:

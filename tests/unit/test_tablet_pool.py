@@ -9,9 +9,9 @@ import pytest
 
 from core.config import Dsn
 from core.config import Tablet as TabletConfig
-from tablet.admission import AFFINITY_S, PLAIN
-from tablet.pool import Pool
-from tablet.refusals import Refusals
+from tablet.pool.admission import AFFINITY_S, PLAIN
+from tablet.pool.pool import Pool
+from tablet.pool.refusals import Refusals
 from tablet.stats import Stats
 
 TURN_S = 0.0002

@@ -3,8 +3,8 @@
 import pytest
 
 from core.rpc.messages import F_WRITE
-from tablet.programs import ASK, KNOWN, LOOK_EVERY_S, MAX_NAMES, RESET, Programs
-from tablet.server import Answer
+from tablet.backend.server import Answer
+from tablet.statements.programs import ASK, KNOWN, LOOK_EVERY_S, MAX_NAMES, RESET, Programs
 from wire.scan import ERR, OK, RESULTSET
 
 QUIET = [b"function", b"area", b"0", b""]

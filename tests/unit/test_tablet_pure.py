@@ -7,11 +7,11 @@ import pytest
 
 from core.errors import SluiceError
 from core.stats import BUCKETS, Histogram, bucket_of, percentile, upper_bound_s
-from tablet import settings
-from tablet.consolidator import MAX_JOINERS, MAX_SHARED_BYTES, Consolidator
+from tablet.backend.prepared import MAX_STATEMENTS, OnServer, Prepared
 from tablet.epochs import MAX_TABLES, Epochs
-from tablet.pool_plan import CONVERT_AFTER_S, Act, View, choose, convert, hold_limit, lifetime_s
-from tablet.prepared import MAX_STATEMENTS, OnServer, Prepared
+from tablet.pool import settings
+from tablet.pool.plan import CONVERT_AFTER_S, Act, View, choose, convert, hold_limit, lifetime_s
+from tablet.statements.consolidator import MAX_JOINERS, MAX_SHARED_BYTES, Consolidator
 
 BASE = "utf8mb4_0900_ai_ci"
 

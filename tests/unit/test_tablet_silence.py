@@ -7,12 +7,12 @@ import pytest
 
 from core.config import Tablet as TabletConfig
 from core.rpc import messages as m
-from tablet.backend import Command
-from tablet.killer import HARD_AFTER_S
-from tablet.request import SHARED
-from tablet.sharing import Sharing
-from tablet.silence import Silence
-from tablet.statement import Statement
+from tablet.backend.connection import Command
+from tablet.backend.killer import HARD_AFTER_S
+from tablet.statements.request import SHARED
+from tablet.statements.sharing import Sharing
+from tablet.statements.silence import Silence
+from tablet.statements.statement import Statement
 
 QUERY_S = 30.0
 

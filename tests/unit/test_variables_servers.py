@@ -11,8 +11,8 @@ from router.variables.coupled import canonical, roots
 from router.variables.privileged import privileged
 from router.variables.table import HARMLESS, SESSION_ONLY, Class, known, rule_of
 from router.variables.types import typed
-from tablet.backend import BASE_STATE_SQL
-from tablet.settings import change, coupled
+from tablet.backend.connection import BASE_STATE_SQL
+from tablet.pool.settings import change, coupled
 from tests.kit.servers import RunningMysql
 
 pytestmark = pytest.mark.e2e
