@@ -11,10 +11,11 @@ from typing import Self
 
 from core.errors import not_supported
 from core.rpc import messages as m
-from router.calls import Answer
+from router.call import Answer
 from router.execute.write import abandon, ok_of, set_savepoint, undo
 from router.gateway import Link
 from router.sessions import holding
+from router.sessions.commit import commit
 from router.sessions.session import Session
 from wire.answers import Ok
 
@@ -88,4 +89,4 @@ class Atomic:
 
     async def commit(self) -> None:
         if self._own:
-            await self._session.worker.calls.commit(self._session)
+            await commit(self._session)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from core.errors import SluiceError, not_supported
-from router.calls import TabletError
+from router.call import TabletError
 from router.engine.assigning import renders, routed
 from router.engine.copying import Cells
 from router.execute.atomic import Atomic

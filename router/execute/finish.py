@@ -12,7 +12,7 @@ from typing import Final
 
 from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
-from router.calls import Answer, TabletError
+from router.call import Answer, TabletError
 from router.engine.copying import (
     LOAD_SETTINGS,
     CannotCopyError,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from core.rpc import messages as m
-from router.calls import Answer
+from router.call import Answer
 from router.engine.affected import combine_oks
 from router.execute.atomic import Atomic, Failed
 from router.execute.owner import checked

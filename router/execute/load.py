@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable
 
 from core.errors import SluiceError
 from core.rpc import messages as m
-from router.calls import Answer
+from router.call import Answer
 from router.execute.reserve import admit, run_bracketed, variables_in
 from router.gateway import Link
 from router.sessions import holding
 from router.sessions.client_file import ClientFile
+from router.sessions.commit import commit
 from router.sessions.reservation import TABLES
 from router.sessions.session import Session
 from wire.answers import parse_ok
@@ -112,7 +113,7 @@ async def in_transaction(session: Session, link: Link, run: Callable[[], Awaitab
     try:
         answer = await run()
         if not answer.failed:
-            await session.worker.calls.commit(session)
+            await commit(session)
         return answer
     finally:
         if session.tx is not None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
-from router.calls import TabletError
+from router.call import TabletError
 from router.engine.affected import combine_oks
 from router.engine.load_fields import field_value
 from router.engine.load_lines import LineSplitter, Row
@@ -28,6 +28,7 @@ from router.execute.write import ok_of, set_savepoint, undo
 from router.gateway import Link
 from router.sessions import holding
 from router.sessions.client_file import ClientFile
+from router.sessions.commit import commit
 from router.sessions.session import Session
 from router.statements.result import checked
 from router.variables.charsets import python_codec
@@ -124,7 +125,7 @@ class ShardedLoad:
             for link in links:
                 await self._flush(link)
             if self._own:
-                await session.worker.calls.commit(session)
+                await commit(session)
         except SluiceError:
             await undo(session, self._own, self._undoing)
             await file.drain()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from core.errors import not_supported
 from core.rpc import messages as m
-from router.calls import TabletError
+from router.call import TabletError
 from router.execute.atomic import Atomic
 from router.execute.owner import (
     Cell,

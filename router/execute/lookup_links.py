@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.errors import SluiceError
-from router.calls import TabletError
+from router.call import TabletError
 from router.execute.isolation import each_read_is_fresh
 from router.execute.owner import checked, link_of_keyspace_id, name_of
 from router.execute.route import shard_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from router.calls import TabletError
+from router.call import TabletError
 from router.engine.affected import combine_oks
 from router.engine.copying import CannotCopyError
 from router.execute.atomic import Atomic, Failed

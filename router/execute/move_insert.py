@@ -13,7 +13,7 @@ from typing import Final
 
 from core.errors import fail
 from core.rpc import messages as m
-from router.calls import TabletError
+from router.call import TabletError
 from router.engine.affected import combine_oks, insert_info
 from router.engine.assigning import Render, renders, routed
 from router.engine.copying import CannotCopyError

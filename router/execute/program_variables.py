@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import CODES, not_supported
 from core.rpc import messages as m
-from router.calls import Answer, Calls, FileSource, TabletError
+from router.call import Answer, FileSource, TabletError
+from router.calls import Calls
 from router.execute.reserve import admit, bring, must, read_back, reserve
 from router.execute.whole import reply_whole
 from router.gateway import Link

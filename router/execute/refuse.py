@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.errors import CODES, SluiceError, not_supported
-from router.calls import TabletError
+from router.call import TabletError
 from router.gateway import Link
 from router.plan.plans import DmlPlan, SelectPlan
 from router.sessions.bound import bound_text

@@ -14,7 +14,7 @@ from typing import Final
 
 from core.errors import not_supported
 from core.rpc import messages as m
-from router.calls import Answer, TabletError
+from router.call import Answer, TabletError
 from router.execute.route import Choose
 from router.execute.whole import reply_whole
 from router.gateway import Link

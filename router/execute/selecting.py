@@ -14,7 +14,7 @@ from typing import Final
 
 from core.errors import ErrorCode, SluiceError, fail, not_supported
 from core.rpc import messages as m
-from router.calls import Answer, TabletError
+from router.call import Answer, TabletError
 from router.engine.digits import hides_digits
 from router.engine.output import ClientFlavour
 from router.engine.reader import ResultReader

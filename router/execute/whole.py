@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from core.rpc import messages as m
-from router.calls import Answer
+from router.call import Answer
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
 from router.plan.plans import Merge

@@ -12,7 +12,7 @@ from time import time
 
 from core.errors import SluiceError, fail, not_supported
 from core.rpc import messages as m
-from router.calls import Answer, TabletError
+from router.call import Answer, TabletError
 from router.engine.affected import combine_oks
 from router.execute.refuse import refuse
 from router.execute.route import chooser_links
@@ -21,6 +21,7 @@ from router.gateway import Link
 from router.plan.plans import DdlPlan, DmlPlan
 from router.sessions import holding
 from router.sessions.bound import bound_text
+from router.sessions.commit import commit
 from router.sessions.insert_ids import note_generated, note_told, with_insert_id
 from router.sessions.query_attributes import along
 from router.sessions.reservation import effect_of
@@ -79,7 +80,7 @@ async def write_on(
             answers.append(answer)
             session.last_insert_id = before  # for the next shard to begin with
         if own:
-            await calls.commit(session)
+            await commit(session)
     except Exception:
         await undo(session, own, done)
         raise
@@ -231,10 +232,9 @@ class DdlRunner:
         session.start(self._run(session, sql))
 
     async def _run(self, session: Session, sql: bytes) -> None:
-        calls = session.worker.calls
         plan = self._plan
         if session.tx is not None and plan.commits:
-            await calls.commit(session)
+            await commit(session)
         oks: list[Ok] = []
         rows: list[bytes] = []
         for link in self._links:

@@ -16,7 +16,7 @@ from wire.answers import Ok, parse_ok
 from wire.packets import last_payload, read_lenenc_int
 
 if TYPE_CHECKING:
-    from router.calls import Answer
+    from router.call import Answer
     from router.gateway import Link
     from router.sessions.session import Session
 

@@ -10,7 +10,7 @@ first go on with its text, as they do without a router.
 from typing import TYPE_CHECKING, Final
 
 from core.errors import not_supported
-from router.calls import PreparedAnswer, TabletError
+from router.call import PreparedAnswer, TabletError
 from router.gateway import Link
 from router.plan.plans import FinishPlan, MovePlan, Planned, SessionPlan, SubstitutePlan
 from router.sessions.holding import note_fail, reserved_handle

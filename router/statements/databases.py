@@ -21,6 +21,7 @@ from router.execute.reserve import pinned
 from router.gateway import Link
 from router.plan.databases import OPTIONS, DatabaseStatement, database_statement, with_comments
 from router.plan.plans import Kind
+from router.sessions.commit import commit
 from router.sessions.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
 from router.sessions.session import Session
 from router.sessions.tracking import of_use
@@ -138,7 +139,7 @@ async def _commit(session: Session) -> None:
         if pin in pins:
             raise not_supported(f"CREATE or DROP DATABASE of a session that holds {pin}", "End that first.")
     if session.tx is not None:
-        await session.worker.calls.commit(session)
+        await commit(session)
 
 
 async def _close_handlers(session: Session, link: Link) -> None:

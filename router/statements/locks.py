@@ -16,6 +16,7 @@ from router.execute.reserve import pinned, run_pinned
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import Kind
+from router.sessions.commit import commit
 from router.sessions.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
 from router.sessions.session import Session
 from router.statements.evaluate import substituted
@@ -44,7 +45,7 @@ def lock(session: Session, kind: Kind, sql: bytes) -> None:
 
 
 async def _locked(session: Session, link: Link, sql: bytes) -> None:
-    await session.worker.calls.commit(session)
+    await commit(session)
     await run_pinned(session, link, sql, m.F_WRITE, None)
 
 
@@ -113,7 +114,7 @@ def flush(session: Session, kind: Kind, sql: bytes) -> None:
 
 async def _flush_all(session: Session, links: Sequence[Link], sql: bytes) -> None:
     """A FLUSH that keeps nothing, on each shard."""
-    await session.worker.calls.commit(session)
+    await commit(session)
     answer = None
     for link in links:
         answer = checked(await ask(session, link, sql, flags=session.flags))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from core.errors import fail, not_supported
 from core.rpc import messages as m
-from router.calls import Answer
+from router.call import Answer
 from router.gateway import Link
 from router.sessions import holding
 from router.sessions.query_attributes import along

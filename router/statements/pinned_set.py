@@ -12,7 +12,7 @@ from time import time
 from typing import Final
 
 from core.rpc import messages as m
-from router.calls import TabletError
+from router.call import TabletError
 from router.execute.reserve import admit, reserve
 from router.sessions import holding
 from router.sessions.reservation import Pin, set_pin

@@ -7,7 +7,7 @@ does, the session's server is believed only in what it says of the text itself.
 from typing import Final
 
 from core.errors import fail
-from router.calls import TabletError
+from router.call import TabletError
 from router.plan.plans import SubstitutePlan
 from router.sessions.preparing import ask
 from router.sessions.session import Session

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from router.calls import Answer, TabletError
+from router.call import Answer, TabletError
 from router.engine.reader import ResultReader
 from wire.columns import Column
 from wire.rows import split_text_row

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.plan.plans import Kind
+from router.sessions.commit import commit
 from router.sessions.session import Session
 from router.sessions.tracking import of_set
 from router.sessions.transaction_tracker import Tracker
@@ -160,7 +161,7 @@ async def _finish(session: Session, changes: judge.Changes, before: Snapshot, na
             await pinned_set.run(session, changes.pins)
             changes.warnings += session.warnings or ()
         if _commits(session, changes):
-            await session.worker.calls.commit(session)
+            await commit(session)
     except BaseException:
         before.restore(session)
         raise

@@ -11,9 +11,10 @@ from typing import Final
 
 from core.errors import SluiceError
 from core.rpc import messages as m
-from router.calls import TabletError
+from router.call import TabletError
 from router.plan.plans import Kind
 from router.sessions import holding
+from router.sessions.commit import commit
 from router.sessions.reservation import TABLES
 from router.sessions.session import Session
 from router.sessions.transaction_tracker import begun
@@ -117,7 +118,7 @@ def _locks_tables(session: Session) -> bool:
 
 
 async def _begin(session: Session, statements: list[str], snapshot: bool) -> None:
-    await session.worker.calls.commit(session)
+    await commit(session)
     if _locks_tables(session):
         await unlock_for_transaction(session)
     _open(session, statements)
@@ -171,7 +172,7 @@ def _forward_end(session: Session, kind: Kind) -> None:
 async def _end(session: Session, kind: Kind, chain: bool, release: bool) -> None:
     if kind is Kind.COMMIT:
         tx = session.tx
-        await session.worker.calls.commit(session)
+        await commit(session)
         if chain and tx is not None:
             _open(session, following(tx.begin))
     else:

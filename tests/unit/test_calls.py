@@ -9,8 +9,9 @@ import pytest
 from core.errors import SluiceError
 from core.limits import Limit, LimitTable, SharedCounters, SlotTable, to_snapshot
 from core.rpc import messages as m
-from router import calls as calls_module
-from router.calls import Calls, TabletError
+from router import call as call_module
+from router.call import TabletError
+from router.calls import Calls
 from router.workers.admission import Admission
 from tests.unit.fake_tablets import HANG, FakeClock, FakeTablet, make_session, turns
 from wire.packets import frame
@@ -61,7 +62,7 @@ def parse_number(data: bytes) -> int:
 
 
 async def test_too_large_is_told_at_the_end_with_what_is_still_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls_module, "MAX_ANSWER_BYTES", 10)
+    monkeypatch.setattr(call_module, "MAX_ANSWER_BYTES", 10)
     tablet, calls = hanging()
     task = asyncio.ensure_future(calls.execute(tablet.link, b"select"))
     await turns()

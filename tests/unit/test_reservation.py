@@ -9,6 +9,7 @@ from core.errors import SluiceError
 from router import statements  # first: it and router.execute.reserve import each other
 from router.execute.reserve import reserve, run_pinned
 from router.sessions import holding
+from router.sessions.commit import commit
 from router.sessions.reservation import Reservation, effect_of
 from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
 from wire.answers import parse_err
@@ -179,7 +180,7 @@ async def test_inside_a_transaction_its_connection_is_the_reserved_one() -> None
     await turns()
     await one.pinned(b"select get_lock('a', 1)")
     assert list(one.tablet.open) == [1]
-    await session.worker.calls.commit(session)
+    await commit(session)
     assert one.tablet.open == {1: False}
     session.close()
     assert one.tablet.open == {}
