@@ -107,6 +107,9 @@ F_BRIEF: Final = (
     1
     << 24  # with F_RESERVE: for a few statements that wait for nothing else, so no share of sessions that hold
 )
+F_PARTIAL: Final = (
+    1 << 25
+)  # one of several shards' parts, of groups that may not be whole: MySQL's aggregates only
 
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)

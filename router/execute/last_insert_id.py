@@ -79,7 +79,7 @@ async def _around(
 
 async def _select(session: Session, links: Sequence[Link], plan: SelectPlan, merged: MergedText) -> None:
     try:
-        answers = await _around(session, links, merged.text, 0, plan.tables)
+        answers = await _around(session, links, merged.text, m.F_PARTIAL * plan.partial, plan.tables)
     except Failed as failed:
         session.reply(failed.answer.data)
         return

@@ -160,7 +160,8 @@ async def _merged(
     packets: list[bytes] = []
     size = 0
     for index, link in enumerate(links):
-        answer = await session.worker.calls.in_session(session, link, merged.text + clause)
+        flags = m.F_PARTIAL if plan.partial else 0
+        answer = await session.worker.calls.in_session(session, link, merged.text + clause, flags=flags)
         size += len(checked(answer).data)
         if size > MAX_BYTES:
             raise fail("RESULT_TOO_LARGE", limit=f"{MAX_BYTES} bytes of")

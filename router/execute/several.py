@@ -212,7 +212,7 @@ class SeveralShards:
     def __init__(self, plan: SelectPlan, view: ClusterView) -> None:
         self._plan = plan
         self._links = chooser_links(plan.chooser, view)
-        self._flags = m.F_CONSOLIDATE if plan.consolidate else 0
+        self._flags = m.F_CONSOLIDATE if plan.consolidate else m.F_PARTIAL if plan.partial else 0
         self._finisher = None
         if plan.finish is not None and plan.refusal is not None:
             self._finisher = Finisher(plan.finish, plan.refusal, view)

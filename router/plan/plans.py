@@ -193,6 +193,7 @@ class SelectPlan:
     unread: bool = False  # refused because it could not be read: MySQL decides whether that is a syntax error
     lookup: LookupRoute | None = None  # fewer shards than the chooser names
     late: Finish | None = None  # what runs where the shards' types cannot be merged
+    partial: bool = False  # on several shards: calls what may be an aggregate, of groups that are not whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from router.plan.block import Block, CannotPlanError
 from router.plan.blocks import Analysis
 from router.plan.context import Statement, Tables, chooser_of
 from router.plan.finish import finish_of
+from router.plan.locality import groups_by_key
 from router.plan.merge import merge_of
 from router.plan.plans import Choice, Chooser, LookupRoute, Merge, Planned, SelectPlan, Template
 from router.plan.purity import is_locking, is_shareable, may_write
@@ -37,12 +38,15 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
             tier = "finish"
         late = finish_of(statement, tree) if merge is not None and _weighs(merge) else None
         made = SelectPlan(chooser, names, shared, locking, sql, merge, refusal, writes, finish, late=late)
+        if writes and merge is not None and not whole_groups:
+            made = replace(made, partial=True)
         if lookup is not None and not statement.spread:
             made = replace(made, lookup=lookup)
             tier = "finish" if finish is not None else "route" if refusal is not None else tier
             why = (f"the shards that the lookup table of vindex {lookup.vindex} names", *why[1:])
         return Planned(made, tier, why)
 
+    whole_groups = False
     analysis = Analysis(keyspace, statement.vschema, spread=statement.spread)
     try:
         block = analysis.block(tree)
@@ -69,9 +73,16 @@ def plan(statement: Statement, tree: exp.Expr, tables: Tables, keyspace: str) ->
                 "SELECT ... INTO over several shards", "Read the rows and write them yourself."
             )
         merged = merge_of(statement, tree, block)
+        whole_groups = isinstance(tree, exp.Select) and _is_alone(tree, block)
     except CannotPlanError as error:
         return made(chooser, "refused", several, error.refusal[0], refusal=error.refusal, lookup=block.lookup)
     return made(chooser, "merge", several, merged=merged, lookup=block.lookup)
+
+
+def _is_alone(tree: exp.Select, block: Block) -> bool:
+    """Whether the block has no query in it and each of its groups lies on one shard."""
+    grouped = tree.args.get("group") is not None and groups_by_key(block, tree)
+    return grouped and not any(one is not tree for one in tree.find_all(exp.Query))
 
 
 def _weighs(merge: Merge) -> bool:

@@ -22,7 +22,6 @@ from core.rpc.messages import (
     F_PREPARED,
     F_RESERVE,
     F_SESSION_TRACK,
-    F_VARIABLES,
     F_WRITE,
     I_ERR,
     I_LAST,
@@ -160,11 +159,11 @@ class Execution(Sharing):
             statement.fail(form.refused)
             return
         try:
-            needs = self.programs.needs
-            if needs.any and not flags & F_VARIABLES and (names := needs.of(sql, flags, form.tables)):
+            programs = self.programs
+            if programs.judging and (refusal := programs.refusal(sql, flags, form.tables)):
                 if handle:
                     self.handles.get(handle, peer)
-                statement.send_back(fail("NEEDS_VARIABLES", names=names), handle)
+                statement.send_back(refusal, handle)
                 return
             if handle:
                 self._on_handle(statement, handle)

@@ -19,8 +19,10 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from core.rpc.messages import F_WRITE
+from core.errors import SluiceError, fail
+from core.rpc.messages import F_PARTIAL, F_VARIABLES, F_WRITE
 from tablet.backend.server import Answer
+from tablet.statements.aggregates import LOADED_SQL, Aggregates
 from tablet.statements.program_needs import ProgramNeeds
 from wire.scan import ERR, RESULTSET
 
@@ -40,7 +42,7 @@ MAX_BODY: Final = 6000
 
 
 def _body(column: str) -> str:
-    uses = f"LENGTH({column}) <= {MAX_BODY} OR LOWER({column}) REGEXP '@|last_insert_id|connection_id'"
+    uses = f"LENGTH({column}) <= {MAX_BODY} OR LOWER({column}) REGEXP '@|last_insert_id|connection_id|fetch +group'"
     return f"IF({uses}, {column}, CONCAT(LEFT({column}, {MAX_BODY}), ' PREPARE'))"
 
 
@@ -77,6 +79,9 @@ class Programs:
         """What a look finds that began before the latest of them counts for nothing."""
         self._waiting: list[Callable[[], None]] = []
         self.needs = ProgramNeeds()
+        self._aggregates = Aggregates()
+        self.judging = False
+        """Whether `refusal` could say anything."""
         self._look_at_s = 0.0
         self._names: re.Pattern[bytes] | None = None
         self._all = True
@@ -89,6 +94,7 @@ class Programs:
     def forget(self, *, mariadb: bool) -> None:
         """MySQL was reached, perhaps another one."""
         self.mariadb = mariadb
+        self._ask_loaded()
         self._change()
 
     @property
@@ -113,6 +119,7 @@ class Programs:
         """Looks where it is time to."""
         if now_s >= self._look_at_s and not self._pending:
             self._look_at_s = now_s + LOOK_EVERY_S
+            self._ask_loaded()
             self._look()
 
     def doubt(self, sql: bytes, flags: int, kind: int, tables: object) -> int:
@@ -130,12 +137,28 @@ class Programs:
             return RESET if self.mariadb and unseen else ASK
         return ASK if named and kind == RESULTSET and not self.mariadb else KNOWN
 
+    def refusal(self, sql: bytes, flags: int, tables: object) -> SluiceError | None:
+        """Why its router may not have `sql` run as it was sent. Ask `judging` first."""
+        if flags & F_PARTIAL and (refused := self._aggregates.refusal(sql)):
+            return refused
+        if self.needs.any and not flags & F_VARIABLES and (names := self.needs.of(sql, flags, tables)):
+            return fail("NEEDS_VARIABLES", names=names)
+        return None
+
     # -- looking
 
     def _change(self) -> None:
         self._changes += 1
         self._all = self._triggers = self._locking = self.watching = True
         self._look_at_s = 0.0
+
+    def _ask_loaded(self) -> None:
+        def answered(answer: Answer) -> None:
+            if not answer.lost and answer.error is None:
+                self._aggregates.learn_loaded(row[0] or b"" for row in answer.rows)
+                self.judging = self.needs.any or self._aggregates.any
+
+        self._run(LOADED_SQL, answered)
 
     def _look(self) -> None:
         changes = self._changes
@@ -159,6 +182,8 @@ class Programs:
         """What LOOK_SQL says."""
         self.needs.learn(rows, many=len(rows) > MAX_NAMES)
         functions = [row for row in rows if row[0] == b"function"]
+        self._aggregates.learn((row[1] or b"", row[3] or b"") for row in functions)
+        self.judging = self.needs.any or self._aggregates.any
         triggers = [row for row in rows if row[0] == b"trigger"]
         self._triggers = bool(triggers)
         self._locking = any(row[2] != b"0" for row in (*functions, *triggers))

@@ -2,8 +2,9 @@
 
 import pytest
 
-from core.rpc.messages import F_WRITE
+from core.rpc.messages import F_PARTIAL, F_WRITE
 from tablet.backend.server import Answer
+from tablet.statements.aggregates import LOADED_SQL, Aggregates
 from tablet.statements.programs import ASK, KNOWN, LOOK_EVERY_S, MAX_NAMES, RESET, Programs
 from wire.scan import ERR, OK, RESULTSET
 
@@ -18,7 +19,8 @@ class Lane:
         self.asked: list[object] = []
 
     def run(self, sql: str, then: object) -> None:
-        self.asked.append(then)
+        if sql != LOADED_SQL:
+            self.asked.append(then)
 
     def answer(self, *, lost: bool = False) -> None:
         """The oldest question: no programs at all."""
@@ -130,3 +132,27 @@ def test_who_waits_is_told_when_what_there_is_is_known() -> None:
     programs.look(lambda: told.append(3))
     lane.answer(lost=True)
     assert told == [1, 2, 3]
+
+
+def test_aggregates_of_ones_own_are_no_part_of_an_answer() -> None:
+    programs = known(
+        [b"function", b"total", b"0", b"BEGIN LOOP FETCH  GROUP NEXT ROW; END LOOP; END"],
+        [b"function", b"subtotal", b"0", b"RETURN 1"],
+    )
+    assert programs.judging
+    for sql in (b"SELECT total(a) FROM t", b"SELECT shop.`Total` (a) FROM t"):
+        refused = programs.refusal(sql, F_PARTIAL, ["t"])
+        assert refused is not None
+        assert refused.number == 1235
+        assert programs.refusal(sql, 0, ["t"]) is None
+    assert programs.refusal(b"SELECT subtotal(a), total FROM totals", F_PARTIAL, ["t"]) is None
+    assert not known([b"function", b"subtotal", b"0", b"RETURN 1"]).judging
+
+
+def test_loaded_aggregates() -> None:
+    aggregates = Aggregates()
+    aggregates.learn_loaded([b"median"])
+    aggregates.learn([])
+    assert aggregates.refusal(b"SELECT MEDIAN(a) FROM t") is not None
+    aggregates.learn_loaded([])
+    assert not aggregates.any
