@@ -39,6 +39,8 @@ class Answer:
     """What SHOW WARNINGS says of the statement, where the flags asked for it."""
     tracked: bytes | None = None
     """What the server's trackers said, where the flags asked for it (I_TRACKED)."""
+    settings: bytes = b""
+    """What I_SETTINGS told; empty: nothing."""
 
     @property
     def failed(self) -> bool:
@@ -73,6 +75,7 @@ class Call:
         "_chunks",
         "_file",
         "_link",
+        "_settings",
         "_size",
         "_told",
         "_too_large",
@@ -92,6 +95,7 @@ class Call:
         self._too_large = False
         self._told = self._warnings = b""
         self._tracked: bytes | None = None
+        self._settings = b""
 
     def on_result(self, info: int, data: bytes, handle: int, status: int) -> None:
         if info & m.I_WARNINGS:
@@ -99,6 +103,9 @@ class Call:
             return
         if info & m.I_TRACKED:
             self._tracked = data
+            return
+        if info & m.I_SETTINGS:
+            self._settings = data
             return
         if info & m.I_INFILE:
             assert self._file is not None
@@ -115,7 +122,9 @@ class Call:
             if not self.answer.done():
                 whole = b"".join((*self._chunks, data)) if self._chunks else data
                 self.answer.set_result(
-                    Answer(info, whole, handle, status, self._told, self._warnings, self._tracked)
+                    Answer(
+                        info, whole, handle, status, self._told, self._warnings, self._tracked, self._settings
+                    )
                 )
         elif self._size > MAX_ANSWER_BYTES:
             self._too_large = True

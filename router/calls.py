@@ -127,7 +127,7 @@ class Calls:
         The answer is in the classic EOF flavour unless `flags` ask otherwise. Keeps the transaction's books, and
         the session's warnings.
         """
-        flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS)
+        flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS | m.F_SETTINGS)
         if session.flags & m.F_SESSION_TRACK:
             flags |= m.F_SESSION_TRACK | m.F_TRACK_ROWS
         if flags & m.F_INSERT_ID:
@@ -139,6 +139,8 @@ class Calls:
             note_warnings(session, answer.warnings, further=True)
         if answer.tracked is not None:
             noted(session, link, answer.tracked)
+        if answer.settings:
+            session.worker.adopt(session, answer.settings)
         if answer.failed:
             note_error(session, answer.last_payload())
         return answer

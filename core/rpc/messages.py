@@ -107,6 +107,7 @@ F_BRIEF: Final = (
     1
     << 24  # with F_RESERVE: for a few statements that wait for nothing else, so no share of sessions that hold
 )
+F_SETTINGS: Final = 1 << 26  # tell what stored programs have SET of session variables (I_SETTINGS)
 F_PARTIAL: Final = (
     1 << 25
 )  # one of several shards' parts, of groups that may not be whole: MySQL's aggregates only
@@ -134,6 +135,9 @@ I_TRACKED: Final = (
 I_INSERT_ID: Final = (
     128  # before I_LAST, no part of the answer: data is LAST_INSERT_ID() after the statement, and FOUND_ROWS() behind a
     #      blank where the statement changed that; with I_LAST: the OK packet's insert id is not LAST_INSERT_ID()
+)
+I_SETTINGS: Final = (
+    512  # before I_LAST, no part of the answer: a row of `@@name` and value that programs may have SET
 )
 I_ENDS_OK: Final = 256  # with I_LAST: the answer has several results and ends with an OK packet (CALL)
 ROWS_SHIFT: Final = 16  # with I_LAST: info >> ROWS_SHIFT is the number of rows of the last result set

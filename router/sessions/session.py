@@ -157,7 +157,7 @@ class Session:
         self.statements: dict[int, PreparedStatement] | None = None
         self.named: dict[str, bytes] | None = None
         """Statements of text PREPARE: lower-case name -> text."""
-        self.flags = m.F_WARNINGS | (m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0)
+        self.flags = m.F_WARNINGS | m.F_SETTINGS | (m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0)
         if caps & CLIENT_FOUND_ROWS:
             self.flags |= m.F_FOUND_ROWS
         self.multi_statements = bool(caps & CLIENT_MULTI_STATEMENTS)
@@ -300,6 +300,9 @@ class Session:
                 return
             if info & m.I_INSERT_ID:
                 note_told(self, data)
+                return
+            if info & m.I_SETTINGS:
+                self.worker.adopt(self, data)
                 return
             connection.write(data)
             self.sent_bytes += len(data)

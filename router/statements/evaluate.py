@@ -130,7 +130,6 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
     sql = b"SELECT " + substituted(session, words, start, end)
     results = (session.settings or {}).get("character_set_results")
     calls = session.worker.calls
-    held = dict(session.settings or {})
     try:
         if results is not None:
             session.set_setting("character_set_results", None)
@@ -150,7 +149,7 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
             )
     finally:
         if results is not None:
-            session.replace_settings(held)
+            session.set_setting("character_set_results", results)
     rows = rows_of(checked(answer))
     if len(rows.rows) != 1 or len(rows.rows[0]) != 1:
         raise _not_one_value()

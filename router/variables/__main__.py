@@ -40,6 +40,10 @@ def markdown() -> str:
         "`performance_schema.session_variables` (MariaDB: `information_schema`) tell the session's own values. Tables",
         "of session status and of threads (`session_status`, `status_by_thread`, `variables_by_thread`), and counters",
         "in SHOW SESSION STATUS, tell those of the connection to MySQL that answers.",
+        "",
+        "What a stored procedure, function or trigger SETs is the session's from then on, as if it had SET it itself.",
+        "Not so what is kept on a connection or refused (below): it ends with the program's statement, with warning",
+        "1235; nor `timestamp`, and names that a program puts together (`PREPARE s FROM CONCAT('SET ', name, ...)`).",
     ]
     mysql, mariadb = privileged(mariadb=False), privileged(mariadb=True)
     names = [

@@ -36,6 +36,7 @@ from router.sessions.accounts import Accounts
 from router.sessions.rights import Rights
 from router.sessions.session import Session
 from router.statements import initial_charset_settings
+from router.statements.adopted import adopt
 from router.variables.verified import Verified
 from router.view import ClusterView, build
 from router.workers.admission import Admission
@@ -108,6 +109,7 @@ class Worker:
         self.verified = Verified()
         self.run_as_binary = run_as_binary
         self.run_several = run_several
+        self.adopt = adopt
         self.started_s = perf_counter()
         self._identity = f"{self.name}.{os.getpid()}"
         self._stopped = asyncio.Event()

@@ -189,7 +189,7 @@ class TabletProcess:
     def _serve(self, info: ServerInfo) -> None:
         execution = self._execution
         execution.base_collation = info.collation
-        execution.programs.forget(mariadb=info.flavour == "mariadb")
+        execution.programs.forget(mariadb=info.flavour == "mariadb", variables=info.variables)
 
         def looked() -> None:
             if execution.admin.up:  # else MySQL is gone again

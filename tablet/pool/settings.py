@@ -12,6 +12,7 @@ a fresh session has after `SET NAMES utf8mb4`. Invariants:
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from core.errors import SluiceError, fail
@@ -194,6 +195,12 @@ def in_doubt(old: str, new: str) -> str:
     """Settings text of a connection on which `change(old, new, ...)` may have been done in part: whatever is wanted
     next, each of these variables is set."""
     return ",".join(f"{name}={_UNKNOWN}" for name in sorted({*parse(old), *parse(new)}))
+
+
+def unknown(old: str, names: Iterable[str]) -> str:
+    """Settings text of a connection with `old` on which these variables may have any value."""
+    known = {**parse(old), **dict.fromkeys(names, _UNKNOWN)}
+    return ",".join(f"{name}={known[name]}" for name in sorted(known))
 
 
 def _default_of(name: str) -> str:

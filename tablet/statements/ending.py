@@ -29,7 +29,8 @@ from core.rpc.messages import (
 from tablet.backend.connection import Command, Connection, Sink
 from tablet.statements.programs import ASK, RESET
 from tablet.statements.request import DONE, ENDING, RUNNING
-from tablet.statements.tracking import Tracking, tracked
+from tablet.statements.tracking import tracked
+from tablet.statements.variables_set import VariablesSet
 from wire.answers import SessionChanges, err_packet
 from wire.constants import (
     COM_PING,
@@ -60,7 +61,7 @@ _STAYS: Final = re.compile(
 """What COM_RESET_CONNECTION does not end on each server: MariaDB's profiles, MySQL's trace."""
 
 
-class Ending(Tracking):
+class Ending(VariablesSet):
     """The part of a statement's life after the answer."""
 
     __slots__ = ()
@@ -116,6 +117,7 @@ class Ending(Tracking):
         self._out = out
         self._status = scanner.status_flags
         self._note_id()
+        self._note_set()
         if error and self.stopped is None:
             self.execution.stats.errors += 1
             self.execution.stats.note_error(scanner.error_number, scanner.error_text)
@@ -161,6 +163,8 @@ class Ending(Tracking):
     def _tracked_all(self) -> None:
         if self.flags & LEAVES_ID and self._asks and not self.connection.is_lost:
             self._ask_id()
+            return
+        if self._may_have_set and self._asks_values():
             return
         if self.held is not None:
             self._end_held()

@@ -4,7 +4,8 @@ Invariant: when a step fails the statement is not run; it is answered with that 
 before anybody else gets it. A transaction goes on with it; its next statement sets anew whatever was to be set. A read
 that may be shared does not wait for the answer of its SET (`behind.py`); nobody gets to see that it ran if that fails.
 
-The router keeps autocommit, and opens transactions itself. Only while a procedure runs it must be MySQL's own: what
+The router keeps autocommit, and opens transactions itself. Only while a procedure runs, or a program that reads it, it
+must be MySQL's own: what
 follows a COMMIT in its body is in a transaction again, or is not. Off, it stays so until no transaction is open.
 """
 
@@ -89,10 +90,15 @@ class Opening(Ending):
         """What MySQL's own must be while this runs."""
         if self.flags & F_CALL:
             return not self.flags & F_NO_AUTOCOMMIT
+        if self.flags & F_NO_AUTOCOMMIT and self._shows_autocommit():
+            return False
         connection: Connection = self.connection
         if self.flags & F_NO_AUTOCOMMIT or (self.held is not None and self.held.in_transaction):
             return connection.autocommit
         return True
+
+    def _shows_autocommit(self) -> bool:
+        return self.execution.programs.needs.reads_autocommit(self.sql, self.flags, self.tables)
 
     def _can_follow(self, step: bytes) -> bool:
         """Whether this read, which nobody minds if it runs in vain, may be sent right behind `step`."""

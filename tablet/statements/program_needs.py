@@ -17,11 +17,12 @@ blank or a comma, DEFAULT and CHECK clauses, and views inside views whose names 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
 from core.rpc.messages import F_INSERT_ID, F_WRITE, NEEDS_CONNECTION_ID, NEEDS_INSERT_ID
+from tablet.statements.program_sets import variables_set
 
 _COMMENTS: Final = rb"(?:\s+|/\*.*?\*/|--[^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z))*"
 _FLAGS: Final = re.IGNORECASE | re.DOTALL
@@ -46,8 +47,14 @@ _STATE: Final = (
         NEEDS_CONNECTION_ID,
     ),
 )
-_VARIES: Final = "*"
+_VARIES: Final = "\0"
 """Among the needs, while they are learnt: two at the same moment may differ."""
+_SETS: Final = "\1"
+"""Before the names of session variables that are SET, among the needs while they are learnt."""
+_AUTOCOMMIT: Final = "\2"
+"""A program that reads @@autocommit."""
+_READS_AUTOCOMMIT: Final = re.compile(rb"@@(?:(?:session|local)\s*\.\s*)?`?autocommit\b", re.IGNORECASE)
+_MARKS: Final = (_VARIES, _SETS, _AUTOCOMMIT)
 _VARYING: Final = re.compile(
     rb"\b(?:uuid|uuid_short|rand|random_bytes|sleep|benchmark|sysdate|now|curdate|curtime|current_\w+|localtime\w*|utc_\w+"
     rb"|unix_timestamp|user|session_user|system_user|row_count|found_rows|database|schema|\w+_lock|release_all_locks"
@@ -70,10 +77,17 @@ class ProgramNeeds:
     def __init__(self) -> None:
         self.any = False
         """Whether a program uses anything at all."""
-        self._all: frozenset[str] = _NOTHING
+        self.sets_any = False
+        """Whether a program SETs a session variable."""
         self._many = False
-        self._read = self._written = self._called = _Finder({})
+        self._uses = self._sets = self._autocommit = _Reach([], {}, _NOTHING)
+        self._variables: Container[str] = ()
         self._varying: _Finder | None = None
+        self._seen = b""
+
+    def forget(self, variables: Container[str]) -> None:
+        """Another server, whose session variables these are."""
+        self._variables = variables
         self._seen = b""
 
     def learn(self, rows: Rows, *, many: bool) -> None:
@@ -82,22 +96,19 @@ class ProgramNeeds:
         if seen == self._seen:
             return
         self._seen = seen
-        programs = [_Program(row[0] or b"", (row[1] or b"").lower(), row[3] or b"") for row in rows]
+        programs = [
+            _Program(row[0] or b"", (row[1] or b"").lower(), row[3] or b"", self._variables) for row in rows
+        ]
         everything = _NOTHING.union(*(one.needs for one in programs))
-        self._all = everything - {_VARIES}
         self._many = many
-        self.any = bool(self._all)
         found = _closed(programs, everything)
         varying = {one.name: found[one] for one in programs if one.kind == b"view" and _VARIES in found[one]}
         self._varying = _Finder(varying) if varying else None
-        found = {one: needs - {_VARIES} for one, needs in found.items()}
-        kinds: dict[bytes, Needs] = {b"function": {}, b"procedure": {}, b"trigger": {}, b"view": {}}
-        for one in programs:
-            of_kind = kinds.setdefault(one.kind, {})
-            of_kind[one.name] = of_kind.get(one.name, _NOTHING) | found[one]
-        self._called = _Finder(kinds[b"procedure"])
-        self._read = _Finder(_used(kinds[b"function"], kinds[b"view"]))
-        self._written = _Finder(_used(kinds[b"trigger"], _through_views(programs, kinds[b"trigger"])))
+        self._uses = _Reach(programs, found, frozenset(one for one in everything if one[:1] not in _MARKS))
+        self._sets = _Reach(programs, found, frozenset(one for one in everything if one[:1] == _SETS))
+        self._autocommit = _Reach(programs, found, everything & {_AUTOCOMMIT})
+        self.any = self._uses.any
+        self.sets_any = self._sets.any
 
     def varies(self, sql: bytes) -> bool:
         """Whether a read, which its router takes to be the same for all at the same moment, is not: it names a view
@@ -106,18 +117,50 @@ class ProgramNeeds:
 
     def of(self, sql: bytes, flags: int, tables: object) -> str:
         """What the programs need that `sql` may run, with commas between. Ask `any` first, which is cheap."""
-        if self._many:
-            needs = self._all if _RUNS.match(sql) else _NOTHING
-        else:
-            needs = self._read.found(sql) if _RUNS.match(sql) else _NOTHING
-            if flags & F_WRITE:
-                if tables is None and _CALL.match(sql):
-                    needs |= self._called.found(sql, self._all)
-                elif _FIRES.match(sql):
-                    needs |= self._written.found(sql)
+        needs = self._uses.of(sql, flags, tables, many=self._many)
         if not needs or (flags & F_INSERT_ID and len(needs) == 1 and NEEDS_INSERT_ID in needs):
             return ""
         return ",".join(sorted(needs))
+
+    def sets(self, sql: bytes, flags: int, tables: object) -> frozenset[str]:
+        """The session variables that the programs may SET which `sql` may run. Ask `sets_any` first."""
+        return frozenset(one[1:] for one in self._sets.of(sql, flags, tables, many=self._many))
+
+    def reads_autocommit(self, sql: bytes, flags: int, tables: object) -> bool:
+        """Whether programs that `sql` may run ask for @@autocommit."""
+        reach = self._autocommit
+        return reach.any and bool(reach.of(sql, flags, tables, many=self._many))
+
+
+class _Reach:
+    """Which of `wanted` the programs need that a statement may run."""
+
+    __slots__ = ("_all", "_called", "_read", "_written", "any")
+
+    def __init__(
+        self, programs: "list[_Program]", found: "dict[_Program, frozenset[str]]", wanted: frozenset[str]
+    ) -> None:
+        kinds: dict[bytes, Needs] = {b"function": {}, b"procedure": {}, b"trigger": {}, b"view": {}}
+        for one in programs:
+            of_kind = kinds.setdefault(one.kind, {})
+            of_kind[one.name] = of_kind.get(one.name, _NOTHING) | (found[one] & wanted)
+        self._all = wanted
+        self.any = bool(wanted)
+        self._called = _Finder(kinds[b"procedure"])
+        self._read = _Finder(_used(kinds[b"function"], kinds[b"view"]))
+        self._written = _Finder(_used(kinds[b"trigger"], _through_views(programs, kinds[b"trigger"])))
+
+    def of(self, sql: bytes, flags: int, tables: object, *, many: bool) -> frozenset[str]:
+        """`many`: more programs than are known."""
+        if many:
+            return self._all if _RUNS.match(sql) else _NOTHING
+        needs = self._read.found(sql) if _RUNS.match(sql) else _NOTHING
+        if flags & F_WRITE:
+            if tables is None and _CALL.match(sql):
+                needs |= self._called.found(sql, self._all)
+            elif _FIRES.match(sql):
+                needs |= self._written.found(sql)
+        return needs
 
 
 class _Program:
@@ -125,7 +168,8 @@ class _Program:
 
     __slots__ = ("kind", "name", "needs", "prepares", "words")
 
-    def __init__(self, kind: bytes, name: bytes, body: bytes) -> None:
+    def __init__(self, kind: bytes, name: bytes, body: bytes, session: Container[str]) -> None:
+        """`session`: names of session variables."""
         self.kind = kind
         self.name = name
         variables = (
@@ -137,7 +181,10 @@ class _Program:
         state = [name for pattern, name in _STATE if pattern.search(body)]
         if kind == b"function" or (kind == b"view" and (state or _VARYING.search(body))):
             state.append(_VARIES)
-        self.needs = frozenset((*variables, *state))
+        if _READS_AUTOCOMMIT.search(body):
+            state.append(_AUTOCOMMIT)
+        sets = (_SETS + name for name in variables_set(body, session))
+        self.needs = frozenset((*variables, *state, *sets))
         self.prepares = _PREPARES.search(body) is not None
         self.words = frozenset(_WORD.findall(body.lower()))
 

@@ -16,7 +16,7 @@ first look, while a program is being made, where the server does not show bodies
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from core.errors import SluiceError, fail
@@ -41,8 +41,14 @@ MAX_BODY: Final = 6000
 """Characters of a program that names nothing of a session; a longer one counts as if it ran all others."""
 
 
+_NAMED: Final = (
+    "@|last_insert_id|connection_id|fetch +group|(session|local|names|character set|charset) "
+    "|time_zone|_len|_checks|_isolation|_only|_timeout|_size|_limit"
+)
+
+
 def _body(column: str) -> str:
-    uses = f"LENGTH({column}) <= {MAX_BODY} OR LOWER({column}) REGEXP '@|last_insert_id|connection_id|fetch +group'"
+    uses = f"LENGTH({column}) <= {MAX_BODY} OR LOWER({column}) REGEXP '{_NAMED}'"
     return f"IF({uses}, {column}, CONCAT(LEFT({column}, {MAX_BODY}), ' PREPARE'))"
 
 
@@ -88,12 +94,15 @@ class Programs:
         self._triggers = True
         self._locking = True
         self.mariadb = False
+        self.variables: Mapping[str, str] = {}
         self.watching = True
         """Whether `doubt` could say anything but KNOWN for statements that are no CALL."""
 
-    def forget(self, *, mariadb: bool) -> None:
-        """MySQL was reached, perhaps another one."""
+    def forget(self, *, mariadb: bool, variables: Mapping[str, str] | None = None) -> None:
+        """MySQL was reached, perhaps another one. `variables`: of its sessions, and their values at first."""
         self.mariadb = mariadb
+        self.variables = variables or {}
+        self.needs.forget(self.variables)
         self._ask_loaded()
         self._change()
 

@@ -79,6 +79,7 @@ class Request:
         "_kill",
         "_known",
         "_makes_programs",
+        "_may_have_set",
         "_numbers",
         "_out",
         "_over",
@@ -123,6 +124,7 @@ class Request:
     deadline_s: float
     _known: OnServer | None
     _makes_programs: bool | int
+    _may_have_set: tuple[str, ...]
     attributes: bytes
     _tracked: SessionChanges | None
     insert_id: int

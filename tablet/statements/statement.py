@@ -106,7 +106,12 @@ class Statement(Infile):
             self.fail_held(self.held.gone(LOST_WITH_MYSQL))
         elif self.is_prepare or not self.sql:
             self.set_up()
-        elif connection.profile == self.profile and not self.flags & _SETS_UP and connection.autocommit:
+        elif (
+            connection.profile == self.profile
+            and not self.flags & _SETS_UP
+            and connection.autocommit
+            and not (self.flags & F_NO_AUTOCOMMIT and self._shows_autocommit())
+        ):
             self._send()
         else:
             self.set_up()

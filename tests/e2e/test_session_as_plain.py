@@ -250,6 +250,67 @@ SEQUENCES: list[tuple[str, ...]] = [
         "DROP PROCEDURE as_plain_q",
         "DROP PROCEDURE as_plain_r",
     ),
+    # session variables that programs SET are the session's
+    (
+        "DROP PROCEDURE IF EXISTS as_plain_p",
+        "DROP PROCEDURE IF EXISTS as_plain_q",
+        "DROP FUNCTION IF EXISTS as_plain_f",
+        (
+            "CREATE PROCEDURE as_plain_p(n INT) BEGIN SET time_zone = '+02:00', @@session.group_concat_max_len = n;"
+            " SELECT @@time_zone; SET sql_mode = 'ANSI'; SET SESSION max_join_size = 1000, @n = n; END"
+        ),
+        (
+            "CREATE PROCEDURE as_plain_q() BEGIN SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+            " SET lc_time_names = 'de_DE'; SIGNAL SQLSTATE '45000'; END"
+        ),
+        (
+            "CREATE FUNCTION as_plain_f(n INT) RETURNS INT DETERMINISTIC"
+            " BEGIN SET SESSION div_precision_increment = n; RETURN 1; END"
+        ),
+        "CREATE TRIGGER as_plain_t BEFORE INSERT ON as_plain FOR EACH ROW SET SESSION default_week_format = NEW.a",
+        "SET @old = @@sql_mode, group_concat_max_len = 50",
+        "CALL as_plain_p(77)",
+        "SELECT @@time_zone, @@group_concat_max_len, @@sql_mode = @old, @@max_join_size, @@sql_big_selects, @n",
+        "SHOW VARIABLES LIKE 'time\\_zone'",
+        "SET time_zone = DEFAULT, sql_big_selects = 1",
+        "SELECT @@time_zone, @@max_join_size, @@sql_big_selects",
+        "CALL as_plain_q()",
+        "SELECT @@lc_time_names, MONTHNAME('2026-05-05')",
+        "SHOW VARIABLES LIKE 't%isolation'",
+        "SELECT as_plain_f(9)",
+        "SELECT @@div_precision_increment, 1 / 3",
+        "SET @third = as_plain_f(6) / 3",
+        "SELECT @@div_precision_increment, @third",
+        "DROP FUNCTION IF EXISTS as_plain_g",
+        "CREATE FUNCTION as_plain_g() RETURNS INT READS SQL DATA RETURN @@autocommit + 10",
+        "SELECT as_plain_g()",
+        "SET autocommit = 0",
+        "SELECT as_plain_g()",
+        "INSERT INTO as_plain (a) VALUES (as_plain_g())",
+        "SELECT a, as_plain_g() FROM as_plain",
+        "ROLLBACK",
+        "SELECT a, as_plain_g() FROM as_plain",
+        "SET autocommit = 1",
+        "SELECT as_plain_g()",
+        "DROP FUNCTION as_plain_g",
+        "INSERT INTO as_plain (a) VALUES (3)",
+        "SELECT @@default_week_format, WEEK('2026-01-01')",
+        "BEGIN",
+        "CALL as_plain_p(88)",
+        "SELECT NOW() = UTC_TIMESTAMP() + INTERVAL 2 HOUR, @@group_concat_max_len",
+        "SET group_concat_max_len = 50, time_zone = DEFAULT",
+        "SELECT GROUP_CONCAT(REPEAT('a', 60)), @@time_zone",
+        "INSERT INTO as_plain (a) VALUES (as_plain_f(4) + 4)",
+        "SELECT @@default_week_format, 1 / 3",
+        "ROLLBACK",
+        "SELECT @@default_week_format, @@group_concat_max_len",
+        "PREPARE one FROM 'CALL as_plain_p(?)'",
+        "EXECUTE one USING @n",
+        "SELECT @@group_concat_max_len",
+        "DROP PROCEDURE as_plain_p",
+        "DROP PROCEDURE as_plain_q",
+        "DROP FUNCTION as_plain_f",
+    ),
     # a procedure's own cursor shows in the status of its results
     (
         "INSERT INTO as_plain (a) VALUES (1), (2)",

@@ -139,3 +139,35 @@ def test_reads_of_views_that_are_not_the_same_for_all(definition: bytes, varies:
     assert needs.varies(b"SELECT * FROM v") is varies
     assert not needs.varies(b"SELECT * FROM w")
     assert not known(AUDIT[0]).varies(b"SELECT * FROM v")
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b"SET time_zone = '+00:00', @x = 1, SESSION Sort_Buffer_Size = 9", "sort_buffer_size,time_zone"),
+        (
+            b"BEGIN UPDATE t SET time_zone = 1; IF a THEN SET @@local.time_zone := 'x'; END IF; END",
+            "time_zone",
+        ),
+        (b"BEGIN UPDATE t SET time_zone = 1; SET GLOBAL sort_buffer_size = 1; SET x = 1; END", ""),
+        (b"BEGIN DECLARE EXIT HANDLER FOR NOT FOUND /* ! */ SET time_zone = 'x'; END", "time_zone"),
+        (
+            b"BEGIN PREPARE s FROM 'SET `time_zone` = 1'; SET NAMES latin1; END",
+            "character_set_results,lc_messages,time_zone",
+        ),
+        (b"BEGIN SET SESSION TRANSACTION READ ONLY; END", "tx_isolation"),
+        (b"SET TRANSACTION READ ONLY", ""),
+        (b"BEGIN SET STATEMENT time_zone = 1 FOR SELECT 1; SET sql_mode = ''; END", ""),
+        (b"CALL other()", "lc_messages"),
+    ],
+)
+def test_variables_that_programs_set(body: bytes, names: str) -> None:
+    needs = ProgramNeeds()
+    needs.forget(
+        ("time_zone", "sort_buffer_size", "character_set_results", "tx_isolation", "lc_messages", "sql_mode")
+    )
+    other = [b"procedure", b"other", b"0", b"SET lc_messages = 'de_DE'"]
+    needs.learn([[b"procedure", b"p", b"0", body], [b"function", b"f", b"0", b"RETURN 1"], other], many=False)
+    assert needs.sets_any
+    assert ",".join(sorted(needs.sets(b"CALL p()", F_WRITE, None))) == names
+    assert not needs.sets(b"SELECT f()", 0, None)
