@@ -153,7 +153,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class PreparedAnswer:
-    """`packets`: the server's answer to COM_STMT_PREPARE, classic EOF flavour."""
+    """`packets`: the server's answer to COM_STMT_PREPARE, classic EOF flavour, definitions in its own form."""
 
     params: int
     columns: int

@@ -124,10 +124,10 @@ class Calls:
     ) -> Answer:
         """Like `execute`, as a statement of `session`: with its settings, inside its transaction if there is one.
 
-        The answer is in the classic EOF flavour unless `flags` ask otherwise. Keeps the transaction's books, and
-        the session's warnings.
+        The answer is in the classic EOF flavour unless `flags` ask otherwise, its column definitions in the client's
+        form. Keeps the transaction's books, and the session's warnings.
         """
-        flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS | m.F_SETTINGS)
+        flags |= session.flags & (m.F_FOUND_ROWS | m.F_WARNINGS | m.F_SETTINGS | m.F_EXTENDED)
         if session.flags & m.F_SESSION_TRACK:
             flags |= m.F_SESSION_TRACK | m.F_TRACK_ROWS
         if flags & m.F_INSERT_ID:

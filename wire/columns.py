@@ -2,6 +2,10 @@
 
 Names stay bytes, in the character set of the connection's results, so that a definition which passes through is
 the same to the byte. Source: MySQL internals, "Protocol::ColumnDefinition41".
+
+A definition has one of two forms: the extended one, of connections with MARIADB_CLIENT_EXTENDED_METADATA, has a string
+more. Which it is shows in the packet itself: what comes behind the names is the fixed part alone, or more. (A server's
+answers to COM_FIELD_LIST, which no tablet asks, have default values there too.)
 """
 
 from __future__ import annotations
@@ -11,9 +15,12 @@ from struct import Struct
 
 from wire.constants import CHARSET_BINARY, CHARSET_UTF8MB4, NOT_FIXED_DECIMALS, TYPE_VAR_STRING, UNSIGNED_FLAG
 from wire.errors import broken_answer
-from wire.packets import PayloadCursor, lenenc_bytes
+from wire.packets import PayloadCursor, lenenc_bytes, read_lenenc_int
 
 _FIXED = Struct("<HIBHBxx")
+_FIXED_BYTES = 13
+"""Of the fixed part, with the byte that says its length."""
+_NAMES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +40,8 @@ class Column:
     table: bytes = b""
     org_table: bytes = b""
     org_name: bytes = b""
-    default: bytes | None = None
-    """Only in answers to COM_FIELD_LIST."""
+    extended: bytes | None = None
+    """MariaDB's extended metadata, as they came; None: the definition has the other form."""
 
     @property
     def unsigned(self) -> bool:
@@ -49,11 +56,10 @@ class Column:
             lenenc_bytes(self.org_table),
             lenenc_bytes(self.name),
             lenenc_bytes(self.org_name),
-            b"\x0c",
-            _FIXED.pack(self.charset, self.length, self.type, self.flags, self.decimals),
         ]
-        if self.default is not None:
-            parts.append(lenenc_bytes(self.default))
+        if self.extended is not None:
+            parts.append(lenenc_bytes(self.extended))
+        parts += [b"\x0c", _FIXED.pack(self.charset, self.length, self.type, self.flags, self.decimals)]
         return b"".join(parts)
 
 
@@ -68,7 +74,7 @@ def number_column(name: str, type: int, flags: int = 0, length: int = 21, decima
 
 
 def parse_column(payload: bytes) -> Column:
-    """Parses a column definition packet. Raises ServerProtocolError."""
+    """Parses a column definition packet, in either form. Raises ServerProtocolError."""
     cursor = PayloadCursor(payload, "column definition", 0, broken_answer)
     cursor.lenenc_bytes()  # catalog, always "def"
     schema = cursor.lenenc_bytes()
@@ -76,8 +82,32 @@ def parse_column(payload: bytes) -> Column:
     org_table = cursor.lenenc_bytes()
     name = cursor.lenenc_bytes()
     org_name = cursor.lenenc_bytes()
+    extended = cursor.lenenc_bytes() if cursor.left() > _FIXED_BYTES else None
     if cursor.lenenc_int() < 12:
         raise broken_answer("column definition")
     charset, length, type_, flags, decimals = _FIXED.unpack(cursor.take(12))
-    default = cursor.lenenc_bytes() if cursor.left() and cursor.data[cursor.at] != 0xFB else None
-    return Column(name, type_, charset, length, flags, decimals, schema, table, org_table, org_name, default)
+    return Column(name, type_, charset, length, flags, decimals, schema, table, org_table, org_name, extended)
+
+
+def in_form(definition: bytes, extended: bool) -> bytes:
+    """The payload of a column definition in the extended form or the other, whatever it has; what its server did not
+    say of it is empty. Raises ServerProtocolError."""
+    at = 0
+    try:
+        for _ in range(_NAMES):
+            size = definition[at]
+            if size < 0xFB:
+                at += 1 + size
+            else:
+                size, at = read_lenenc_int(definition, at)
+                at += size
+    except (IndexError, ValueError):
+        raise broken_answer("column definition") from None
+    left = len(definition) - at
+    if left < _FIXED_BYTES:
+        raise broken_answer("column definition")
+    if (left > _FIXED_BYTES) == extended:
+        return definition
+    if extended:
+        return definition[:at] + b"\0" + definition[at:]
+    return definition[:at] + definition[-_FIXED_BYTES:]

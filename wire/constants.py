@@ -41,6 +41,13 @@ CLIENT_ZSTD_COMPRESSION_ALGORITHM: Final = 1 << 26
 CLIENT_QUERY_ATTRIBUTES: Final = 1 << 27
 CLIENT_MULTI_FACTOR_AUTHENTICATION: Final = 1 << 28
 
+CLIENT_MYSQL: Final = CLIENT_LONG_PASSWORD
+"""What MariaDB makes of that flag: neither end says it where the flags below are said (32 and up, in the last four
+bytes of what is reserved in the greeting, and in the login). Source: MariaDB's `mysql_com.h`."""
+MARIADB_CLIENT_EXTENDED_METADATA: Final = 1 << 35
+"""Each column definition has one more string, before its fixed part: what its type is called, how its text is to be
+read (`json`)."""
+
 SERVER_CAPABILITIES: Final = (
     CLIENT_LONG_PASSWORD
     | CLIENT_FOUND_ROWS

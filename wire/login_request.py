@@ -1,6 +1,8 @@
 """What both ends say to open a connection: greeting, HandshakeResponse41, SSLRequest, COM_CHANGE_USER, and the
 packets of an authentication that goes on.
 
+MariaDB's own capabilities are flags from 32 up; both ends say them where CLIENT_MYSQL is left out.
+
 Parsers raise ClientProtocolError 1043 (Bad handshake); nothing of a client that failed to parse is used.
 Source: MySQL internals, "Connection Phase Packets".
 """
@@ -15,6 +17,7 @@ from wire.constants import (
     AUTH_SWITCH_HEADER,
     CLIENT_CONNECT_ATTRS,
     CLIENT_CONNECT_WITH_DB,
+    CLIENT_MYSQL,
     CLIENT_PLUGIN_AUTH,
     CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA,
     CLIENT_PROTOCOL_41,
@@ -29,6 +32,10 @@ from wire.packets import PayloadCursor
 
 _RESPONSE_HEAD = Struct("<IIB23x")
 SSL_REQUEST_SIZE = 32
+_RESERVED_AT = 9
+_RESERVED_BYTES = 23
+_MARIADB_CAPS_AT = 28
+_MARIADB_SHIFT = 32
 MAX_ATTRIBUTES_BYTES = 65536
 """MySQL's own bound of all connection attributes of one client."""
 
@@ -59,6 +66,9 @@ def greeting(
     plugin: str,
 ) -> bytes:
     """The payload of a protocol version 10 greeting; `nonce` is 20 bytes of `make_nonce`."""
+    own = caps >> _MARIADB_SHIFT
+    if own:
+        caps &= ~CLIENT_MYSQL
     return b"".join(
         (
             b"\x0a",
@@ -70,15 +80,34 @@ def greeting(
             (caps & 0xFFFF).to_bytes(2, "little"),
             bytes((charset & 0xFF,)),
             status.to_bytes(2, "little"),
-            (caps >> 16).to_bytes(2, "little"),
+            (caps >> 16 & 0xFFFF).to_bytes(2, "little"),
             bytes((SCRAMBLE_LENGTH + 1,)),
-            bytes(10),
+            bytes(6),
+            own.to_bytes(4, "little"),
             nonce[8:],
             b"\0",
             plugin.encode(),
             b"\0",
         )
     )
+
+
+def greeted_caps(payload: bytes) -> int:
+    """MariaDB's own flags of a server's greeting; 0 where the server is another."""
+    at = (
+        payload.find(b"\0") + 14
+    )  # the flags' lower half is behind the version, the thread's number, half the nonce
+    if payload[:1] != b"\x0a" or len(payload) < at + 18 or payload[at] & CLIENT_MYSQL:
+        return 0
+    return int.from_bytes(payload[at + 14 : at + 18], "little") << _MARIADB_SHIFT
+
+
+def with_mariadb_caps(payload: bytes, caps: int) -> bytes:
+    """A TLS request or a login with MariaDB's own flags; what else a client says while it logs in, as it is."""
+    if payload[_RESERVED_AT : _RESERVED_AT + _RESERVED_BYTES] != bytes(_RESERVED_BYTES):
+        return payload
+    own = (caps >> _MARIADB_SHIFT).to_bytes(4, "little")
+    return payload[:_MARIADB_CAPS_AT] + own + payload[SSL_REQUEST_SIZE:]
 
 
 def auth_switch_request(plugin: str, nonce: bytes) -> bytes:
@@ -102,6 +131,8 @@ def parse_login(payload: bytes) -> LoginRequest:
     if len(payload) < SSL_REQUEST_SIZE + 1:
         raise bad_handshake()
     caps, max_packet_bytes, charset = _RESPONSE_HEAD.unpack_from(payload)
+    if not caps & CLIENT_MYSQL:
+        caps |= int.from_bytes(payload[_MARIADB_CAPS_AT:SSL_REQUEST_SIZE], "little") << _MARIADB_SHIFT
     cursor = PayloadCursor(payload, "login", SSL_REQUEST_SIZE, _bad)
     user = cursor.nul_bytes()
     if caps & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA:

@@ -1,7 +1,8 @@
 """Whole answers built from values: result sets and the answer to COM_STMT_PREPARE, in both EOF flavours.
 
 For small sets that a process makes itself (SHOW, variables, merged aggregates); rows from MySQL pass through
-unbuilt. Every function returns packets ready to send, numbered from `sequence`.
+unbuilt. Column definitions have the form that the client's `caps` ask for.
+Every function returns packets ready to send, numbered from `sequence`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from wire.answers import end_of_rows, eof_packet
 from wire.binary import BinaryRowCodec
-from wire.columns import Column, text_column
-from wire.constants import CLIENT_DEPRECATE_EOF, SERVER_STATUS_AUTOCOMMIT
+from wire.columns import Column, in_form, text_column
+from wire.constants import CLIENT_DEPRECATE_EOF, MARIADB_CLIENT_EXTENDED_METADATA, SERVER_STATUS_AUTOCOMMIT
 from wire.packets import frame, lenenc_int, packet_count
 from wire.rows import Value, text_row
 
@@ -21,7 +22,7 @@ def column_packets(columns: Sequence[Column], caps: int, status: int, sequence: 
     parts = [frame(lenenc_int(len(columns)), sequence)]
     sequence = (sequence + 1) & 0xFF
     for column in columns:
-        parts.append(frame(column.encode(), sequence))
+        parts.append(frame(_definition(column, caps), sequence))
         sequence = (sequence + 1) & 0xFF
     if not caps & CLIENT_DEPRECATE_EOF:
         parts.append(eof_packet(sequence, status))
@@ -86,7 +87,7 @@ def prepare_result(
     sequence = (sequence + 1) & 0xFF
     for definitions in (parameters, columns):
         for column in definitions:
-            parts.append(frame(column.encode(), sequence))
+            parts.append(frame(_definition(column, caps), sequence))
             sequence = (sequence + 1) & 0xFF
         if definitions and not caps & CLIENT_DEPRECATE_EOF:
             parts.append(eof_packet(sequence, status))
@@ -96,7 +97,7 @@ def prepare_result(
 
 def field_list_result(columns: Sequence[Column], caps: int, status: int, sequence: int = 1) -> bytes:
     """The answer to COM_FIELD_LIST: definitions with default values, then the end."""
-    body, sequence = row_packets((column.encode() for column in columns), sequence)
+    body, sequence = row_packets((_definition(column, caps) for column in columns), sequence)
     return body + end_of_rows(sequence, status, 0, caps)
 
 
@@ -111,6 +112,10 @@ def _result(
     head, sequence = column_packets(columns, caps, status, sequence)
     body, sequence = row_packets(payloads, sequence)
     return head + body + end_of_rows(sequence, status, warnings, caps)
+
+
+def _definition(column: Column, caps: int) -> bytes:
+    return in_form(column.encode(), bool(caps & MARIADB_CLIENT_EXTENDED_METADATA))
 
 
 def _columns(columns: Sequence[Column | str]) -> list[Column]:

@@ -5,27 +5,18 @@ by their headers only; bytes go through as they came, and what must change is ch
 - `deprecate_eof`: the EOF after column definitions is left out, the one after rows becomes an OK packet, sequence
   ids behind it shift;
 - status flags are set and cleared in every EOF and OK;
+- column definitions are given the form that the client has negotiated (`wire.columns`);
 - session tracking that the client did not ask for is taken out of OK packets.
 
 Invariants
 - Any cut of the same bytes into chunks gives the same bytes out and the same outcome.
 - Sequence ids are checked throughout: an answer that belongs to something else is never passed on as ours.
 - After any ServerProtocolError, and for bytes behind the end, the connection's state is unknown: close it.
-- Held back are at most the header of a packet, or one packet that ends something; never rows.
+- Held back are at most the header of a packet, or one packet that ends something or is made anew; never rows.
 
 The speed of `feed` is the tablet's: 2 to 3 us for a point select and 0.2 us for each further row. Hence one function
-with its state in local variables, and a loop without branches for the packets that only pass.
-
-    phase             what comes                                            what follows
-    FIRST             OK, ERR, LOCAL INFILE, or the count of columns         DONE or FIRST; COLUMNS
-    COLUMNS           definitions, counted down                              COLUMNS_END
-    COLUMNS_END       EOF (a procedure's own cursor may be told there)       ROWS: nobody opens cursors on a MySQL
-    ROWS              rows, then EOF or ERR                                  FIRST if more results exist, else DONE
-    PREPARED          the head of the answer to COM_STMT_PREPARE, or ERR     DEFINITIONS or DONE
-    DEFINITIONS       definitions of parameters, then of columns             DEFINITIONS_END
-    DEFINITIONS_END   EOF                                                    DEFINITIONS or DONE
-    STRING            one packet of any content (COM_STATISTICS)             DONE
-    BROKEN            nothing: every feed raises
+with its state in local variables, and a loop without branches for the packets that only pass. `wire.phases` is the
+table of its states.
 """
 
 from __future__ import annotations
@@ -34,6 +25,7 @@ from struct import Struct
 from typing import Final
 
 from wire.answers import SessionChanges, ok_payload, parse_err, parse_ok
+from wire.columns import in_form
 from wire.constants import (
     LOCAL_INFILE_HEADER,
     MAX_PAYLOAD,
@@ -44,6 +36,24 @@ from wire.constants import (
 )
 from wire.errors import broken_answer
 from wire.packets import frame, read_lenenc_int
+from wire.phases import (
+    _BROKEN,
+    _COLUMNS,
+    _COLUMNS_END,
+    _DEFINITIONS,
+    _DEFINITIONS_END,
+    _DONE,
+    _ENDED,
+    _ENDS_OF_DEFINITIONS,
+    _FIRST,
+    _NEXT,
+    _OUT_PARAMS,
+    _PREPARED,
+    _ROWS,
+    _START,
+    _STRING,
+    _WRAP,
+)
 
 # what was asked, hence which answer is due
 QUERY: Final = 0
@@ -61,29 +71,6 @@ RESULTSET: Final = 3
 LOCAL_INFILE: Final = 4
 PREPARED: Final = 5
 TEXT: Final = 6
-
-_DONE: Final = 0
-_FIRST: Final = 1
-_COLUMNS_END: Final = 2
-_PREPARED: Final = 3
-_DEFINITIONS_END: Final = 4
-_STRING: Final = 5
-_BROKEN: Final = 6
-# from here on packets only pass
-_COLUMNS: Final = 10
-_DEFINITIONS: Final = 11
-_ROWS: Final = 12
-
-_ENDED: Final = (_DONE, _BROKEN)
-_ENDS_OF_DEFINITIONS: Final = (_COLUMNS_END, _DEFINITIONS_END)
-_START: Final = (_FIRST, _PREPARED, _ROWS, _STRING)
-
-# a header, read as one integer, minus the sequence id expected in its top byte is the length: out of range if the
-# id is another, so that one subtraction serves both
-_NEXT: Final = 1 << 24
-_WRAP: Final = 0xFFFFFFFF
-# MySQL says these two behind the definitions of OUT parameters, and forgets them behind their row; an OK follows
-_OUT_PARAMS: Final = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS
 
 _header_and_first = Struct("<IB").unpack_from
 _header_only = Struct("<I").unpack_from
@@ -105,17 +92,18 @@ class ResultScanner:
 
     # fmt: off
     __slots__ = (
-        "_base", "_continued", "_deprecate_eof", "_edit", "_left", "_left_definitions", "_out_params", "_phase",
-        "_rows_at", "_shift", "_skip", "_status_clear", "_status_set", "_strip_track", "_tail",
-        "affected_rows", "column_count", "error_number", "error_text", "filename", "info", "kind",
+        "_base", "_continued", "_deprecate_eof", "_edit", "_form", "_left", "_left_definitions", "_out_params",
+        "_passing", "_phase", "_rows_at", "_shift", "_skip", "_status_clear", "_status_set", "_strip_track", "_tail",
+        "affected_rows", "column_count", "error_number", "error_text", "extended", "filename", "info", "kind",
         "last_insert_id", "parameter_count", "result_count", "row_count", "session_changes",
         "session_track", "sqlstate", "statement_id", "status_flags", "warnings",
     )
     # fmt: on
 
-    def __init__(self, session_track: bool = False) -> None:
-        """`session_track`: CLIENT_SESSION_TRACK was negotiated on this connection to MySQL."""
+    def __init__(self, session_track: bool = False, extended: bool = False) -> None:
+        """CLIENT_SESSION_TRACK, MARIADB_CLIENT_EXTENDED_METADATA were negotiated on this connection to MySQL."""
         self.session_track = session_track
+        self.extended = extended
         self._phase = _DONE
         self._tail = b""
         self._skip = 0
@@ -134,9 +122,11 @@ class ResultScanner:
         status_clear: int = 0,
         first_sequence: int = 1,
         client_first_sequence: int = 1,
+        client_extended: bool | None = None,
     ) -> None:
         """Expects the answer to a command just sent. `first_sequence` is larger where the command took several
-        packets, `client_first_sequence` where the client's did. RuntimeError while an answer is under way."""
+        packets, `client_first_sequence` where the client's did. `client_extended` None: definitions may have either
+        form. RuntimeError while an answer is under way."""
         if self._phase != _DONE:
             raise RuntimeError("the answer to the last command has not ended")
         self._phase = _START[command]
@@ -147,6 +137,8 @@ class ResultScanner:
         self._status_set = status_set
         self._status_clear = status_clear
         self._edit = status_set != 0 or status_clear != 0
+        self._form = None if client_extended is self.extended else client_extended
+        self._passing = _COLUMNS if self._form is None else _ROWS
         self._left = -1
         self._left_definitions = 0
         self._out_params = 0
@@ -203,6 +195,7 @@ class ResultScanner:
         continued = self._continued
         deprecate_eof = self._deprecate_eof
         edit = self._edit
+        passing = self._passing
         kept = 0  # what lies before is in `pieces` or left out
         pieces: list[bytes | bytearray] = []
         patch = bytearray(chunk) if shift else None  # a copy to write shifted sequence ids into
@@ -221,7 +214,7 @@ class ResultScanner:
                 continued = length == MAX_PAYLOAD
                 continue
 
-            if phase >= _COLUMNS:
+            if phase >= passing:
                 while pos <= last:
                     header, first = _header_and_first(chunk, pos)
                     length = header - base
@@ -377,6 +370,11 @@ class ResultScanner:
                 return _DEFINITIONS, self.parameter_count, None
             self._left_definitions = 0
             return (_DEFINITIONS, self.column_count, None) if self.column_count else (_DONE, left, None)
+        if self._form is not None and phase in (_COLUMNS, _DEFINITIONS):
+            fitting = in_form(payload, self._form)
+            if left == 1:
+                phase = _COLUMNS_END if phase == _COLUMNS else _DEFINITIONS_END
+            return phase, left - 1, None if fitting is payload else frame(fitting, sequence >> 24)
         if phase != _FIRST:
             raise broken_answer(f"first byte 0x{first:02x} where another is due")
         if first == OK_HEADER:

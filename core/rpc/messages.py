@@ -10,7 +10,7 @@ Times are milliseconds on the *tablet's* monotonic clock: WELCOME and PONG carry
 
 from typing import Any, Final
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Both sides must have the same; HELLO with another version is answered with REFUSED."""
 
 # ---- router (or another asker) to tablet
@@ -45,7 +45,8 @@ RESULT: Final = 23  # [RESULT, id, info, data] or, when EXECUTE named or wanted 
 FAIL: Final = 24  # [FAIL, id, number, sqlstate, text, handle]  the tablet's own refusal or loss;
 #                          handle: 0 when the connection it named is gone or was never given
 PREPARED: Final = (
-    25  # [PREPARED, id, params, columns, packets]  packets: the server's COM_STMT_PREPARE answer
+    25  # [PREPARED, id, params, columns, packets]  packets: the server's COM_STMT_PREPARE answer, definitions in
+    #           the form that it has
 )
 STATS_REPLY: Final = 26  # [STATS_REPLY, id, dict]
 STATE: Final = 27  # [STATE, state]  pushed to every known peer when the tablet's state changes
@@ -111,6 +112,9 @@ F_SETTINGS: Final = 1 << 26  # tell what stored programs have SET of session var
 F_PARTIAL: Final = (
     1 << 25
 )  # one of several shards' parts, of groups that may not be whole: MySQL's aggregates only
+F_EXTENDED: Final = (
+    1 << 27
+)  # the client has MARIADB_CLIENT_EXTENDED_METADATA: so its column definitions are, whatever the server's are
 
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)

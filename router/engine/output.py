@@ -13,7 +13,7 @@ from typing import Final
 
 from wire.answers import SessionChanges, end_of_rows, eof_packet, ok_payload
 from wire.binary import BinaryRowCodec
-from wire.columns import Column
+from wire.columns import Column, in_form
 from wire.constants import (
     CLIENT_DEPRECATE_EOF,
     CLIENT_SESSION_TRACK,
@@ -53,13 +53,14 @@ NO_LIMIT: Final = 1 << 64
 class ClientFlavour:
     """How the client wants its packets.
 
-    `binary`: rows as a prepared statement's. `status`: the session's own transaction bits (IN_TRANS, AUTOCOMMIT,
-    ...), which replace the shards'; None keeps those of the shard that ended last. `div_precision_increment`: the
-    session's value, which decides the scale of AVG. `ended`: asked at the end of the rows for what is told of the
-    session with it.
+    `extended`: column definitions with MariaDB's extended metadata. `binary`: rows as a prepared statement's.
+    `status`: the session's own transaction bits (IN_TRANS, AUTOCOMMIT, ...), which replace the shards'; None keeps
+    those of the shard that ended last. `div_precision_increment`: the session's value, which decides the scale of
+    AVG. `ended`: asked at the end of the rows for what is told of the session with it.
     """
 
     deprecate_eof: bool = False
+    extended: bool = False
     binary: bool = False
     status: int | None = None
     more_results: bool = False
@@ -126,7 +127,7 @@ class Output:
             self._codec = BinaryRowCodec(columns)
         self._packet(lenenc_int(len(columns)))
         for definition in definitions:
-            self._packet(definition)
+            self._packet(in_form(definition, self._client.extended))
         if not self._client.deprecate_eof:
             self._parts.append(eof_packet(self.sequence, self._client.merged_status(status)))
             self.sequence = (self.sequence + 1) & 0xFF

@@ -70,7 +70,7 @@ class Scatter:
     def start(self, flags: int, tables: tuple[str, ...] | None, sql: bytes) -> None:
         """Sends the statement to every shard."""
         session = self.session
-        flags |= session.flags & m.F_FOUND_ROWS
+        flags |= session.flags & (m.F_FOUND_ROWS | m.F_EXTENDED)
         if session.flags & m.F_SESSION_TRACK:
             flags |= m.F_SESSION_TRACK | m.F_TRACK_ROWS
         tx = session.tx
@@ -181,6 +181,7 @@ class MergedText:
         self._limit, self._offset = limit, offset
         self._client = client or ClientFlavour(
             deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
+            extended=bool(session.flags & m.F_EXTENDED),
             binary=params is not None or session.binary,
             status=session.status,
             div_precision_increment=self._number("div_precision_increment", 4),

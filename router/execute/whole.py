@@ -21,6 +21,7 @@ def reply_whole(session: Session, answer: Answer) -> None:
         return
     client = ClientFlavour(
         deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
+        extended=bool(session.flags & m.F_EXTENDED),
         binary=True,
         status=session.status,
         ended=partial(end_of_rows, session),
@@ -36,6 +37,7 @@ def reply_distinct(session: Session, answers: Sequence[bytes]) -> None:
     what the shards say of a table that a client takes for one."""
     client = ClientFlavour(
         deprecate_eof=bool(session.flags & m.F_DEPRECATE_EOF),
+        extended=bool(session.flags & m.F_EXTENDED),
         binary=session.binary,
         status=session.status,
         ended=partial(end_of_rows, session),

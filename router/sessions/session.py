@@ -22,6 +22,7 @@ from core.rpc import messages as m
 from router.gateway import Link
 from router.sessions import called, holding
 from router.sessions.again import Sent, goes_again
+from router.sessions.flavour import flags_of
 from router.sessions.insert_ids import note_end_of_call, note_ok, note_rows, note_told
 from router.sessions.query_attributes import along
 from router.sessions.reservation import Reservation
@@ -34,8 +35,6 @@ from router.sql.dialect import Dialect
 from router.variables.reading import is_mariadb
 from wire.answers import SessionChanges, err_packet, ok_packet
 from wire.constants import (
-    CLIENT_DEPRECATE_EOF,
-    CLIENT_FOUND_ROWS,
     CLIENT_MULTI_STATEMENTS,
     MARIADB_STATUS_ANSI_QUOTES,
     SERVER_STATUS_AUTOCOMMIT,
@@ -157,9 +156,7 @@ class Session:
         self.statements: dict[int, PreparedStatement] | None = None
         self.named: dict[str, bytes] | None = None
         """Statements of text PREPARE: lower-case name -> text."""
-        self.flags = m.F_WARNINGS | m.F_SETTINGS | (m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0)
-        if caps & CLIENT_FOUND_ROWS:
-            self.flags |= m.F_FOUND_ROWS
+        self.flags = flags_of(caps)
         self.multi_statements = bool(caps & CLIENT_MULTI_STATEMENTS)
         self.last_insert_id = 0
         self.affected_rows = -1

@@ -1,11 +1,12 @@
-"""One connection to MySQL on raw packets. The only file that touches mysql.connector and its private attributes.
+"""One connection to MySQL on raw packets. Beside `login.py` the only file that touches mysql.connector.
 
 The connector opens the socket, negotiates TLS and logs in; then its transport is adopted: `set_protocol` makes it
 ours and the connector never sees a byte again. It is kept referenced, since its stream writer would close the
 transport when collected. `tests/e2e/test_tablet_backend.py` is the contract with each connector version.
 
 Invariants
-- Capabilities: no DEPRECATE_EOF or MULTI_STATEMENTS; SESSION_TRACK, LOCAL_FILES and QUERY_ATTRIBUTES where offered.
+- Capabilities: no DEPRECATE_EOF or MULTI_STATEMENTS; SESSION_TRACK, LOCAL_FILES, QUERY_ATTRIBUTES and MariaDB's
+  extended metadata where offered. Who does not want these is sent answers without (`scanner`).
 - No file of this host is ever sent: a server that asks for one gets what the router sends, or loses the connection.
 - At most one command is under way; whoever sent it is `task` and gets every byte until it sets `task` to None.
 - Bytes that no task waits for (a server that shuts down, or worse) close the connection.
@@ -21,22 +22,14 @@ from struct import Struct
 from typing import Any, Final, Protocol
 
 import mysql.connector
-from mysql.connector.aio.connection import MySQLConnection
 
 from core.config import Dsn
+from tablet.backend.login import Login
 from tablet.backend.prepared import Prepared
 from wire.commands import build_query
 from wire.constants import (
-    CLIENT_DEPRECATE_EOF,
-    CLIENT_FOUND_ROWS,
-    CLIENT_LOCAL_FILES,
-    CLIENT_MULTI_RESULTS,
-    CLIENT_MULTI_STATEMENTS,
-    CLIENT_OPTIONAL_RESULTSET_METADATA,
-    CLIENT_PS_MULTI_RESULTS,
     CLIENT_QUERY_ATTRIBUTES,
     CLIENT_SESSION_TRACK,
-    CLIENT_SSL,
     COM_QUERY,
     COM_QUIT,
     MAX_PAYLOAD,
@@ -59,17 +52,6 @@ BASE_STATE_SQL: Final = "SET NAMES utf8mb4, @@session.autocommit=1, @@session.se
 _LOGIN_COLLATION: Final = (
     "utf8mb4_general_ci"  # known to every server; the connector's own choice is not to MariaDB
 )
-_UNWANTED: Final = (
-    CLIENT_DEPRECATE_EOF | CLIENT_MULTI_STATEMENTS | CLIENT_OPTIONAL_RESULTSET_METADATA | CLIENT_FOUND_ROWS
-)
-_WANTED: Final = (
-    CLIENT_LOCAL_FILES
-    | CLIENT_MULTI_RESULTS
-    | CLIENT_PS_MULTI_RESULTS
-    | CLIENT_QUERY_ATTRIBUTES
-    | CLIENT_SESSION_TRACK
-)
-
 _MAX_CALLER: Final = 100
 """Characters of the tablet's name; the server keeps 512 bytes for all connection attributes."""
 
@@ -108,27 +90,6 @@ class ConnectFailed(Exception):
     """It may be in MySQL's hands, which has said nothing yet: nobody knows its thread."""
 
 
-class _Login(MySQLConnection):
-    """The connector up to the end of the login."""
-
-    found_rows = False
-    tls_required = False
-
-    async def _do_handshake(self) -> None:
-        await super()._do_handshake()
-        greeting: Any = self._handshake
-        offered: int = greeting["capabilities"]
-        if self.tls_required and not offered & CLIENT_SSL:
-            raise mysql.connector.InterfaceError("tls=required, but this MySQL offers no TLS", errno=2026)
-        if not offered & CLIENT_SSL:
-            self._ssl_disabled = True  # else the connector takes apart a cipher that is not there
-        flags = self._client_flags & ~(_UNWANTED | _WANTED) | (_WANTED & offered)
-        self._client_flags = flags | (CLIENT_FOUND_ROWS if self.found_rows else 0)
-
-    async def _post_connection(self) -> None:
-        """Nothing: the base state is set by one statement of ours."""
-
-
 class Connection(asyncio.Protocol):
     """A logged-in connection. Made by `open_connection`."""
 
@@ -165,13 +126,14 @@ class Connection(asyncio.Protocol):
         "write_paused",
     )
 
-    def __init__(self, login: _Login, database: str, on_lost: "Callable[[Connection], None]") -> None:
-        self._login: _Login | None = login
+    def __init__(self, login: Login, database: str, on_lost: "Callable[[Connection], None]") -> None:
+        self._login: Login | None = login
         self._on_lost = on_lost
         adopted: Any = login
         self.transport: Any = adopted._socket._writer.transport
         self.thread_id: int = adopted._handshake["server_threadid"]
-        self.scanner = RepeatedScanner(session_track=bool(login._client_flags & CLIENT_SESSION_TRACK))
+        tracks = bool(login._client_flags & CLIENT_SESSION_TRACK)
+        self.scanner = RepeatedScanner(session_track=tracks, extended=login.extended)
         self.task: Task | None = None
         self.query_attributes = bool(login._client_flags & CLIENT_QUERY_ATTRIBUTES)
         """COM_QUERY has a block of attributes, and types of COM_STMT_EXECUTE have names."""
@@ -371,7 +333,7 @@ async def open_connection(
 
     `on_lost(connection)` is called once, whenever the connection is gone, closed by us or not.
     """
-    login = _Login(
+    login = Login(
         user=dsn.user,
         password=dsn.password,
         database=database or None,
@@ -413,6 +375,6 @@ async def open_connection(
     return connection
 
 
-def _thread_id(login: _Login) -> int | None:
+def _thread_id(login: Login) -> int | None:
     greeting = getattr(login, "_handshake", None)
     return int(greeting["server_threadid"]) if greeting else None

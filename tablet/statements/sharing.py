@@ -13,6 +13,7 @@ from core.errors import SluiceError, fail
 from core.rpc.messages import (
     F_CONSOLIDATE,
     F_DEPRECATE_EOF,
+    F_EXTENDED,
     F_FOUND_ROWS,
     F_MORE_RESULTS,
     F_NO_AUTOCOMMIT,
@@ -27,7 +28,7 @@ from tablet.stats import Stats
 
 _FLAVOUR: Final = (
     F_PREPARED | F_DEPRECATE_EOF | F_NO_AUTOCOMMIT | F_MORE_RESULTS | F_FOUND_ROWS
-    | F_WARNINGS
+    | F_WARNINGS | F_EXTENDED
 )  # fmt: skip
 """What of the flags decides the bytes of an answer, and whether its warnings are asked for."""
 _HOPELESS: Final = frozenset({"too_large", "slow_client"})

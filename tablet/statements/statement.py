@@ -11,6 +11,7 @@ from core.rpc.messages import (
     F_BEGIN,
     F_CALL,
     F_DEPRECATE_EOF,
+    F_EXTENDED,
     F_MORE_RESULTS,
     F_NO_AUTOCOMMIT,
     F_PREPARED,
@@ -145,6 +146,8 @@ class Statement(Infile):
             SERVER_MORE_RESULTS_EXISTS if flags & F_MORE_RESULTS else 0,
             SERVER_STATUS_AUTOCOMMIT if flags & (F_NO_AUTOCOMMIT | F_CALL) == F_NO_AUTOCOMMIT else 0,
             packets,
+            1,
+            flags & F_EXTENDED != 0,
         )
         connection.task = self
         if payload:

@@ -250,10 +250,10 @@ def answers(data: bytes) -> None:
     flags = data[0]
     outs: list[tuple[bool, bytes | None]] = []
     for pieces in ([data[2:]], pieces_of(data[1:])):
-        scanner = ResultScanner(session_track=bool(flags & 1))
-        scanner.begin(
-            _COMMANDS[(flags >> 4) % len(_COMMANDS)], bool(flags & 2), bool(flags & 4), flags & 8, 0
-        )
+        scanner = ResultScanner(session_track=bool(flags & 1), extended=bool(flags & 128))
+        command = _COMMANDS[(flags >> 4) % len(_COMMANDS)]
+        form = bool(flags & 64) if flags & 32 else None
+        scanner.begin(command, bool(flags & 2), bool(flags & 4), flags & 8, 0, client_extended=form)
         done, out = False, b""
         try:
             for piece in pieces:

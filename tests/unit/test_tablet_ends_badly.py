@@ -96,6 +96,7 @@ class Tablet:
             _handshake={"server_threadid": 11},
             _client_flags=CLIENT_SESSION_TRACK,
             found_rows=False,
+            extended=False,
         )
         self.connection = Connection(login, "db", self.pool._lost)
         self.connection.retire_s = 1e9

@@ -7,6 +7,7 @@ from wire.constants import (
     CACHING_SHA2_PASSWORD,
     CLIENT_CONNECT_ATTRS,
     CLIENT_CONNECT_WITH_DB,
+    CLIENT_MYSQL,
     CLIENT_PLUGIN_AUTH,
     CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA,
     CLIENT_PROTOCOL_41,
@@ -40,10 +41,10 @@ def login_payload(
 ) -> bytes:
     block = b"".join(lenenc_bytes(key) + lenenc_bytes(value) for key, value in attributes)
     parts = [
-        caps.to_bytes(4, "little"),
+        (caps & 0xFFFFFFFF).to_bytes(4, "little"),
         (1 << 24).to_bytes(4, "little"),
         b"\xff",
-        bytes(23),
+        bytes(19) + (0 if caps & CLIENT_MYSQL else caps >> 32).to_bytes(4, "little"),
         user.encode(),
         b"\0",
     ]

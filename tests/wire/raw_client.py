@@ -6,6 +6,7 @@ from typing import Self
 
 from tests.wire.login_client import CAPS, login_payload, prove
 from wire.constants import CLIENT_CONNECT_ATTRS, CLIENT_CONNECT_WITH_DB, CLIENT_QUERY_ATTRIBUTES
+from wire.login_request import greeted_caps
 from wire.packets import PacketReader, frame
 from wire.scan import ResultScanner
 
@@ -35,6 +36,7 @@ class RawClient:
         greeting, _ = self._next(reader)
         at = greeting.index(b"\0") + 1
         offered = int.from_bytes(greeting[at + 13 : at + 15] + greeting[at + 18 : at + 20], "little")
+        offered |= greeted_caps(greeting)
         nonce = greeting[at + 4 : at + 12] + greeting[at + 31 : at + 43]
         plugin = greeting[at + 44 :].rstrip(b"\0").decode()
         self.caps = (BASE_CAPS | caps) & offered

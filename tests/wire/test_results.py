@@ -128,7 +128,7 @@ def test_eof() -> None:
         table=st.binary(max_size=9),
         org_table=st.binary(max_size=9),
         org_name=st.binary(max_size=300),
-        default=st.none() | st.binary(max_size=9),
+        extended=st.none() | st.binary(max_size=300),
     )
 )
 def test_column_roundtrip(column: Column) -> None:

@@ -1,0 +1,38 @@
+"""What of a client's capabilities decides how its answers look: what is offered, and what tablets are asked for.
+
+Invariant: a session's flags say it from login to end; every answer that may reach the client is asked for with them,
+and what the router makes itself follows `Connection.caps`, which says the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from core.rpc import messages as m
+from wire.constants import CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, MARIADB_CLIENT_EXTENDED_METADATA
+
+_EXTENDED_SINCE: Final = (10, 5, 2)
+"""The first MariaDB with MARIADB_CLIENT_EXTENDED_METADATA."""
+_REPLICATION_PREFIX: Final = "5.5.5-"
+"""What MariaDB 10 puts before its version in a greeting."""
+
+
+def mariadb_offers(server_version: str) -> int:
+    """MariaDB's own capabilities that a server of that version has and the router serves; 0 for a MySQL."""
+    if "mariadb" not in server_version.lower():
+        return 0
+    found = re.findall(r"\d+", server_version.removeprefix(_REPLICATION_PREFIX))
+    numbers = tuple(int(part) for part in found[:3])
+    return MARIADB_CLIENT_EXTENDED_METADATA if numbers >= _EXTENDED_SINCE else 0
+
+
+def flags_of(caps: int) -> int:
+    """The flags of what a client with these capabilities asks of tablets."""
+    return (
+        m.F_WARNINGS
+        | m.F_SETTINGS
+        | (m.F_DEPRECATE_EOF if caps & CLIENT_DEPRECATE_EOF else 0)
+        | (m.F_FOUND_ROWS if caps & CLIENT_FOUND_ROWS else 0)
+        | (m.F_EXTENDED if caps & MARIADB_CLIENT_EXTENDED_METADATA else 0)
+    )
