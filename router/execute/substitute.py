@@ -1,7 +1,7 @@
 """Statements that read session state: the state becomes literals, and the statement an ordinary one."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from router import statements
 from router.execute.values import render
@@ -41,13 +41,24 @@ class SubstituteRunner:
                 session.warnings = warned
             session.reply(answer)
             return
+        if any(map(statements.is_of_sessions, plan.spots)):
+            session.start(self._with_sessions(session, literals))
+        else:
+            self._run(session, literals, ())
+
+    async def _with_sessions(self, session: Session, literals: Sequence[bytes]) -> None:
+        sessions = await statements.sessions_of(session)
+        session.task = None  # it goes on as a statement of its own
+        self._run(session, literals, sessions)
+
+    def _run(self, session: Session, literals: Sequence[bytes], sessions: Sequence[Sequence[Any]]) -> None:
         spots = [
             literals_name_part(literals, int(what))
             if kind == "name_part"
-            else statements.value_of_spot(session, (kind, what))
-            for kind, what in plan.spots
+            else statements.value_of_spot(session, (kind, what), sessions)
+            for kind, what in self._plan.spots
         ]
-        session.run_substituted(render(plan.template, literals, spots))
+        session.run_substituted(render(self._plan.template, literals, spots))
 
 
 def literals_name_part(literals: Sequence[bytes], index: int) -> bytes:

@@ -1,6 +1,6 @@
-"""Reads of tables that tell of the session: `session_connect_attrs`, `session_account_connect_attrs` and
-`session_variables` of `performance_schema` (of MariaDB's `information_schema`). A query that tells of the client's own
-stands where the table's name stood.
+"""Reads of tables that tell of sessions: `session_connect_attrs`, `session_account_connect_attrs` and
+`session_variables` of `performance_schema` (of MariaDB's `information_schema`), and `processlist`. A query that
+tells of the client's own, or of the router's sessions, stands where the table's name stood.
 
 What a server says there is about the tablet's connections, with ids that no client knows. The places are spots like
 those of session state (`substitute.py`), since what is put there belongs to the session.
@@ -19,12 +19,18 @@ VARIABLES: Final = {
     "information_schema": "session_variables of the information schema",
 }
 """Spots of MySQL's and MariaDB's table of a session's variables, by their schemas."""
+SESSIONS: Final = {
+    "performance_schema": "processlist of the performance schema",
+    "information_schema": "processlist of the information schema",
+}
+"""Spots of the tables of sessions."""
 
 _PERFORMANCE: Final = "performance_schema"
 _TABLES: Final = {
     (_PERFORMANCE, "session_connect_attrs"): SPOT,
     (_PERFORMANCE, "session_account_connect_attrs"): SPOT,
     **{(schema, "session_variables"): spot for schema, spot in VARIABLES.items()},
+    **{(schema, "processlist"): spot for schema, spot in SESSIONS.items()},
 }
 _NAMES: Final = frozenset(name for _, name in _TABLES)
 _AFTER_TABLE: Final = frozenset(

@@ -331,7 +331,7 @@ class SubstitutePlan:
     Spots: ("variable", name as written behind @@: `session.sql_mode`), ("user_variable", name without @; "_in_list"
     in ORDER BY and GROUP BY, where no number may stand alone),
     ("connect_attributes", alias or ""): a table of connection attributes (`plan/connect_attributes.py`), and one of
-    variables by the spots of its VARIABLES,
+    variables by the spots of its VARIABLES, of sessions by those of SESSIONS,
     ("function", one of those of LocalColumn, or "schema": DATABASE() without the target shard), and
     ("name_part", i): the text of literal i inside a backticked column
     name, so with every backtick in it doubled."""

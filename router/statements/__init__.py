@@ -27,8 +27,9 @@ from router.statements import (
 )
 from router.statements.assign import ignore_space
 from router.statements.assign import login_charset as initial_charset_settings
-from router.statements.local import is_local, local_result, value_of_spot
+from router.statements.local import is_local, is_of_sessions, local_result, value_of_spot
 from router.statements.routines import call_prepared
+from router.statements.show_session import sessions_of
 from router.variables.charsets import python_codec
 from router.variables.reading import server_version
 
@@ -98,8 +99,10 @@ __all__ = [
     "ignore_space",
     "initial_charset_settings",
     "is_local",
+    "is_of_sessions",
     "local_result",
     "python_codec",
     "run",
+    "sessions_of",
     "value_of_spot",
 ]

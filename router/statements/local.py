@@ -9,13 +9,14 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from router.plan.connect_attributes import SESSIONS, VARIABLES
 from router.plan.connect_attributes import SPOT as CONNECT_ATTRIBUTES
-from router.plan.connect_attributes import VARIABLES
 from router.plan.plans import LocalColumn
 from router.sessions.session import Session
 from router.sql.literals import literal_value
 from router.statements.connect_attributes import attributes_table
 from router.statements.session_variables import variables_table
+from router.statements.sessions_table import Rows, sessions_table
 from router.statements.words import variable_name
 from router.variables import literals as lit
 from router.variables.charsets import ServerCharsets, result_codec
@@ -47,15 +48,23 @@ from wire.rows import Cell
 
 _DIGITS_OF_VARIABLES: Final = 6
 """Behind the point, in a variable that is a DOUBLE."""
+_OF_SESSIONS: Final = {spot: schema for schema, spot in SESSIONS.items()}
 _OF_VARIABLES: Final = {spot: schema for schema, spot in VARIABLES.items()}
 _UNSIGNED: Final = BINARY_FLAG | UNSIGNED_FLAG
 _SIGNED: Final = frozenset(("row_count", "found_rows"))
 """Functions that are BIGINT on both servers; all other numbers of theirs are unsigned."""
 
 
-def value_of_spot(session: Session, spot: tuple[str, str]) -> bytes:
+def is_of_sessions(spot: tuple[str, str]) -> bool:
+    """Whether `value_of_spot` needs the sessions of all workers."""
+    return spot[0] in _OF_SESSIONS
+
+
+def value_of_spot(session: Session, spot: tuple[str, str], sessions: Rows = ()) -> bytes:
     """SQL text of a session-state spot of a SubstitutePlan; of a variable that only a server knows, `@@name`."""
     kind, name = spot
+    if kind in _OF_SESSIONS:
+        return sessions_table(session, sessions, _OF_SESSIONS[kind], name)
     if kind == CONNECT_ATTRIBUTES:
         return attributes_table(session, name)
     if kind in _OF_VARIABLES:

@@ -3,6 +3,7 @@
 Warnings and errors are those that `router.sessions.warnings` keeps of the session's last statement.
 """
 
+from collections.abc import Sequence
 from time import time
 from typing import Any, Final
 
@@ -31,11 +32,15 @@ def processlist(session: Session, words: Words, sql: bytes) -> None:
     session.start(_processlist(session, full))
 
 
-async def _processlist(session: Session, full: bool) -> None:
+async def sessions_of(session: Session) -> list[Sequence[Any]]:
+    """All sessions of this router, as `Connection.describe` has them."""
     found: dict[str, Any] = await session.worker.ask("processlist", {})
     rows = [row for answer in found.get("answers", []) for row in answer.get("rows", [])]
-    if not rows:
-        rows = [connection.describe() for connection in session.worker.connections.values()]
+    return rows or [connection.describe() for connection in session.worker.connections.values()]
+
+
+async def _processlist(session: Session, full: bool) -> None:
+    rows = await sessions_of(session)
     columns = [
         *number_columns(session, "Id"),
         *text_columns(session, "User", "Host", "db", "Command"),

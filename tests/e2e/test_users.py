@@ -260,7 +260,15 @@ def test_an_administrator_sees_and_ends_sessions_of_others(cluster: Cluster, mad
         assert other.thread_id() in [row[0] for row in run(boss, "SHOW PROCESSLIST")]
         assert run(boss, "SHOW GRANTS") == (("GRANT ALL PRIVILEGES ON *.* TO `boss`@`%`",),)
         assert run(boss, "SHOW GRANTS FOR app") == (("GRANT ALL PRIVILEGES ON *.* TO `app`@`%`",),)
-        run(boss, f"KILL {other.thread_id()}")
+        (found,) = run(
+            boss,
+            "SELECT p.id, user, db, command, time < 60, info FROM information_schema.PROCESSLIST AS p"
+            f" WHERE command = 'sleep' AND p.id = {other.thread_id()} ORDER BY time DESC",
+        )
+        assert found == (other.thread_id(), "app", "commerce", "Sleep", 1, None)
+        mine = "SELECT COUNT(*), MIN(info LIKE 'SELECT COUNT%') FROM information_schema.processlist"
+        assert run(boss, f"{mine} WHERE id = CONNECTION_ID()") == ((1, 1),)
+        run(boss, f"KILL {found[0]}")
         with pytest.raises(pymysql.err.MySQLError):
             run(other, "SELECT 1")
 
