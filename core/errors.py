@@ -327,6 +327,14 @@ _ROWS: Final = (
         "SHOW COLLATION lists the collations of each character set.",
     ),
     ErrorCode(
+        "XA_OUTSIDE",
+        1400,
+        "XAE09",
+        False,
+        "XAER_OUTSIDE: Some work is done outside global transaction",
+        "COMMIT or ROLLBACK the open transaction before XA START.",
+    ),
+    ErrorCode(
         "NO_SUCH_SAVEPOINT",
         1305,
         "42000",

@@ -50,6 +50,12 @@ class Answer:
         """MySQL's error of a failed answer."""
         return parse_err(self.last_payload())
 
+    def check(self, handle: int) -> None:
+        """Raises TabletError, which names `handle`, for an error of MySQL's."""
+        if self.failed:
+            error = self.error()
+            raise TabletError(error.number, error.sqlstate, error.text, handle)
+
     def last_payload(self) -> bytes:
         """The packet that ends the answer."""
         *_, last = iterate_payloads(self.data)

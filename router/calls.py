@@ -226,7 +226,7 @@ class Calls:
         if session.tx is tx:
             tx.note(link, answer.handle)
             if tx.calling:
-                session.autocommit = tx.called(answer.status)
+                holding.note_called(session, tx, answer.status)
             if not answer.status & SERVER_STATUS_IN_TRANS:
                 holding.transaction_ended_on(session, link, failed=answer.failed)
         elif answer.handle:
@@ -251,9 +251,7 @@ class Calls:
                     settings=session.settings_text,
                 )
                 handle = answer.handle
-                if answer.failed:
-                    error = answer.error()
-                    raise TabletError(error.number, error.sqlstate, error.text, handle)
+                answer.check(handle)
             except TabletError as failure:
                 # half opened: nobody else knows of it, and a reserved connection may be in a transaction now
                 if failure.handle:

@@ -115,6 +115,8 @@ F_PARTIAL: Final = (
 F_EXTENDED: Final = (
     1 << 27
 )  # the client has MARIADB_CLIENT_EXTENDED_METADATA: so its column definitions are, whatever the server's are
+F_BRANCH: Final = 1 << 28  # XA START, XA END: on a connection that is held (F_BEGIN, F_RESERVE, a handle)
+F_BRANCH_ENDS: Final = 1 << 29  # XA PREPARE, XA COMMIT, XA ROLLBACK
 
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)

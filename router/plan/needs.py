@@ -101,7 +101,7 @@ _MAX_READINGS: Final = 16
 _COMMON: Final = READ | WRITE | DDL | ROUTINE
 _ADMIN_HINT: Final = re.compile(
     r"\b(?:mysql|sys|information_schema|performance_schema|outfile|dumpfile|load_file|engine|mutex|binary|binlog"
-    r"|master|replicas?|slaves?|relaylog|flush|instance|backup)\b|/\*M?!",
+    r"|master|replicas?|slaves?|relaylog|flush|instance|backup|recover)\b|/\*M?!",
     re.I,
 )
 """Words without which no statement needs ADMIN."""
@@ -211,6 +211,10 @@ class _Statement:
             yield from self._tables(WRITE, "INSERT")
             if "SELECT" in self._words:
                 yield from self._tables(READ, "SELECT")
+        elif kind is Kind.XA and "RECOVER" in self._words:
+            yield Need(self._keyspace or EVERYWHERE, ADMIN, privilege="XA_RECOVER_ADMIN")
+        elif kind is Kind.XA and self._keyspace:
+            yield Need(self._keyspace, WRITE)
         elif kind is Kind.FLUSH or (kind is Kind.OTHER and first == "BACKUP"):
             yield Need(self._keyspace or EVERYWHERE, ADMIN, privilege="RELOAD")
         elif kind is Kind.OTHER and first == "BINLOG":

@@ -47,6 +47,8 @@ def goes_again(session: "Session", link: Link, sent: Sent, number: int, text: st
         return False
     if flags & m.F_CALL:
         called.begins(session)
+    elif flags & m.F_BRANCH:
+        called.begins_branch(session, link)
     session.forward_admitted(link, flags, tables, sql, extra)
     session.resend = None  # once: a second refusal is the client's to hear
     return True

@@ -1,11 +1,12 @@
 """CALL: procedures begin and end transactions, and turn autocommit on and off; what they leave is the session's.
+XA START: what it begins is none of the router's transactions.
 
-A CALL takes a connection as a transaction's first statement does, but without a BEGIN where none is open: such a
+Each takes a connection as a transaction's first statement does, but without a BEGIN where none is open: such a
 transaction is `tentative`. When the answer says that one is open now, it is an ordinary one from then on; when it says
 that none is, or no procedure has run, it is as if there had been none (`Transaction.called`, `dropped`).
 
 Invariants: the tablet runs the procedure with the client's own autocommit (F_CALL); a tentative transaction lives no
-longer than its statement.
+longer than its statement; an XA transaction never joins another shard (`Transaction.branch`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from router.sessions import holding
 
 if TYPE_CHECKING:
+    from router.gateway import Link
     from router.sessions.session import Session
 
 
@@ -26,6 +28,13 @@ def begins(session: Session) -> None:
         tx = holding.open_transaction(session, begin=[] if tentative else None)
         tx.tentative = tentative
     tx.calling = True
+
+
+def begins_branch(session: Session, link: Link) -> None:
+    """An XA START is about to be sent to `link`, in a session without a transaction."""
+    tx = holding.open_transaction(session, begin=[])
+    tx.branch = link
+    tx.tentative = tx.calling = True
 
 
 def dropped(session: Session) -> None:

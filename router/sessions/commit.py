@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from core.errors import SluiceError, fail
 from core.rpc import messages as m
-from router.call import TabletError
 from router.gateway import Link
 from router.sessions import holding
 from router.sessions.transaction import Transaction
@@ -28,6 +27,10 @@ async def commit(session: "Session") -> None:
     if tx is None:
         return
     tx.check()
+    if tx.branch is not None:  # its server says why this is none of its ends
+        answer = await session.worker.calls.in_session(session, tx.branch, b"COMMIT", flags=m.F_WRITE)
+        answer.check(answer.handle)
+        return
     flags = m.F_STATUS | m.F_WRITE | session.flags & (m.F_FOUND_ROWS | m.F_SESSION_TRACK)
     kept = frozenset(session.reserved or ())
     tx.committing = True
@@ -74,9 +77,7 @@ async def _commit(session: "Session", tx: Transaction, flags: int, kept: frozens
                 )
                 if answer.tracked is not None:
                     noted(session, link, answer.tracked)
-                if answer.failed:
-                    error = answer.error()
-                    raise TabletError(error.number, error.sqlstate, error.text, 0)
+                answer.check(0)
             except SluiceError as error:
                 tx.lost = error.message  # and so is freed, with this shard: it may be open there still
                 if done:

@@ -99,8 +99,22 @@ def check_joining(session: "Session", tx: Transaction, link: Link) -> None:
     check_mode(session, tx, link)
 
 
+def check_branch(branch: Link, link: Link, *, begins: bool) -> None:
+    """A statement wants a connection to `link` inside of an XA branch that has none there. Raises unless it `begins`
+    the branch."""
+    if link is not branch:
+        raise not_supported(
+            f"an XA transaction on {branch.keyspace}/{branch.shard} that also uses {link.keyspace}/{link.shard}",
+            "Give each shard an XA transaction of its own, in sessions of their own.",
+        )
+    if not begins:
+        raise fail("TRANSACTION_LOST", reason="the connection of its XA transaction is gone")
+
+
 def check_mode(session: "Session", tx: Transaction, link: Link) -> None:
     """The part of `check_joining` that holds for every transaction of the client's own."""
+    if tx.branch is not None:
+        check_branch(tx.branch, link, begins=tx.tentative)
     if tx.held and not session.implicit and session.worker.transaction_mode(session) == "single":
         first = next(iter(tx.held))
         raise fail(
@@ -136,7 +150,7 @@ def note_held(session: "Session", info: int, handle: int, status: int) -> None:
     if tx is not None:
         tx.note(link, handle)
         if tx.calling:
-            session.autocommit = tx.called(status)
+            note_called(session, tx, status)
         if not status & SERVER_STATUS_IN_TRANS:
             transaction_ended_on(session, link, failed=bool(info & m.I_ERR))
     reserved = session.reserved.get(link) if session.reserved else None
@@ -148,6 +162,15 @@ def note_held(session: "Session", info: int, handle: int, status: int) -> None:
     ):
         reserved.end(INSERT_ID)  # it has used the id
         release_unpinned(session, link)
+
+
+def note_called(session: "Session", tx: Transaction, status: int) -> None:
+    """What began without a BEGIN of the router's, a CALL or XA START, has an answer."""
+    autocommit = tx.called(status)
+    if tx.branch is None:
+        session.autocommit = autocommit
+    else:
+        tx.explicit = not tx.tentative
 
 
 def note_fail(session: "Session", link: Link, number: int, text: str, handle: int) -> None:

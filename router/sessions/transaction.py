@@ -48,6 +48,8 @@ class Transaction:
     """A CALL runs, which may begin and end transactions by itself (`router/sessions/called.py`)."""
     tentative: bool = False
     """None is open yet."""
+    branch: Link | None = None
+    """It is an XA branch of this shard, which the client ends by XA statements (`statements/xa.py`)."""
     committing: bool = False
     """COMMITs are on their way: nobody else may end it."""
     entries: dict[Link, bool] | None = None

@@ -24,6 +24,7 @@ from router.statements import (
     show,
     transactions,
     use,
+    xa,
 )
 from router.statements.assign import ignore_space
 from router.statements.assign import login_charset as initial_charset_settings
@@ -56,7 +57,7 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
     Kind.LOAD_DATA: load_data.run,
     Kind.DO: routines.do,
     Kind.FLUSH: locks.flush,
-    Kind.XA: refused.run,
+    Kind.XA: xa.run,
     Kind.DATABASE: databases.run,
     Kind.EMPTY: refused.empty,
     Kind.OTHER: refused.other,

@@ -13,9 +13,6 @@ from router.statements.evaluate import substituted
 from router.statements.passing import one_shard
 from router.statements.words import Words
 
-_KINDS: Final[dict[Kind, tuple[str, str]]] = {
-    Kind.XA: ("XA statements", "Use transactions; SET transaction_mode = 'multi' spans shards."),
-}
 _WORDS: Final[dict[str, str]] = {
     "CHANGE": "Replication is the operator's: run it on the server.",
     "START": "Replication is the operator's: run it on the server.",
@@ -54,13 +51,6 @@ _KEPT: Final = {
     "RESET": set_global.reset_persist,
     "RESIGNAL": _signal,
 }
-
-
-def run(session: Session, kind: Kind, sql: bytes) -> None:
-    """Raises 1235 naming the statement."""
-    del session, sql
-    construct, instead = _KINDS[kind]
-    raise not_supported(construct, instead)
 
 
 def empty(session: Session, kind: Kind, sql: bytes) -> None:

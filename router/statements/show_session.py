@@ -83,7 +83,8 @@ def _tell_pins(session: Session) -> None:
     now = time()
     rows: list[list[Value]] = []
     if session.tx is not None:
-        rows += [[f"{link.keyspace}/{link.shard}", "transaction", None, ""] for link in session.tx.held]
+        what = "transaction" if session.tx.branch is None else "XA transaction"
+        rows += [[f"{link.keyspace}/{link.shard}", what, None, ""] for link in session.tx.held]
     for link, reserved in (session.reserved or {}).items():
         rows += [
             [f"{link.keyspace}/{link.shard}", pin.what, int(now - pin.since), pin.statement]

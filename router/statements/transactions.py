@@ -12,6 +12,7 @@ from typing import Final
 from core.errors import SluiceError
 from core.rpc import messages as m
 from router.call import TabletError
+from router.gateway import Link
 from router.plan.plans import Kind
 from router.sessions import holding
 from router.sessions.commit import commit
@@ -141,7 +142,9 @@ def end(session: Session, kind: Kind, sql: bytes) -> None:
     tx = session.tx
     if kind is Kind.COMMIT and tx is not None:
         tx.check()
-    if tx is None or not tx.held:
+    if tx is not None and tx.branch is not None and tx.held:
+        _refused(session, kind, tx.branch)
+    elif tx is None or not tx.held:
         _over(session, chain)
         session.next_transaction = None
         session.ok()
@@ -167,6 +170,21 @@ def _forward_end(session: Session, kind: Kind) -> None:
             return
     flags = m.F_WRITE if session.reserved and link in session.reserved else m.F_WRITE | m.F_RELEASE
     session.forward(link, flags, (), kind.value.upper().encode(), None)
+
+
+def _refused(session: Session, kind: Kind, branch: Link) -> None:
+    """COMMIT, ROLLBACK inside of an XA transaction: its server says why not. One that is lost is over with ROLLBACK."""
+    tx = session.tx
+    assert tx is not None
+    try:
+        tx.handle_on(branch)
+    except SluiceError:
+        if kind is Kind.COMMIT:
+            raise
+        holding.transaction_over(session)
+        session.ok()
+        return
+    session.forward(branch, m.F_WRITE, (), kind.value.upper().encode(), None)
 
 
 async def _end(session: Session, kind: Kind, chain: bool, release: bool) -> None:

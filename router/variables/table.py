@@ -48,7 +48,7 @@ _CONNECTION: Final = "It is about the connection between client and server, whic
 _ONE_CONNECTION: Final = "What it collects stays on one connection to MySQL."
 _PRIVILEGED: Final = "It needs rights on the server that belong to the cluster's operator."
 _GALERA: Final = "It changes how the server replicates."
-_XA: Final = "XA transactions are not served."
+_XA: Final = "A branch that is prepared belongs to no connection, so that any session can end it."
 
 _ROUTER: Final = {
     "autocommit": "The router opens and ends transactions.",

@@ -10,6 +10,7 @@ from typing import Final
 
 from core.errors import fail
 from core.rpc.messages import (
+    F_BRANCH_ENDS,
     F_CALL,
     F_INFILE,
     F_INSERT,
@@ -27,6 +28,7 @@ from core.rpc.messages import (
     ROWS_SHIFT,
 )
 from tablet.backend.connection import Command, Connection, Sink
+from tablet.statements.branches import settle
 from tablet.statements.programs import ASK, RESET
 from tablet.statements.request import DONE, ENDING, RUNNING
 from tablet.statements.tracking import tracked
@@ -244,7 +246,9 @@ class Ending(VariablesSet):
         held = self.held
         assert held is not None
         execution = self.execution
-        status = held.status = self._status = self._status & ~SERVER_SESSION_STATE_CHANGED
+        status = self._status & ~SERVER_SESSION_STATE_CHANGED
+        status = settle(held, self.flags, self._info, self._out, status)
+        held.status = self._status = status
         held.calling = False
         if self.flags & F_CALL:
             self.connection.autocommit = bool(status & SERVER_STATUS_AUTOCOMMIT)
@@ -265,17 +269,19 @@ class Ending(VariablesSet):
             self.connection.statement = None
             self._answer_held()
             return
-        if not status & SERVER_STATUS_IN_TRANS and not self._info & I_ERR:
-            self._over = None  # a COMMIT that was quicker than the KILL: it stands
-        if status & SERVER_STATUS_IN_TRANS and not held.reserved:
+        if (self.flags & F_BRANCH_ENDS or not status & SERVER_STATUS_IN_TRANS) and not self._info & I_ERR:
+            self._over = None  # a COMMIT that was quicker than the KILL: it stands; so does XA PREPARE
+        if status & SERVER_STATUS_IN_TRANS and not held.branch:
             self.connection.command(b"\x03ROLLBACK", self._rolled_back)
         else:
             self._give_back()
 
     def _rolled_back(self, command: Command) -> None:
-        if not command.ok or command.told_changes:
+        if command.told_changes:
             self.connection.dirty = True
-        if command.ok:
+        if not command.ok:  # an XA branch that a procedure has left: never reset (`branches.py`)
+            self.connection.closing = True
+        else:
             self._status = command.scanner.status_flags & ~SERVER_SESSION_STATE_CHANGED
         self._give_back()
 
@@ -288,7 +294,10 @@ class Ending(VariablesSet):
         if held.reserved:
             connection.dirty = True
         self._answer_held()
-        self.execution.pool.release(connection)
+        if held.branch:
+            self.execution.pool.discard(connection)
+        else:
+            self.execution.pool.release(connection)
 
     def _answer_held(self) -> None:
         if self._over is not None:  # whatever the statement did went with its transaction

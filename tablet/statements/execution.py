@@ -29,13 +29,13 @@ from core.rpc.messages import (
     Record,
 )
 from tablet.backend.admin import AdminLane
-from tablet.backend.connection import Command
 from tablet.backend.killer import HARD_AFTER_S
 from tablet.backend.server import Answer
 from tablet.pool.admission import PLAIN
 from tablet.pool.pool import Pool
 from tablet.pool.refusals import Refusals
 from tablet.pool.settings import parse
+from tablet.statements.branches import check, give_up
 from tablet.statements.form import Form, make_form
 from tablet.statements.held import LOST_WITH_MYSQL, Expired, Handles, Held
 from tablet.statements.programs import Programs
@@ -229,6 +229,7 @@ class Execution(Sharing):
         if self.draining:
             raise self.pool.refusals.draining()
         flags = statement.flags
+        check(flags)
         shared = flags & F_CONSOLIDATE and not flags & _NEVER_SHARED
         if shared and not self.programs.needs.varies(statement.sql) and self._joins(statement):
             return
@@ -310,19 +311,7 @@ class Execution(Sharing):
             held.statement.stop(CANCELLED)
             return
         self.handles.remove(held)
-        connection = held.connection
-        if held.reserved:
-            connection.dirty = True
-        if not held.in_transaction or connection.dirty or connection.is_lost:
-            self.pool.release(connection)
-            return
-
-        def rolled_back(command: Command) -> None:
-            if not command.ok or command.told_changes:
-                connection.dirty = True
-            self.pool.release(connection)
-
-        connection.command(b"\x03ROLLBACK", rolled_back)
+        give_up(self.pool, held)
 
     def _expire(self, expired: Expired) -> None:
         held = expired.held

@@ -42,6 +42,8 @@ class Held:
     free_wanted: bool = False
     calling: bool = False
     """A CALL runs that began in no transaction: it may take as long as any statement."""
+    branch: bool = False
+    """It has an XA branch, active or prepared (`branches.py`)."""
 
     @property
     def in_transaction(self) -> bool:

@@ -1,11 +1,13 @@
 """A real tablet before a real MySQL and MariaDB, asked as a router worker asks it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from zlib import crc32
 
+import pymysql
 import pytest
 
 from cli.local import EtcdServer, Flavour, create_database
@@ -198,6 +200,50 @@ async def test_transaction_time_limits(asker: Asker) -> None:
     assert "(transaction_timeout_s)" in reply.error[1]
     assert time.monotonic() - started < 3
     assert (await asker.run("SELECT COUNT(*) FROM t")).value == "2"
+
+
+@pytest.mark.parametrize("wait", [True, False], ids=["for the limit", "for nothing"])
+async def test_a_connection_with_an_xa_branch_is_closed_and_never_lent(
+    asker: Asker, mysql_server: RunningMysql, database: str, wait: bool
+) -> None:
+    thread = "SELECT CONNECTION_ID()"
+    xids = [f"{database} {n}" for n in range(3)]
+    refused = await asker.run(f"XA START '{xids[0]}'", m.F_WRITE | m.F_BRANCH)
+    assert refused.error[0] == 1235
+    handles, closed = [], set()
+    for at, xid in enumerate(xids):
+        reply = await asker.run(f"XA START '{xid}'", m.F_BEGIN | m.F_BRANCH)
+        assert reply.status & SERVER_STATUS_IN_TRANS
+        handle = reply.handle
+        if at < 2 or mysql_server.flavour == "mariadb":  # MySQL lets go of what is prepared
+            closed.add((await asker.run(thread, 0, handle)).value)
+        assert (await asker.run(f"INSERT INTO t VALUES ({7 + at}, 'xa')", m.F_WRITE, handle)).error == (0, "")
+        if at:
+            assert (await asker.run(f"XA END '{xid}'", m.F_BRANCH, handle)).error == (0, "")
+        if at == 2:
+            reply = await asker.run(f"XA PREPARE '{xid}'", m.F_WRITE | m.F_BRANCH_ENDS, handle)
+            assert bool(reply.status & SERVER_STATUS_IN_TRANS) is (mysql_server.flavour == "mariadb")
+        handles.append(handle)
+    if not wait:
+        for handle in handles:
+            asker.free(handle)
+    deadline_s = asyncio.get_running_loop().time() + 20
+    while (await asker.stats())["held"]:
+        assert asyncio.get_running_loop().time() < deadline_s
+        await asyncio.sleep(0.05)
+    replies = [await asker.run(thread, m.F_BEGIN, extra=BEGIN) for _ in range(3)]
+    assert closed.isdisjoint({reply.value for reply in replies})
+    with contextlib.closing(mysql_server.connect()) as plain, plain.cursor() as cursor:
+
+        def rolled_back(xid: str) -> bool:
+            try:
+                cursor.execute(f"XA ROLLBACK '{xid}'")
+            except pymysql.err.MySQLError:
+                return False
+            return True
+
+        await until(lambda: rolled_back(xids[2]), what="the prepared branch is not to be had")
+        assert [rolled_back(xid) for xid in xids] == [False] * 3
 
 
 async def test_a_cancelled_statement_leaves_its_transaction(asker: Asker) -> None:

@@ -157,8 +157,10 @@ class FakeTablet:
             if says[0] == 1213 and handle:
                 self.open[handle] = False  # a deadlock rolls the whole transaction back
             data = err_packet(1, says[0], "HY000", says[1])
-        elif handle and word in (b"START", b"BEGIN"):
+        elif handle and (word in (b"START", b"BEGIN") or flags & m.F_BRANCH):
             self.open[handle] = True
+        elif handle and flags & m.F_BRANCH_ENDS:
+            self.open[handle] = False
         elif handle and word == b"CALL":
             self.open[handle] = b"begins" in sql or (self.open[handle] and b"ends" not in sql)
         elif handle and word in (b"COMMIT", b"ROLLBACK") and b"SAVEPOINT" not in sql:

@@ -2,9 +2,12 @@
 
 import pytest
 
-from core.errors import CODES
+from core.errors import CODES, SluiceError
 from core.rpc import messages as m
+from router.plan.plans import Kind
 from router.sessions import called
+from router.sessions.commit import commit
+from router.statements import xa
 from tests.unit.fake_tablets import turns
 from tests.unit.test_transactions import Shards, in_trans, number
 
@@ -109,4 +112,53 @@ async def test_a_call_whose_connection_was_kept_may_have_begun_one() -> None:
     assert on.session.tx is not None
     await on.end(b"rollback")
     assert on.a.texts[-1] == b"ROLLBACK"
+    on.clean()
+
+
+async def start(on: Shards, sql: bytes = b"xa start 'x'") -> bytes:
+    called.begins_branch(on.session, on.a.link)
+    return await on.run(on.a, sql, m.F_WRITE | m.F_BRANCH)
+
+
+async def test_an_xa_transaction_is_its_servers_to_end() -> None:
+    on = Shards()
+    on.a.script = lambda sql: (1399, "XAER_RMFAIL") if sql in (b"COMMIT", b"ROLLBACK") else None
+    assert in_trans(await start(on))
+    assert number(await on.run(on.b)) == 1235
+    for end in (b"commit", b"rollback"):
+        assert number(await on.end(end)) == 1399
+        assert on.session.tx is not None
+    with pytest.raises(SluiceError) as caught:  # what commits implicitly
+        await commit(on.session)
+    assert caught.value.number == 1399
+    assert on.b.texts == []
+    assert b"START TRANSACTION" not in on.a.texts
+    on.session.close()
+    await turns()
+    assert len(on.a.freed) == 1
+    on.clean()
+
+
+async def test_of_an_xa_transaction_whose_connection_is_gone_the_server_is_asked() -> None:
+    on = Shards()
+    await start(on)
+    on.a.lose()
+    on.a.welcome()
+    assert number(await on.run(on.a)) == 15009
+    xa.run(on.session, Kind.XA, b"xa commit 'x'")
+    assert not in_trans(await on.last())
+    assert on.a.sent[-1][4] == 0
+    on.clean()
+
+
+async def test_an_xa_transaction_that_met_a_draining_tablet_begins_once_more() -> None:
+    on = Shards()
+    said = iter([(CODES["DRAINING"].number, "drains", False), None])
+    on.a.script = lambda sql: next(said, None)
+    called.begins_branch(on.session, on.a.link)
+    on.session.forward(on.a.link, m.F_WRITE | m.F_BRANCH, (), b"xa start 'x'", None)
+    assert in_trans(await again(on))
+    assert [bool(record[3] & m.F_BEGIN) for record in on.a.sent if record[0] == m.EXECUTE] == [True, True]
+    xa.run(on.session, Kind.XA, b"xa rollback 'x'")
+    await on.last()
     on.clean()

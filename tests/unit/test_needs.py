@@ -69,6 +69,8 @@ def needs(sql: str, keyspace: str = "shop") -> set[tuple[str, int]]:
         ("lock tables t read", {("shop", READ)}),
         ("lock tables t write, vault.secret read", {("shop", READ | WRITE), ("vault", READ | WRITE)}),
         ("begin", set()),
+        ("xa start 'x'", {("shop", WRITE)}),
+        ("xa recover convert xid", {("shop", ADMIN)}),
         ("set names utf8mb4", set()),
         ("select * from information_schema.tables", {("shop", 0)}),
         ("select * from information_schema.processlist", {(EVERYWHERE, ADMIN)}),

@@ -513,7 +513,8 @@ def test_prepare_binds_values_as_literals() -> None:
     [
         (Kind.LOCK_TABLES, "LOCK t", 1064),
         (Kind.FLUSH, "FLUSH", 1064),
-        (Kind.XA, "XA START 'a'", 1235),
+        (Kind.XA, "XA START 'a'", 1046),
+        (Kind.XA, "XA STOP 'a'", 1064),
         (Kind.LOAD_DATA, "LOAD DATA INFILE 'x' INTO TABLE t", 1235),
         (Kind.OTHER, "HANDLER t PEEK", 1064),
         (Kind.OTHER, "BACKUP all", 1064),
