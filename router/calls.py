@@ -13,6 +13,7 @@ from core.rpc import messages as m
 from router.call import Answer, Call, FileSource, PrepareCall, PreparedAnswer, TabletError
 from router.gateway import Link
 from router.sessions import called, holding
+from router.sessions.again import keep_characteristics
 from router.sessions.insert_ids import note_told, with_insert_id
 from router.sessions.query_attributes import along
 from router.sessions.transaction import Transaction
@@ -132,6 +133,7 @@ class Calls:
             flags |= m.F_SESSION_TRACK | m.F_TRACK_ROWS
         if flags & m.F_INSERT_ID:
             extra = with_insert_id(session, extra)
+        characteristics = session.next_transaction if session.tx is None else None
         answer = await self._in_session(session, link, sql, flags, tables, along(session, extra), file)
         if answer.told:
             note_told(session, answer.told)
@@ -143,6 +145,8 @@ class Calls:
             session.worker.adopt(session, answer.settings)
         if answer.failed:
             note_error(session, answer.last_payload())
+            if characteristics is not None and not flags & m.F_CALL:
+                keep_characteristics(session, characteristics, answer.last_payload())
         return answer
 
     async def _in_session(

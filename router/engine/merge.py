@@ -147,11 +147,15 @@ class MergeRun:
             self._fail(err_payload(error.number, error.sqlstate, error.text))
         except SluiceError as error:
             if self._may_give_up and error.number == NOT_SUPPORTED and not self.header_sent:
-                self.given_up = True
-                self._close()
+                self.give_up()
                 return []
             self._fail(err_payload(error.number, error.sqlstate, error.message))
         return self._output.take()
+
+    def give_up(self) -> None:
+        """Ends without a word to the client, who has none of it yet."""
+        self.given_up = True
+        self._close()
 
     def fail(self, number: int, sqlstate: str, text: str) -> list[Packets]:
         """Ends the answer with an error that no MySQL sent (a FAIL record, a kill, a time limit)."""

@@ -14,7 +14,8 @@ from core.errors import CODES, not_supported
 from core.rpc import messages as m
 from router.call import Answer, FileSource, TabletError
 from router.calls import Calls
-from router.execute.reserve import admit, bring, must, read_back, reserve
+from router.execute.reserve import admit, bring, must, read_back, reserve, variables_in
+from router.execute.substitute import SubstituteRunner
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.sessions import holding
@@ -75,6 +76,9 @@ class SessionCalls(Calls):
         if m.NEEDS_INSERT_ID in wanted:
             asked |= m.F_INSERT_ID
             wanted.remove(m.NEEDS_INSERT_ID)
+        if not prepared and session.codec is None and b"@" in session.statement:
+            sql = _naming_variables(session, sql)
+            wanted |= variables_in(sql, session).keys()
         await admit(session, link)
         answer = await _with_variables(
             session,
@@ -87,6 +91,14 @@ class SessionCalls(Calls):
             return
         note_whole(session, answer)
         session.reply(answer.data)
+
+
+def _naming_variables(session: "Session", sql: bytes) -> bytes:
+    """The statement `sql` with user variables by their names where the router had put literals in their places: its
+    programs may SET what it also reads."""
+    runner, literals = session.worker.plan_of(session, session.statement)
+    texts = runner.naming_variables(session, literals) if isinstance(runner, SubstituteRunner) else None
+    return texts[1] if texts is not None and texts[0] == sql else sql
 
 
 async def _with_variables(

@@ -18,7 +18,7 @@ from router.call import Answer, TabletError
 from router.execute.route import Choose
 from router.execute.whole import reply_whole
 from router.gateway import Link
-from router.plan.purity import LAST_INSERT_ID
+from router.plan.purity import LAST_INSERT_ID, LASTVAL
 from router.sessions import holding
 from router.sessions.bound import bound_text
 from router.sessions.insert_ids import forward_insert, note_rows
@@ -29,6 +29,7 @@ from router.sql.lex import VARIABLE, lex
 from router.sql.normalise import normalise
 from router.statements.result import rows_of
 from router.variables.literals import NULL, cell_literal, value_literal
+from router.variables.reading import is_mariadb
 from wire.answers import parse_ok
 
 PINS: Final = frozenset(
@@ -80,6 +81,10 @@ def run_reserved(
     session: Session, link: Link, text: bytes, flags: int, tables: tuple[str, ...] | None, reason: str
 ) -> None:
     """Runs a statement that leaves something behind, by the way that its `reason` asks for. Raises SluiceError."""
+    if reason == LASTVAL:
+        check_lastval(session, link)
+        session.forward(link, flags, tables, text, None)
+        return
     if reason == LAST_INSERT_ID:
         flags |= m.F_INSERT_ID
         if not variables_in(text, session):
@@ -96,6 +101,17 @@ def run_reserved(
             session.forward(link, flags, tables, text, None)
     else:
         session.start(run_pinned(session, link, text, flags, tables))
+
+
+def check_lastval(session: Session, link: Link) -> None:
+    """LASTVAL() is what a connection's own statements have taken of a sequence: right on one that the session has
+    kept since then. Raises 1235 on all others, where it would be another session's."""
+    held = session.tx is not None and link in session.tx.held
+    if is_mariadb(session) and not held and not (session.reserved and link in session.reserved):
+        raise not_supported(
+            "LASTVAL() outside of a transaction",
+            "Ask for it in the transaction that takes the value, or use INSERT ... RETURNING.",
+        )
 
 
 async def _bracketed(

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from core.errors import CODES
 from core.rpc import messages as m
 from router.engine.merge import MergeRun
 from router.engine.output import ClientFlavour
 from router.execute.finish import Finisher
 from router.execute.hints import number_of_hint
+from router.execute.in_turn import run_in_turn
 from router.execute.refuse import refuse
 from router.execute.route import chooser_links
 from router.execute.values import number_of, render
@@ -30,6 +32,7 @@ from router.sessions.warnings import note_warnings
 from router.view import ClusterView
 from wire.constants import SERVER_STATUS_IN_TRANS
 
+_NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
 _I_LAST: Final = m.I_LAST
 UNMERGED: Final = (
     "ordering, grouping or DISTINCT by columns of these types over several shards",
@@ -65,6 +68,8 @@ class Scatter:
         self.open = [True] * len(links)
         self.done: asyncio.Future[None] = session.worker.loop.create_future()
         self.lost = ""
+        self.sent_back = False
+        """The shards' programs use what the session has: nothing has run."""
         self.in_transaction = session.tx is not None
 
     def start(self, flags: int, tables: tuple[str, ...] | None, sql: bytes) -> None:
@@ -117,6 +122,9 @@ class Scatter:
             tx.note(self.links[index], handle)
             if not handle:
                 self.lost = text
+        if number == _NEEDS_VARIABLES and not self.run.header_sent:
+            self.sent_back = True
+            self.run.give_up()
         for packets in self.run.fail(number, sqlstate, text):
             self.session.connection.write(bytes(packets))
         self._go_on()
@@ -239,10 +247,10 @@ class SeveralShards:
             refuse(session, plan, links[0], sql, literals, params)
             return
         merged = MergedText(plan, session, links, sql, literals, params)
-        session.start(self._run(session, merged.run(), links, merged.text, literals))
+        session.start(self._run(session, merged, links, literals))
 
     async def _run(
-        self, session: Session, run: MergeRun, links: Sequence[Link], text: bytes, literals: Sequence[bytes]
+        self, session: Session, merged: MergedText, links: Sequence[Link], literals: Sequence[bytes]
     ) -> None:
         flags = self._flags
         if session.worker.admission.limits_queries:
@@ -258,10 +266,11 @@ class SeveralShards:
                 if not tx.handle_on(link):
                     holding.check_joining(session, tx, link)
                     await session.worker.calls.join(session, tx, link)
+        run = merged.run()
         scatter = Scatter(session, run, links)
         session.source = scatter
         try:
-            scatter.start(flags | m.F_WARNINGS, self._plan.tables, text)
+            scatter.start(flags | m.F_WARNINGS, self._plan.tables, merged.text)
             await scatter.done
         finally:
             session.source = None
@@ -271,6 +280,9 @@ class SeveralShards:
                 holding.transaction_over(session)
             else:
                 tx.lose(scatter.lost)
+        if scatter.sent_back and session.tx is tx:
+            run = merged.run()
+            await run_in_turn(session, run, links, merged.text, flags & m.F_PARTIAL, self._plan.tables)
         if run.given_up and self._late is not None:
             session.warnings = None
             await self._late.finish(session, literals)

@@ -15,6 +15,7 @@ _FOUND_ROWS: Final = (
     "FOUND_ROWS() is deprecated and will be removed in a future release. Consider using COUNT(*) instead.",
 )
 """What MySQL says each time."""
+_USER_VARIABLES: Final = frozenset(("user_variable", "user_variable_in_list"))
 
 
 class SubstituteRunner:
@@ -51,14 +52,33 @@ class SubstituteRunner:
         session.task = None  # it goes on as a statement of its own
         self._run(session, literals, sessions)
 
+    def naming_variables(self, session: Session, literals: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+        """The text that `run` has run, and the one with user variables by their names; None where these do not
+        differ, or it took more than the session's own state."""
+        plan = self._plan
+        kinds = {kind for kind, _ in plan.spots}
+        if kinds.isdisjoint(_USER_VARIABLES) or any(map(statements.is_of_sessions, plan.spots)):
+            return None
+        spots = self._values(session, literals, ())
+        named = [
+            b"@`" + what.encode().replace(b"`", b"``") + b"`" if kind in _USER_VARIABLES else value
+            for (kind, what), value in zip(plan.spots, spots, strict=True)
+        ]
+        return render(plan.template, literals, spots), render(plan.template, literals, named)
+
     def _run(self, session: Session, literals: Sequence[bytes], sessions: Sequence[Sequence[Any]]) -> None:
-        spots = [
+        spots = self._values(session, literals, sessions)
+        session.run_substituted(render(self._plan.template, literals, spots))
+
+    def _values(
+        self, session: Session, literals: Sequence[bytes], sessions: Sequence[Sequence[Any]]
+    ) -> list[bytes]:
+        return [
             literals_name_part(literals, int(what))
             if kind == "name_part"
             else statements.value_of_spot(session, (kind, what), sessions)
             for kind, what in self._plan.spots
         ]
-        session.run_substituted(render(self._plan.template, literals, spots))
 
 
 def literals_name_part(literals: Sequence[bytes], index: int) -> bytes:

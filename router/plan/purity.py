@@ -60,7 +60,8 @@ _IMPURE: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 LAST_INSERT_ID: Final = "LAST_INSERT_ID(value)"
-"""A reason of `reserve_reason`."""
+LASTVAL: Final = "LASTVAL()"
+"""Reasons of `reserve_reason`."""
 _UNSHARED_WORDS: Final = frozenset(
     """
     CURRENT_USER CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME LOCALTIME LOCALTIMESTAMP UTC_DATE UTC_TIME UTC_TIMESTAMP
@@ -147,6 +148,11 @@ def reserve_reason(lexemes: list[Lexeme]) -> str:
                 return "SQL_CALC_FOUND_ROWS"
             if lexeme.text == "LAST_INSERT_ID" and following == "(" and lexemes[at + 2].text != ")":
                 return LAST_INSERT_ID
+            if (lexeme.text == "LASTVAL" and following == "(") or (
+                lexeme.text == "PREVIOUS"
+                and [one.text for one in lexemes[at + 1 : at + 3]] == ["VALUE", "FOR"]
+            ):
+                return LASTVAL
             if lexeme.text == "INTO" and at + 1 < len(lexemes) and lexemes[at + 1].kind is VARIABLE:
                 return "SELECT ... INTO a user variable"
         elif lexeme.kind is VARIABLE and following == ":=":

@@ -16,6 +16,10 @@ from core.rpc import messages as m
 from router.gateway import Link
 from router.sessions import called, holding
 from router.sessions.insert_ids import with_insert_id
+from router.sessions.warnings import note_error
+from router.variables.reading import is_mariadb
+from wire.answers import parse_err
+from wire.packets import last_payload
 
 if TYPE_CHECKING:
     from router.sessions.session import Session
@@ -25,6 +29,9 @@ Sent = tuple[int, tuple[str, ...] | None, bytes, dict[str, Any] | None, list[str
 
 _DRAINING: Final = CODES["DRAINING"].number
 _LOST: Final = CODES["CONNECTION_LOST"].number
+_UNTOUCHED: Final = frozenset((1044, 1049, 1064, 1066, 1142, 1143, 1146, 1222, 1227, 1305, 1792))
+"""Errors that both servers meet before a transaction begins; then those that MySQL does."""
+_UNTOUCHED_MYSQL: Final = frozenset((1052, 1054))
 _NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
 
 
@@ -52,6 +59,23 @@ def goes_again(session: "Session", link: Link, sent: Sent, number: int, text: st
     session.forward_admitted(link, flags, tables, sql, extra)
     session.resend = None  # once: a second refusal is the client's to hear
     return True
+
+
+def ended_by_error(session: "Session", sent: Sent | None, data: bytes) -> None:
+    """The statement that was `sent` has ended with the ERR packet at the end of `data`."""
+    payload = last_payload(data)
+    note_error(session, payload)
+    if sent is not None and sent[4] is not None and not sent[0] & m.F_CALL:
+        keep_characteristics(session, sent[4], payload)
+
+
+def keep_characteristics(session: "Session", next_transaction: list[str], payload: bytes) -> None:
+    """SET TRANSACTION had said `next_transaction` before a statement in autocommit that this ERR ended: it holds on
+    where the error was met before any table was read."""
+    number = parse_err(payload).number
+    untouched = number in _UNTOUCHED or (number in _UNTOUCHED_MYSQL and not is_mariadb(session))
+    if session.tx is None and session.next_transaction is None and untouched:
+        session.next_transaction = next_transaction
 
 
 def needed(said: str) -> set[str]:

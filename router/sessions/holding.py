@@ -7,21 +7,25 @@ Invariants:
 - What a reserved connection and a transaction share is given back by whichever ends last.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import fail, not_supported
 from core.rpc import messages as m
 from router.gateway import Link
-from router.sessions.reservation import INSERT_ID
+from router.sessions.reservation import INSERT_ID, Pin
 from router.sessions.transaction import Transaction
 from router.variables.reading import is_mariadb
+from wire.answers import parse_ok
 from wire.constants import SERVER_STATUS_IN_TRANS
+from wire.packets import last_payload
 
 if TYPE_CHECKING:
     from router.sessions.session import Session
 
 _CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
+_INSERT_ID: Final = re.compile(r"insert_id = (\d+)")
 _INSERTS: Final = frozenset((b"INS", b"REP", b"LOA"))
 _LOST_NUMBERS: Final = frozenset((15008, 15009, 15010, 15020))
 
@@ -140,7 +144,7 @@ async def _join_and_forward(
     )
 
 
-def note_held(session: "Session", info: int, handle: int, status: int) -> None:
+def note_held(session: "Session", info: int, data: bytes, handle: int, status: int) -> None:
     """An answer has ended: what its tablet says of the handle (0: none any more) and of the transaction."""
     link = session.link
     assert link is not None
@@ -159,8 +163,9 @@ def note_held(session: "Session", info: int, handle: int, status: int) -> None:
         and INSERT_ID in reserved.pins
         and not info & m.I_ERR
         and session.statement[:3].upper() in _INSERTS
+        and _used_id(reserved.pins[INSERT_ID], info, data)
     ):
-        reserved.end(INSERT_ID)  # it has used the id
+        reserved.end(INSERT_ID)
         release_unpinned(session, link)
 
 
@@ -171,6 +176,15 @@ def note_called(session: "Session", tx: Transaction, status: int) -> None:
         session.autocommit = autocommit
     else:
         tx.explicit = not tx.tentative
+
+
+def _used_id(pin: Pin, info: int, data: bytes) -> bool:
+    """Whether an INSERT whose answer ends with `data` has taken the id that this SET gave: its rows may have brought
+    their own."""
+    wanted = _INSERT_ID.search(pin.statement)
+    return (
+        not info & m.I_OK or wanted is None or parse_ok(last_payload(data)).last_insert_id == int(wanted[1])
+    )
 
 
 def note_fail(session: "Session", link: Link, number: int, text: str, handle: int) -> None:

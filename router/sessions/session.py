@@ -21,7 +21,7 @@ from core.limits.table import Rules
 from core.rpc import messages as m
 from router.gateway import Link
 from router.sessions import called, holding
-from router.sessions.again import Sent, goes_again
+from router.sessions.again import Sent, ended_by_error, goes_again
 from router.sessions.flavour import flags_of
 from router.sessions.insert_ids import note_end_of_call, note_ok, note_rows, note_told
 from router.sessions.query_attributes import along
@@ -30,7 +30,7 @@ from router.sessions.telling import reply_tracked, stamped
 from router.sessions.transaction import Transaction
 from router.sessions.transaction_tracker import Tracker, noted
 from router.sessions.transcoding import transcode_statement
-from router.sessions.warnings import forgets_warnings, note_error, note_warnings
+from router.sessions.warnings import forgets_warnings, note_warnings
 from router.sql.dialect import Dialect
 from router.variables.reading import is_mariadb
 from wire.answers import SessionChanges, err_packet, ok_packet
@@ -42,7 +42,6 @@ from wire.constants import (
     SERVER_STATUS_IN_TRANS_READONLY,
     SERVER_STATUS_NO_BACKSLASH_ESCAPES,
 )
-from wire.packets import last_payload
 
 if TYPE_CHECKING:
     from router.clients.connection import Connection
@@ -309,9 +308,9 @@ class Session:
                 self.link.credit(self.request, len(data))
             return
         self.request = 0
-        self.resend = None
+        sent, self.resend = self.resend, None
         if self.tx is not None or self.reserved is not None:
-            holding.note_held(self, info, handle, status)
+            holding.note_held(self, info, data, handle, status)
         if info & _I_OK:
             note_ok(self, data, info)
         else:
@@ -327,7 +326,7 @@ class Session:
         stats.queries += 1
         if info & _I_ERR:
             stats.mysql_errors += 1
-            note_error(self, last_payload(data))
+            ended_by_error(self, sent, data)
         stats.latency.add(perf_counter() - self.started_s)
         connection.done()
 

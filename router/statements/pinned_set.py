@@ -47,6 +47,7 @@ async def run(session: Session, pins: dict[str, tuple[str, bool]]) -> None:
             if default and not name.startswith(_GO_ON):
                 reserved.end(pin)
             else:
-                reserved.pins.setdefault(pin, Pin(pin, text[:200], time()))
+                since = reserved.pins[pin].since if pin in reserved.pins else time()
+                reserved.pins[pin] = Pin(pin, text[:200], since)
     finally:
         holding.release_unpinned(session, link)

@@ -30,7 +30,7 @@ from core.rpc.messages import (
 from tablet.backend.connection import Command, Connection, Sink
 from tablet.statements.branches import settle
 from tablet.statements.programs import ASK, RESET
-from tablet.statements.request import DONE, ENDING, RUNNING
+from tablet.statements.request import CANCELLED, DONE, ENDING, RUNNING
 from tablet.statements.tracking import tracked
 from tablet.statements.variables_set import VariablesSet
 from wire.answers import SessionChanges, err_packet
@@ -309,9 +309,11 @@ class Ending(VariablesSet):
             self._reply_stopped()
 
     def _reply_stopped(self) -> None:
-        """The answer of a statement that was told to stop; if it was done before, that is the answer."""
+        """The answer of a statement that was told to stop; if it was done before, or MySQL takes a KILL for its end
+        (SELECT SLEEP(9) says 1), that is the answer. A time limit is an error, but where something was written."""
         unsent = not self._sent_bytes
-        if self._dropped or (unsent and not (self.flags & F_WRITE and not self._info & I_ERR)):
+        done = not self._info & I_ERR and (self.flags & F_WRITE or self.stopped is CANCELLED)
+        if self._dropped or (unsent and not done):
             error = self._stop_error()
             if unsent and self.flags & F_CALL and self.held is not None:
                 # what the procedure has begun, or ended, is the session's: its status goes along

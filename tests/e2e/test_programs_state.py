@@ -82,3 +82,37 @@ def test_it_is_the_sessions(programs: Cluster) -> None:
                 one.append(said(cnx, sql))
             told.append(one)
     assert [pair for pair in zip(*told, strict=True) if pair[0] != pair[1]] == []
+
+
+def test_over_shards(cluster: Cluster) -> None:
+    cluster.clear("counter")
+    with cluster.connect() as cnx, cnx.cursor() as cursor:
+
+        def rows(sql: str) -> list[Any]:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+        try:
+            rows(
+                "CREATE FUNCTION prog_shards(n INT) RETURNS INT DETERMINISTIC"
+                " BEGIN SET @sum = @sum + n; RETURN @from + n; END"
+            )
+            rows("CREATE FUNCTION prog_shards_id() RETURNS INT READS SQL DATA RETURN LAST_INSERT_ID()")
+            rows("INSERT INTO counter (id, owner, hits) VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3), (4, 1, 4)")
+            rows("SET @from = 100, @sum = 0")
+            rows("SELECT LAST_INSERT_ID(77)")
+            assert rows("SELECT id, prog_shards(hits) FROM counter ORDER BY id") == [
+                (i, 100 + i) for i in range(1, 5)
+            ]
+            assert rows("SELECT @sum") == [(10,)]
+            assert rows("SELECT prog_shards_id(), COUNT(*) FROM counter GROUP BY 1") == [(77, 4)]
+            rows("BEGIN")
+            rows("UPDATE counter SET hits = hits + 1")
+            assert rows("SELECT SUM(prog_shards(hits)) FROM counter") == [(414,)]
+            rows("ROLLBACK")
+            assert rows("SELECT @sum, SUM(hits) FROM counter") == [(24, 10)]
+        finally:
+            rows("ROLLBACK")
+            rows("DROP FUNCTION IF EXISTS prog_shards")
+            rows("DROP FUNCTION IF EXISTS prog_shards_id")
+            cluster.clear("counter")

@@ -1,11 +1,12 @@
 """Sequences of statements in one session: through the router each says what it says on the plain server."""
 
+import threading
 from typing import Any
 
 import pymysql
 import pytest
 
-from tests.kit.cluster import Cluster
+from tests.kit.cluster import Cluster, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -311,6 +312,42 @@ SEQUENCES: list[tuple[str, ...]] = [
         "DROP PROCEDURE as_plain_q",
         "DROP FUNCTION as_plain_f",
     ),
+    # a function that SETs a variable which the statement reads
+    (
+        "DROP FUNCTION IF EXISTS as_plain_f",
+        "CREATE FUNCTION as_plain_f(n INT) RETURNS INT DETERMINISTIC BEGIN SET @x = n; RETURN n + 1; END",
+        "SET @x = 5, @y = 3",
+        "SELECT @y, as_plain_f(7), @x, @x + 1, 'it''s @y'",
+        "INSERT INTO as_plain (a) VALUES (as_plain_f(1) + @x), (as_plain_f(@y) + @x + 10)",
+        "SELECT a, as_plain_f(a), @x FROM as_plain ORDER BY @y, a",
+        "SELECT @x",
+        "DROP FUNCTION as_plain_f",
+    ),
+    # SET TRANSACTION holds on where a statement has failed before it read anything
+    (
+        "SET TRANSACTION READ ONLY",
+        "SELECT * FROM nosuch",
+        "SELEC",
+        "INSERT INTO as_plain (a) VALUES (1)",
+        "DELETE FROM as_plain",
+        "SELECT COUNT(*) FROM as_plain",
+        "INSERT INTO as_plain (a) VALUES (1)",
+        "SET TRANSACTION READ ONLY",
+        "SELECT nosuch FROM as_plain",
+        "DELETE FROM as_plain",
+        "SELECT COUNT(*) FROM as_plain",
+    ),
+    # what a sequence gave this transaction (MariaDB)
+    (
+        "CREATE SEQUENCE as_plain_s",
+        "BEGIN",
+        "SELECT NEXTVAL(as_plain_s), NEXTVAL(as_plain_s)",
+        "SELECT LASTVAL(as_plain_s)",
+        "INSERT INTO as_plain (a) SELECT PREVIOUS VALUE FOR as_plain_s",
+        "SELECT a FROM as_plain",
+        "ROLLBACK",
+        "DROP SEQUENCE as_plain_s",
+    ),
     # a procedure's own cursor shows in the status of its results
     (
         "INSERT INTO as_plain (a) VALUES (1), (2)",
@@ -386,6 +423,12 @@ SEQUENCES: list[tuple[str, ...]] = [
         "INSERT INTO as_plain (a) VALUES (@x), (@x + 1)",
         "SELECT id, a FROM as_plain",
         "ROLLBACK",
+        "SET insert_id = 90",
+        "SET insert_id = 91",
+        "INSERT INTO as_plain (id, a) VALUES (12, 12)",
+        "SELECT @@insert_id",
+        "INSERT INTO as_plain (a) VALUES (13)",
+        "SELECT @@insert_id, MAX(id) FROM as_plain",
         "SET rand_seed1 = 5, rand_seed2 = 7",
         "SELECT RAND(), RAND()",
         "SET @r = RAND(), sql_mode = ''",
@@ -449,3 +492,22 @@ def test_sequences(cluster: Cluster, sequence: tuple[str, ...]) -> None:
         finally:
             cluster.query("DROP TABLE as_plain", database="main")
     assert [pair for pair in zip(*told, strict=True) if pair[0] != pair[1]] == []
+
+
+def test_a_sleep_that_is_killed(cluster: Cluster) -> None:
+    sql = "SELECT SLEEP(25)"
+    running = f"SELECT id FROM information_schema.processlist WHERE info = '{sql}'"
+    told = []
+    for kwargs in (cluster.direct_tcp("main/-"), cluster.connect_kwargs(database="main")):
+        with pymysql.connect(**kwargs) as cnx, pymysql.connect(**kwargs) as other:
+
+            def kill(cnx: Any = cnx, other: Any = other) -> None:
+                wait_for(lambda: bool(cluster.query_direct("main/-", running)), 20, "it does not run")
+                said(other, f"KILL QUERY {cnx.thread_id()}")
+
+            killer = threading.Thread(target=kill)
+            killer.start()
+            told.append(said(cnx, sql))
+            killer.join()
+            told[-1] += said(cnx, "SELECT 1")
+    assert told[0] == told[1]
