@@ -16,6 +16,7 @@ from router.sessions import called, holding
 from router.sessions.again import keep_characteristics
 from router.sessions.insert_ids import note_told, with_insert_id
 from router.sessions.query_attributes import along
+from router.sessions.reservation import TABLES
 from router.sessions.transaction import Transaction
 from router.sessions.transaction_tracker import noted
 from router.sessions.warnings import note_error, note_warnings
@@ -24,6 +25,7 @@ from wire.constants import SERVER_STATUS_IN_TRANS
 if TYPE_CHECKING:
     from router.sessions.session import Session
 
+_BEGIN: Final = b"START TRANSACTION"
 _DRAINING: Final = CODES["DRAINING"].number
 
 
@@ -163,7 +165,10 @@ class Calls:
             called.begins(session)
         tx = session.tx
         if tx is None and not session.autocommit and not holding.reads_no_table(flags, tables):
-            tx = holding.open_transaction(session)
+            if holding.names_no_table(session, flags, tables):
+                tx, flags = holding.open_tentative(session), flags | m.F_CALL
+            else:
+                tx = holding.open_transaction(session)
         reserved = session.reserved.get(link) if session.reserved else None
         if tx is None:
             handle = holding.reserved_handle(session, link)
@@ -237,14 +242,21 @@ class Calls:
             link.free(answer.handle)
         return answer
 
-    async def join(self, session: "Session", tx: Transaction, link: Link) -> None:
-        """Opens `tx` on one more shard and replays its savepoints there. Raises SluiceError; then it has not joined."""
+    async def join(
+        self, session: "Session", tx: Transaction, link: Link, *, locks_tables: bool = False
+    ) -> None:
+        """Opens `tx` on one more shard and replays its savepoints there. Raises SluiceError; then it has not joined.
+        Under LOCK TABLES (`locks_tables`: which comes next), that BEGIN would end, MySQL's own autocommit = 0 opens."""
         reserved = session.reserved.get(link) if session.reserved else None
         handle = reserved.handle if reserved else 0
         statements: list[bytes] = [*(text.encode() for text in tx.begin), *tx.savepoints]
+        off = 0
+        if reserved and not (tx.explicit or session.autocommit) and (locks_tables or TABLES in reserved.pins):
+            statements = [b"DO 0" if text == _BEGIN else text for text in statements]
+            off = m.F_CALL | m.F_NO_AUTOCOMMIT
         for position, statement in enumerate(statements):
             first_of_pooled = position == 0 and not handle
-            flags = m.F_STATUS | session.flags & m.F_FOUND_ROWS | (m.F_RESERVE if first_of_pooled else 0)
+            flags = m.F_STATUS | session.flags & m.F_FOUND_ROWS | (m.F_RESERVE if first_of_pooled else off)
             try:
                 answer = await self.execute(
                     link,

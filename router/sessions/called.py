@@ -1,5 +1,6 @@
 """CALL: procedures begin and end transactions, and turn autocommit on and off; what they leave is the session's.
-XA START: what it begins is none of the router's transactions.
+XA START: what it begins is none of the router's transactions. With autocommit off, SELECT NOW() and whatever else names
+no table: only the server knows whether it begins one.
 
 Each takes a connection as a transaction's first statement does, but without a BEGIN where none is open: such a
 transaction is `tentative`. When the answer says that one is open now, it is an ordinary one from then on; when it says
@@ -22,19 +23,15 @@ if TYPE_CHECKING:
 
 def begins(session: Session) -> None:
     """A CALL is about to be sent: its answer will tell of the session's transaction and autocommit."""
-    tx = session.tx
-    if tx is None:
-        tentative = session.autocommit
-        tx = holding.open_transaction(session, begin=[] if tentative else None)
-        tx.tentative = tentative
-    tx.calling = True
+    if session.tx is None:
+        holding.open_tentative(session)
+    else:
+        session.tx.calling = True
 
 
 def begins_branch(session: Session, link: Link) -> None:
     """An XA START is about to be sent to `link`, in a session without a transaction."""
-    tx = holding.open_transaction(session, begin=[])
-    tx.branch = link
-    tx.tentative = tx.calling = True
+    holding.open_tentative(session).branch = link
 
 
 def dropped(session: Session) -> None:

@@ -41,7 +41,10 @@ def forward_held(
     """`Session.forward` of a session that is not in autocommit, or holds something. Raises."""
     tx = session.tx
     if tx is None and not session.autocommit and not reads_no_table(flags, tables):
-        tx = open_transaction(session)
+        if names_no_table(session, flags, tables):
+            tx, flags = open_tentative(session), flags | m.F_CALL
+        else:
+            tx = open_transaction(session)
     asked, flags = flags, flags | session.flags | m.F_STATUS
     if not session.autocommit:
         flags |= m.F_NO_AUTOCOMMIT
@@ -74,6 +77,12 @@ def reads_no_table(flags: int, tables: tuple[str, ...] | None) -> bool:
     """Whether it is certain that the statement has no part in any transaction (`tables` alone may be empty because
     they are not known)."""
     return tables == () and bool(flags & m.F_CONSOLIDATE)
+
+
+def names_no_table(session: "Session", flags: int, tables: tuple[str, ...] | None) -> bool:
+    """Whether only the server knows if a statement that would be a transaction's first has a part in any: NOW() has
+    none, so that a client that asks for it and goes on to sleep holds nothing."""
+    return tables == () and not flags & m.F_WRITE and session.next_transaction is None
 
 
 def settings_now(session: "Session", flags: int, tables: tuple[str, ...] | None) -> str:
@@ -213,6 +222,13 @@ def open_transaction(session: "Session", begin: list[str] | None = None) -> Tran
         statements, read_only=begins_read_only(session, statements), settings_text=session.settings_text
     )
     return session.tx
+
+
+def open_tentative(session: "Session") -> Transaction:
+    """As `open_transaction`, for one statement that tells by its answer whether there is one (`called.py`)."""
+    tx = open_transaction(session, begin=[])
+    tx.tentative = tx.calling = True
+    return tx
 
 
 def transaction_ended_on(session: "Session", link: Link, *, failed: bool) -> None:

@@ -50,7 +50,7 @@ def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, 
         raise not_supported(f"{one.scope.upper()} here", "Use SET GLOBAL.")
     mariadb = is_mariadb(session)
     name = canonical(one.name, mariadb=mariadb)
-    given = literal
+    literal = given = _as_text(literal)
     if literal != _DEFAULT and (
         is_default(session, name, literal)
         or (name == "pseudo_thread_id" and lit.parsed(literal) == session.id)
@@ -86,6 +86,17 @@ def value(session: Session, one: UserVariable | SystemVariable, literal: bytes, 
         raise fail("VARIABLE_READ_ONLY", name=name)
     else:
         raise not_supported(f"SET {name}", rule.reason)
+
+
+def _as_text(literal: bytes) -> bytes:
+    """A string that is binary, as all are of a client with SET NAMES binary: the servers read words out of it, too."""
+    if not literal.startswith(b"_binary"):
+        return literal
+    found = lit.parsed(literal)
+    try:
+        return lit.value_literal(found.decode()) if isinstance(found, bytes) else literal
+    except UnicodeDecodeError:
+        return literal
 
 
 def other(session: Session, one: Assignment, changes: Changes) -> None:

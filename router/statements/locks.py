@@ -12,10 +12,11 @@ from typing import Final
 
 from core.errors import SluiceError
 from core.rpc import messages as m
-from router.execute.reserve import pinned, run_pinned
+from router.execute.reserve import pinned, reserve, run_pinned
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.plan.plans import Kind
+from router.sessions import holding
 from router.sessions.commit import commit
 from router.sessions.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
 from router.sessions.session import Session
@@ -45,8 +46,19 @@ def lock(session: Session, kind: Kind, sql: bytes) -> None:
 
 
 async def _locked(session: Session, link: Link, sql: bytes) -> None:
+    """With autocommit off, MySQL's own is off, too, as long as tables are locked: a BEGIN would unlock them."""
     await commit(session)
-    await run_pinned(session, link, sql, m.F_WRITE, None)
+    if session.autocommit:
+        await run_pinned(session, link, sql, m.F_WRITE, None)
+        return
+    await reserve(session, link)
+    try:
+        await session.worker.calls.join(session, holding.open_transaction(session), link, locks_tables=True)
+        await run_pinned(session, link, sql, m.F_WRITE, None)
+    except SluiceError:
+        holding.transaction_over(session)
+        holding.release_unpinned(session, link)
+        raise
 
 
 def unlock(session: Session, kind: Kind, sql: bytes) -> None:
@@ -115,9 +127,9 @@ def flush(session: Session, kind: Kind, sql: bytes) -> None:
 async def _flush_all(session: Session, links: Sequence[Link], sql: bytes) -> None:
     """A FLUSH that keeps nothing, on each shard."""
     await commit(session)
-    answer = None
+    answer, flags = None, session.flags if session.autocommit else session.flags | m.F_NO_AUTOCOMMIT
     for link in links:
-        answer = checked(await ask(session, link, sql, flags=session.flags))
+        answer = checked(await ask(session, link, sql, flags=flags))
     assert answer is not None
     reply_whole(session, answer)
 
