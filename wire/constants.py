@@ -44,6 +44,8 @@ CLIENT_MULTI_FACTOR_AUTHENTICATION: Final = 1 << 28
 CLIENT_MYSQL: Final = CLIENT_LONG_PASSWORD
 """What MariaDB makes of that flag: neither end says it where the flags below are said (32 and up, in the last four
 bytes of what is reserved in the greeting, and in the login). Source: MariaDB's `mysql_com.h`."""
+MARIADB_CLIENT_STMT_BULK_OPERATIONS: Final = 1 << 34
+"""COM_STMT_BULK_EXECUTE."""
 MARIADB_CLIENT_EXTENDED_METADATA: Final = 1 << 35
 """Each column definition has one more string, before its fixed part: what its type is called, how its text is to be
 read (`json`)."""
@@ -110,6 +112,8 @@ COM_DAEMON: Final = 0x1D
 COM_BINLOG_DUMP_GTID: Final = 0x1E
 COM_RESET_CONNECTION: Final = 0x1F
 COM_CLONE: Final = 0x20
+COM_STMT_BULK_EXECUTE: Final = 0xFA
+"""MariaDB's own."""
 
 COMMAND_NAMES: Final[dict[int, str]] = {
     value: name

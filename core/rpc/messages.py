@@ -120,7 +120,8 @@ F_BRANCH_ENDS: Final = 1 << 29  # XA PREPARE, XA COMMIT, XA ROLLBACK
 
 # EXECUTE extra: None, or a dict with any of
 #   "begin":    str    statements that open the transaction (START TRANSACTION ..., SET TRANSACTION ...; each its own)
-#   "params":   bytes  COM_STMT_EXECUTE payload after the statement id, types included (new_params_bound = 1)
+#   "params":   bytes  COM_STMT_EXECUTE payload after the statement id, types included (new_params_bound = 1); or
+#               that of COM_STMT_BULK_EXECUTE (SEND_TYPES), its command byte, which begins no other, before it
 #   "attributes": bytes  query attributes of the statement: their block in COM_QUERY (wire/query_attributes.py)
 #   "database": str    default database when it is not the keyspace's own
 #   "insert_id": int   LAST_INSERT_ID() of the session (F_INSERT_ID)

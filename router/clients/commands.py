@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SluiceError
+from router.execute import bulk
 from router.sessions import prepared
 from router.sessions.query_attributes import take
 from router.sessions.session import Session
@@ -167,4 +168,5 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     c.COM_STMT_CLOSE: prepared.close,
     c.COM_STMT_RESET: prepared.reset,
     c.COM_STMT_FETCH: prepared.fetch,
+    c.COM_STMT_BULK_EXECUTE: bulk.execute,
 }

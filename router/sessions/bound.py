@@ -3,7 +3,7 @@
 Invariant: nothing is decoded before a plan, or a statement that must go as text, asks for a value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, overload
 
@@ -29,6 +29,13 @@ class BoundLiterals(Sequence[bytes]):
         self._statement = statement
         self._execute = execute
         self._values: list[bytes] | None = None
+
+    @classmethod
+    def of_tokens(cls, statement: "PreparedStatement", tokens: Iterator[bytes]) -> "BoundLiterals":
+        """With `tokens` for the parameters."""
+        found = cls(statement, b"")
+        found._values = [next(tokens) if token == PLACEHOLDER else token for token in statement.literals]
+        return found
 
     @overload
     def __getitem__(self, index: int) -> bytes: ...

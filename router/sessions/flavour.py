@@ -10,10 +10,18 @@ import re
 from typing import Final
 
 from core.rpc import messages as m
-from wire.constants import CLIENT_DEPRECATE_EOF, CLIENT_FOUND_ROWS, MARIADB_CLIENT_EXTENDED_METADATA
+from wire.constants import (
+    CLIENT_DEPRECATE_EOF,
+    CLIENT_FOUND_ROWS,
+    MARIADB_CLIENT_EXTENDED_METADATA,
+    MARIADB_CLIENT_STMT_BULK_OPERATIONS,
+)
 
-_EXTENDED_SINCE: Final = (10, 5, 2)
-"""The first MariaDB with MARIADB_CLIENT_EXTENDED_METADATA."""
+_SINCE: Final = (
+    ((10, 2, 7), MARIADB_CLIENT_STMT_BULK_OPERATIONS),
+    ((10, 5, 2), MARIADB_CLIENT_EXTENDED_METADATA),
+)
+"""The first MariaDB that has it, and the capability."""
 _REPLICATION_PREFIX: Final = "5.5.5-"
 """What MariaDB 10 puts before its version in a greeting."""
 
@@ -24,7 +32,7 @@ def mariadb_offers(server_version: str) -> int:
         return 0
     found = re.findall(r"\d+", server_version.removeprefix(_REPLICATION_PREFIX))
     numbers = tuple(int(part) for part in found[:3])
-    return MARIADB_CLIENT_EXTENDED_METADATA if numbers >= _EXTENDED_SINCE else 0
+    return sum(capability for since, capability in _SINCE if numbers >= since)
 
 
 def flags_of(caps: int) -> int:

@@ -147,7 +147,8 @@ async def _prepare(session: Session, text: bytes) -> None:
     )
 
 
-def _statement(session: Session, payload: bytes, command: str) -> PreparedStatement:
+def find_statement(session: Session, payload: bytes, command: str) -> PreparedStatement:
+    """The statement that a command names; `command` is how MySQL calls it. Raises UNKNOWN_STATEMENT."""
     number = statement_id(payload)
     found = session.statements.get(number) if session.statements else None
     if found is None and number == _LAST and session.statements and is_mariadb(session):
@@ -159,7 +160,7 @@ def _statement(session: Session, payload: bytes, command: str) -> PreparedStatem
 
 def execute(session: Session, payload: bytes) -> None:
     """COM_STMT_EXECUTE."""
-    statement = _statement(session, payload, "mysqld_stmt_execute")
+    statement = find_statement(session, payload, "mysqld_stmt_execute")
     session.statement = statement.text
     if statement.long_data_error is not None:
         raise statement.long_data_error  # until COM_STMT_RESET, as in MySQL
@@ -282,7 +283,7 @@ def send_long_data(session: Session, payload: bytes) -> None:
     """COM_STMT_SEND_LONG_DATA: never answered."""
     try:
         data = parse_long_data(payload)
-        statement = _statement(session, payload, "mysql_stmt_send_long_data")
+        statement = find_statement(session, payload, "mysql_stmt_send_long_data")
     except SluiceError:
         session.connection.done()
         return
@@ -312,7 +313,7 @@ def close(session: Session, payload: bytes) -> None:
 
 def reset(session: Session, payload: bytes) -> None:
     """COM_STMT_RESET: drops long data, closes the cursor."""
-    statement = _statement(session, payload, "mysqld_stmt_reset")
+    statement = find_statement(session, payload, "mysqld_stmt_reset")
     statement.forget_long_data()
     statement.cursor = None
     session.ok()
@@ -320,7 +321,7 @@ def reset(session: Session, payload: bytes) -> None:
 
 def fetch(session: Session, payload: bytes) -> None:
     """COM_STMT_FETCH: the next rows of an open cursor."""
-    statement = _statement(session, payload, "mysqld_stmt_fetch")
+    statement = find_statement(session, payload, "mysqld_stmt_fetch")
     asked = parse_fetch(payload)
     cursor = statement.cursor
     if cursor is None:

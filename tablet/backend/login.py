@@ -26,6 +26,7 @@ from wire.constants import (
     CLIENT_SESSION_TRACK,
     CLIENT_SSL,
     MARIADB_CLIENT_EXTENDED_METADATA,
+    MARIADB_CLIENT_STMT_BULK_OPERATIONS,
 )
 from wire.login_request import greeted_caps, with_mariadb_caps
 
@@ -39,6 +40,7 @@ _WANTED: Final = (
     | CLIENT_QUERY_ATTRIBUTES
     | CLIENT_SESSION_TRACK
 )
+_WANTED_OF_MARIADB: Final = MARIADB_CLIENT_EXTENDED_METADATA | MARIADB_CLIENT_STMT_BULK_OPERATIONS
 _HEADER_BYTES: Final = 4
 
 
@@ -49,6 +51,8 @@ class Login(MySQLConnection):
     tls_required = False
     extended = False
     """MARIADB_CLIENT_EXTENDED_METADATA is negotiated."""
+    _own_caps = 0
+    """MariaDB's own capabilities, as both ends have them."""
 
     async def _do_handshake(self) -> None:
         socket: Any = self._socket
@@ -72,20 +76,21 @@ class Login(MySQLConnection):
         if not offered & CLIENT_SSL:
             self._ssl_disabled = True  # else the connector takes apart a cipher that is not there
         flags = self._client_flags & ~(_UNWANTED | _WANTED) | (_WANTED & offered)
-        self.extended = greeted_caps(heard[0]) & MARIADB_CLIENT_EXTENDED_METADATA != 0
-        if self.extended:
+        self._own_caps = greeted_caps(heard[0]) & _WANTED_OF_MARIADB
+        self.extended = self._own_caps & MARIADB_CLIENT_EXTENDED_METADATA != 0
+        if self._own_caps:
             flags &= ~CLIENT_MYSQL
         self._client_flags = flags | (CLIENT_FOUND_ROWS if self.found_rows else 0)
 
     async def _do_auth(self) -> None:
-        if not self.extended:
+        if not self._own_caps:
             await super()._do_auth()
             return
         socket: Any = self._socket
         write = socket.write
 
         async def say(payload: bytes, *args: Any) -> None:
-            await write(with_mariadb_caps(bytes(payload), MARIADB_CLIENT_EXTENDED_METADATA), *args)
+            await write(with_mariadb_caps(bytes(payload), self._own_caps), *args)
 
         socket.write = say
         try:

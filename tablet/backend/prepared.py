@@ -6,7 +6,7 @@ settings and database under which a text was prepared: sql_mode decides how it i
 
 from typing import Final
 
-from wire.constants import COM_STMT_EXECUTE
+from wire.constants import COM_STMT_BULK_EXECUTE, COM_STMT_EXECUTE
 from wire.query_attributes import named_types, types_end, with_attributes
 
 MAX_STATEMENTS: Final = 64
@@ -39,7 +39,10 @@ class OnServer:
         """What `named_types` made of NULL bits and types, command before it: they repeat."""
 
     def execute(self, params: bytes) -> bytes:
-        """The payload that runs it with `params`, which bind `count` types without names."""
+        """The payload that runs it with `params`, which bind `count` types without names, or with many rows of them
+        (`wire.bulk`)."""
+        if params[0] == COM_STMT_BULK_EXECUTE:
+            return params[:1] + self.command[1:] + params[1:]
         end = self._types_end
         if not end:
             return self.command + params
@@ -55,7 +58,7 @@ class OnServer:
 
     def execute_with(self, params: bytes, attributes: bytes) -> bytes:
         """As `execute`, with query attributes where the server knows them."""
-        if not self._named:
+        if not self._named or params[0] == COM_STMT_BULK_EXECUTE:
             return self.execute(params)
         return self.command + with_attributes(params, self._count, attributes)
 
