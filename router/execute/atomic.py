@@ -12,6 +12,7 @@ from typing import Self
 from core.errors import not_supported
 from core.rpc import messages as m
 from router.call import Answer
+from router.execute.patience import Patience
 from router.execute.write import abandon, ok_of, set_savepoint, undo
 from router.gateway import Link
 from router.sessions import holding
@@ -31,10 +32,14 @@ class Atomic:
     """`async with`: `touch` each shard before it is first written, `commit` in the end. An exception undoes what was
     written; where the task is cancelled, the transaction is lost. Entering raises NOT_SUPPORTED."""
 
-    def __init__(self, session: Session, begin: list[str] | None = None) -> None:
-        """`begin`: the statements that open a transaction of its own, if not as ever."""
+    def __init__(
+        self, session: Session, begin: list[str] | None = None, patience: Patience | None = None
+    ) -> None:
+        """`begin`: the statements that open a transaction of its own, if not as ever. `patience`: with what
+        others have locked."""
         self._session = session
         self._begin = begin
+        self.patience = patience or Patience(session)
         self._own = False
         self._touched: list[Link] = []
         self.answers: list[Answer] = []
@@ -66,20 +71,31 @@ class Atomic:
                 holding.transaction_over(session)
             session.implicit = False
 
+    @property
+    def own(self) -> bool:
+        """Whether the transaction is the statement's own."""
+        return self._own
+
     async def touch(self, link: Link) -> None:
         if not self._own and link not in self._touched:
             await set_savepoint(self._session, link)
             self._touched.append(link)
 
-    async def write(self, link: Link, text: bytes, tables: tuple[str, ...] | None, insert: int = 0) -> Ok:
+    async def write(
+        self,
+        link: Link,
+        text: bytes,
+        tables: tuple[str, ...] | None,
+        insert: int = 0,
+        patience: Patience | None = None,
+    ) -> Ok:
         """Runs a statement that writes. `insert`: F_INSERT, F_UPSERT or F_INSERT_ID; then `answers` has its answer, for
-        `note_generated`. Raises Failed, SluiceError."""
+        `note_generated`. `patience`: of a statement that may wait for locks only. Raises Failed, SluiceError."""
         await self.touch(link)
         session = self._session
         before = session.last_insert_id
-        answer = await session.worker.calls.in_session(
-            session, link, text, flags=m.F_WRITE | insert, tables=tables
-        )
+        steps = session.worker.calls.in_session(session, link, text, flags=m.F_WRITE | insert, tables=tables)
+        answer = await (steps if patience is None else patience.during(link, steps))
         session.last_insert_id = before
         if answer.failed:
             raise Failed(answer)

@@ -267,9 +267,8 @@ class TableChange:
         if change.to is not link and after:
             await relocation.bring(link, change.to, new_keys)
         writer = LookupWriter(session, self._view, atomic, shape)
-        for one in self._owned:
-            rows = [(link, row) for row in before.values()], [(change.to, row) for row in after.values()]
-            await writer.apply(LookupTable(self._view, table, one), *rows)
+        rows = [(link, row) for row in before.values()], [(change.to, row) for row in after.values()]
+        await writer.apply([LookupTable(self._view, table, one) for one in self._owned], *rows)
         return ok
 
     def _check_places(self, change: Change, after: dict[Key, Row], expected: int) -> None:

@@ -31,6 +31,7 @@ from router.sessions.session import Session
 from router.statements.result import rows_of
 from router.view import ClusterView
 from router.vindexes import Lookup
+from router.vindexes.integers import ONE_TO_ONE
 from router.vschema import ColumnVindex, Table, VSchemaError
 
 _DUPLICATE = 1062
@@ -121,8 +122,15 @@ class LookupTable:
         return [*map(name_of, self.lookup.columns), name_of(self.lookup.target)]
 
     def delete(self, entries: Sequence[Entry]) -> bytes:
-        rows = b", ".join(b"(" + b", ".join((*one.start, one.target)) + b")" for one in entries)
-        return b"DELETE FROM %b WHERE (%b) IN (%b)" % (self._table, b", ".join(self._columns()), rows)
+        # an equation of a whole key locks its entry alone, where a list may be read, and locked, as the whole table
+        rows = [
+            b" AND ".join(
+                name + b" = " + value
+                for name, value in zip(self._columns(), (*one.start, one.target), strict=True)
+            )
+            for one in entries
+        ]
+        return b"DELETE FROM %b WHERE %b" % (self._table, b" OR ".join(rows))
 
     def insert(self, entries: Sequence[Entry]) -> bytes:
         rows = b", ".join(b"(" + b", ".join((*one.start, one.target)) + b")" for one in entries)
@@ -146,7 +154,7 @@ class LookupTable:
 
 
 class LookupWriter:
-    """Writes what a statement changed."""
+    """Writes what a statement changed: rows of the owner are locked before entries, see `router.execute.attempts`."""
 
     def __init__(self, session: Session, view: ClusterView, atomic: Atomic, shape: Shape) -> None:
         self._session = session
@@ -154,59 +162,84 @@ class LookupWriter:
         self._atomic = atomic
         self._shape = shape
 
-    async def apply(self, table: LookupTable, before: Rows, after: Rows) -> None:
+    async def apply(self, tables: Sequence[LookupTable], before: Rows, after: Rows) -> None:
         """Raises SluiceError; then the statement must be undone."""
-        old, new = table.entries(before), table.entries(after)
-        gone = {entry: origin for entry, origin in old.items() if entry not in new}
-        # while a table is being filled, every row that a statement touches gets its entry
-        filling = table.lookup.write_only
-        come = {entry: origin for entry, origin in new.items() if filling or entry not in old}
-        if not table.lookup.unique:
-            gone = {entry: o for entry, o in gone.items() if not await self._has_row(table, entry, o)}
-        for link, entries in self._by_link(table, gone):
-            await self._write(table, link, table.delete(entries), gone=True)
-        for link, entries in self._by_link(table, come):
-            try:
-                await self._write(table, link, table.insert(entries))
-            except TabletError as error:
-                if error.number != _DUPLICATE or not table.lookup.unique:
-                    raise
-                self._session.warnings = None
-                for entry in entries:
-                    await self._take(table, link, entry, come[entry], error)
+        work: list[tuple[LookupTable, dict[Entry, Origin], dict[Entry, Origin]]] = []
+        for table in tables:
+            old, new = table.entries(before), table.entries(after)
+            gone = {entry: origin for entry, origin in old.items() if entry not in new}
+            # while a table is being filled, every row that a statement touches gets its entry
+            filling = table.lookup.write_only
+            come = {entry: origin for entry, origin in new.items() if filling or entry not in old}
+            if not table.lookup.unique:
+                gone = {entry: o for entry, o in gone.items() if not await self._has_row(table, entry, o)}
+            work.append((table, gone, come))
+        for table, gone, come in work:
+            less, more = self._by_link(table, gone), self._by_link(table, come)
+            for link in self._view.keyspace(table.table.keyspace).links:
+                if link in less:
+                    await self._write(table, link, table.delete(less[link]), gone=True)
+                if link in more:
+                    await self._add(table, link, more[link], come)
 
-    def _by_link(self, table: LookupTable, entries: dict[Entry, Origin]) -> list[tuple[Link, list[Entry]]]:
+    async def _add(
+        self, table: LookupTable, link: Link, entries: Sequence[Entry], origins: dict[Entry, Origin]
+    ) -> None:
+        try:
+            await self._write(table, link, table.insert(entries))
+        except TabletError as error:
+            if error.number != _DUPLICATE or not table.lookup.unique:
+                raise
+            self._session.warnings = None
+            for entry in entries:
+                await self._take(table, link, entry, origins[entry], error)
+
+    @staticmethod
+    def _by_link(table: LookupTable, entries: dict[Entry, Origin]) -> dict[Link, list[Entry]]:
+        """In the order of values, so that all writers lock them in one."""
         found: dict[Link, list[Entry]] = {}
         for entry, origin in entries.items():
             found.setdefault(table.link(origin), []).append(entry)
-        order = self._view.keyspace(table.table.keyspace).links
-        return [(link, found[link]) for link in order if link in found]
+        for some in found.values():
+            some.sort(key=lambda one: one.start)
+        return found
 
     async def _write(self, table: LookupTable, link: Link, text: bytes, *, gone: bool = False) -> None:
         await self._atomic.touch(link)
         if self._session.tx is not None:
             self._session.tx.note_entries(link, gone=gone)
-        checked(
-            await self._session.worker.calls.in_session(
-                self._session, link, text, flags=m.F_WRITE, tables=(table.table.name,)
-            )
+        steps = self._session.worker.calls.in_session(
+            self._session, link, text, flags=m.F_WRITE, tables=(table.table.name,)
         )
+        checked(await self._atomic.patience.during(link, steps))
 
     async def _has_row(self, table: LookupTable, entry: Entry, origin: Origin) -> bool:
         """Whether another row of the owner still stands behind an entry."""
+        primary = table.owner.primary
+        assert primary is not None
+        if (
+            primary.columns == self._shape.primary
+            and isinstance(primary.vindex, ONE_TO_ONE)
+            and self._shape.is_integer(primary.columns[0])
+        ):
+            return False  # a row of the same keyspace id would have the same key
         return bool(await self._owners(table, origin.link, origin.row, origin.keyspace_id))
 
-    async def _owners(self, table: LookupTable, link: Link, row: Row, keyspace_id: bytes) -> list[Row]:
+    async def _owners(
+        self, table: LookupTable, link: Link, row: Row, keyspace_id: bytes, lock: bytes = b" FOR UPDATE"
+    ) -> list[Row]:
         owner = table.owner
         primary = owner.primary
         assert primary is not None
         columns = tuple(dict.fromkeys((*self._shape.primary, *primary.columns, *table.owned.columns)))
-        rest = b"FROM %b WHERE %b FOR UPDATE" % (
+        rest = b"FROM %b WHERE %b%b" % (
             name_of(owner.name),
             table.of_owner(row, table.owned.columns),
+            lock,
         )
         await self._atomic.touch(link)
-        found = await read_rows(self._session, link, self._shape, columns, b"", rest)
+        patience = self._atomic.patience
+        found = await read_rows(self._session, link, self._shape, columns, b"", rest, patience)
         return [
             one
             for one in found.values()
@@ -217,11 +250,15 @@ class LookupWriter:
         self, table: LookupTable, link: Link, entry: Entry, origin: Origin, error: TabletError
     ) -> None:
         """Writes a unique entry that may be there already; raises `error` where a row stands behind that."""
-        session = self._session
         lookup = table.lookup
         target = name_of(lookup.target)
-        read = b"SELECT HEX(%b) FROM %b WHERE %b FOR UPDATE" % (target, table._table, table.where(entry))
-        answer = checked(await session.worker.calls.in_session(session, link, read))
+        read = b"SELECT HEX(%b) FROM %b WHERE %b LOCK IN SHARE MODE" % (
+            target,
+            table._table,
+            table.where(entry),
+        )
+        steps = self._session.worker.calls.in_session(self._session, link, read)
+        answer = checked(await self._atomic.patience.during(link, steps))
         held = [row[0] for row in rows_of(answer).rows]
         if not held:
             await self._write(table, link, table.insert([entry]))
@@ -230,7 +267,11 @@ class LookupWriter:
         if keyspace_id == origin.keyspace_id:
             return
         owner_link = link_of_keyspace_id(self._view, table.owner.keyspace, keyspace_id)
-        if await self._owners(table, owner_link, origin.row, keyspace_id):
-            raise error
+        # Who deletes or changes that row locks it and then wants this entry, which is locked here: so it is not
+        # waited for where the row is there, as it is committed. A transaction of the client's would get its snapshot
+        # by that, or has one.
+        for lock in (b"", b" FOR UPDATE") if self._atomic.own else (b" FOR UPDATE",):
+            if await self._owners(table, owner_link, origin.row, keyspace_id, lock):
+                raise error
         update = b"UPDATE %b SET %b = %b WHERE %b" % (table._table, target, entry.target, table.where(entry))
         await self._write(table, link, update, gone=True)

@@ -14,8 +14,10 @@ from router.call import TabletError
 from router.engine.affected import combine_oks
 from router.engine.copying import CannotCopyError
 from router.execute.atomic import Atomic, Failed
+from router.execute.attempts import until_done
 from router.execute.changing import TableChange
 from router.execute.moving import begin_of, refused
+from router.execute.patience import Patience
 from router.execute.selecting import UPDATE, select
 from router.execute.values import render
 from router.plan.moves import ChangeMove, query_of
@@ -54,9 +56,10 @@ class ChangeMover:
                 await session.worker.admission.enter(session, keyspace, shards)
         changes = [TableChange(one, self._refusal, self._view, literals) for one in self._moves]
         query = render(self._query, literals, [await one.prepare(session) for one in changes])
-        oks: list[Ok] = []
-        try:
-            async with Atomic(session, begin_of(session, query)) as atomic:
+
+        async def once(patience: Patience) -> tuple[list[Ok], int]:
+            oks: list[Ok] = []
+            async with Atomic(session, begin_of(session, query), patience) as atomic:
                 try:
                     selected = await select(session, self._view, query, UPDATE, lenient=self._lenient)
                 except TabletError as error:
@@ -77,6 +80,10 @@ class ChangeMover:
                 for change in changes:
                     oks += await change.write(session, atomic)
                 await atomic.commit()
+            return oks, warnings
+
+        try:
+            oks, warnings = await until_done(session, once)
         except Failed as failed:
             session.reply(failed.answer.data)
             return

@@ -8,20 +8,22 @@ them, so that the statement sees the table it writes to as it was before. Invari
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from core.errors import fail
 from core.rpc import messages as m
-from router.call import TabletError
+from router.call import Answer, TabletError
 from router.engine.affected import combine_oks, insert_info
 from router.engine.assigning import Render, renders, routed
 from router.engine.copying import CannotCopyError
 from router.execute.atomic import Atomic, Failed
+from router.execute.attempts import until_done
 from router.execute.computing import rows_of, values_of
 from router.execute.insert import InsertRunner, ignores
 from router.execute.moving import begin_of, charset_names, column_types, has_steady_zone, refused
 from router.execute.owned import OwnedInsert
+from router.execute.patience import Patience
 from router.execute.selecting import SHARE, Selected, select
 from router.execute.values import render
 from router.plan.moves import InsertMove
@@ -36,6 +38,17 @@ BATCH_ROWS: Final = 1000
 BATCH_BYTES: Final = 512 * 1024
 """An INSERT is cut after so much."""
 _GENERATED: Final = -1
+
+
+@dataclass(slots=True)
+class _Written:
+    """What one attempt did. `first`: the first id that was generated; `warnings`: those of its reads."""
+
+    oks: list[Ok] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    rows: int = 0
+    first: int = 0
+    warnings: int = 0
 
 
 class InsertMover:
@@ -64,30 +77,36 @@ class InsertMover:
         if owned is not None:
             await owned.prepare(session)
         query = render(move.query, literals)
-        oks: list[Ok] = []
-        rows = first = warnings = 0
-        try:
-            async with Atomic(session, begin_of(session, query)) as atomic:
-                before = session.last_insert_id
+        before = session.last_insert_id
+
+        async def once(patience: Patience) -> _Written:
+            done = _Written()
+            async with Atomic(session, begin_of(session, query), patience) as atomic:
                 found = await self._rows(session, query, literals, types)
-                warnings = len(session.warnings or ())
+                done.warnings = len(session.warnings or ())
                 for batch in _batches(found):
-                    done, generated = await self._write(session, atomic, batch, literals, owned)
-                    oks += done
-                    rows += len(batch)
-                    first = first or generated
+                    oks, generated = await self._write(session, atomic, batch, literals, owned)
+                    done.oks += oks
+                    done.rows += len(batch)
+                    done.first = done.first or generated
                 await atomic.commit()
+            done.answers = atomic.answers
+            return done
+
+        try:
+            done = await until_done(session, once)
         except Failed as failed:
             session.reply(failed.answer.data)
             return
         except CannotCopyError as error:
             raise refused(self._refusal, error) from None
+        oks, rows, warnings = done.oks, done.rows, done.warnings
         total = combine_oks(oks, status=session.status) if oks else Ok(0, 0, session.status, 0)
         info = insert_info(rows, oks, ignores=self._lenient, warnings=warnings)
         warnings += total.warnings
         if move.computed is not None and len(move.computed.rows) == 1:
             info = total.info
-        given = note_generated(session, atomic.answers, oks, first, m.F_INSERT_ID, before)
+        given = note_generated(session, done.answers, oks, done.first, m.F_INSERT_ID, before)
         session.ok(total.affected_rows, given or total.last_insert_id, warnings, info)
 
     async def _rows(

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import not_supported
+from router.call import Answer
 from router.engine.affected import combine_oks
 from router.execute.atomic import Atomic, Failed
+from router.execute.attempts import until_done
 from router.execute.insert import InsertRunner, InsertWork
 from router.execute.lookup import LookupTable, LookupWriter, Rows
 from router.execute.lookup_links import LookupLinks
@@ -25,6 +27,7 @@ from router.execute.owner import (
     shape_of,
     unique_keys,
 )
+from router.execute.patience import Patience
 from router.execute.refuse import refuse
 from router.execute.route import chooser_links, chooser_one
 from router.execute.values import render
@@ -127,9 +130,10 @@ class OwnedDmlRunner:
         await _admit(session, links)
         plan = self._plan
         keyspace = self._view.vschema.keyspaces[plan.chooser.keyspace]
-        reads: list[_Read] = []
-        try:
-            async with Atomic(session) as atomic:
+
+        async def once(patience: Patience) -> list[Ok]:
+            reads: list[_Read] = []
+            async with Atomic(session, patience=patience) as atomic:
                 for part in plan.owned:
                     table = keyspace.tables[part.table]
                     owned = table.owned(part.changed)
@@ -154,9 +158,12 @@ class OwnedDmlRunner:
                     keys = [(link, key_of(read.shape, row)) for link, row in read.before]
                     after = await _rows_with(session, read, table, links, keys)
                     writer = LookupWriter(session, self._view, atomic, read.shape)
-                    for lookup in read.lookups:
-                        await writer.apply(lookup, read.before, after)
+                    await writer.apply(read.lookups, read.before, after)
                 await atomic.commit()
+            return oks
+
+        try:
+            oks = await until_done(session, once)
         except Failed as failed:
             session.reply(failed.answer.data)
             return
@@ -183,16 +190,21 @@ class OwnedInsertRunner:
         await _admit(session, [link for link, _ in work[0]])
         writer = OwnedInsert(plan, self._view)
         await writer.prepare(session)
-        try:
-            async with Atomic(session) as atomic:
-                before = session.last_insert_id
+        before = session.last_insert_id
+
+        async def once(patience: Patience) -> tuple[list[Ok], list[Answer]]:
+            async with Atomic(session, patience=patience) as atomic:
                 oks = await writer.write(session, atomic, plan, work, self._flags)
                 await atomic.commit()
+            return oks, atomic.answers
+
+        try:
+            oks, answers = await until_done(session, once)
         except Failed as failed:
             session.reply(failed.answer.data)
             return
         total = combine_oks(oks, status=session.status)
-        first = note_generated(session, atomic.answers, oks, work[2], self._flags, before)
+        first = note_generated(session, answers, oks, work[2], self._flags, before)
         info = insert.info(oks)
         session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, info)
 
@@ -221,7 +233,7 @@ class OwnedInsert:
     ) -> list[Ok]:
         """Writes what `InsertRunner.work` made of `plan`'s rows. `insert`: as for `Atomic.write`. Raises Failed,
         SluiceError."""
-        table, shape, columns = self._table, self._shape, self._columns
+        table, shape = self._table, self._shape
         owned = table.owned()
         statements, values, _ = work
         links = [link for link, _ in statements]
@@ -230,10 +242,11 @@ class OwnedInsert:
         }
         known = plan.plain and all(_given(row, shape.primary) for _, row in values)
         lookups = [LookupTable(self._view, table, one) for one in owned]
-        before: Rows = [] if known else await self._read(session, shape, columns, links, conditions, ())
-        oks = [await atomic.write(link, text, plan.tables, insert) for link, text in statements]
+        before: Rows = [] if known else await self._read(session, atomic, links, conditions, ())
+        patience = atomic.patience
+        oks = [await atomic.write(link, text, plan.tables, insert, patience) for link, text in statements]
         old = [(link, key_of(shape, row)) for link, row in before]
-        after = await self._read(session, shape, columns, links, conditions, old)
+        after = await self._read(session, atomic, links, conditions, old)
         if known and len(after) != len(values):
             raise not_supported(
                 f"values that {table.keyspace}.{table.name}, which owns a lookup vindex, changes as they are "
@@ -241,30 +254,27 @@ class OwnedInsert:
                 "Write values of the primary key's own type.",
             )
         writer = LookupWriter(session, self._view, atomic, shape)
-        for lookup in lookups:
-            await writer.apply(lookup, before, after)
+        await writer.apply(lookups, before, after)
         return oks
 
     async def _read(
         self,
         session: Session,
-        shape: Shape,
-        columns: tuple[str, ...],
+        atomic: Atomic,
         links: Sequence[Link],
         conditions: dict[Link, bytes],
         old: Sequence[tuple[Link, tuple[bytes, ...]]],
     ) -> list[tuple[Link, Row]]:
         """The rows that the values may meet, and those that had the keys `old`."""
-        found: list[tuple[Link, Row]] = []
+        shape, found = self._shape, list[tuple[Link, Row]]()
         for link in links:
             where = conditions[link]
             keys = [key for at, key in old if at is link]
             if keys:
                 where += b" OR " + by_key(shape, keys)
             rest = b"FROM %b WHERE %b FOR UPDATE" % (name_of(self._table.name), where)
-            found += [
-                (link, row) for row in (await read_rows(session, link, shape, columns, b"", rest)).values()
-            ]
+            rows = await read_rows(session, link, shape, self._columns, b"", rest, atomic.patience)
+            found += [(link, row) for row in rows.values()]
         return found
 
     def _condition(self, rows: Sequence[dict[str, bytes]], keys: Sequence[tuple[str, ...]]) -> bytes:

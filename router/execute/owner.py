@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.errors import fail, not_supported
+from router.execute.patience import Patience
 from router.execute.route import shard_of
 from router.gateway import Link
 from router.sessions.session import Session
@@ -22,6 +23,7 @@ from router.vindexes.base import AnyVindex, MultiColumnVindex, Value, VindexErro
 from router.vschema import ColumnVindex, Table
 
 _NUMBER: Final = re.compile(rb"(?:tinyint|smallint|mediumint|int|bigint|decimal|year)\b", re.I)
+_INTEGER: Final = re.compile(rb"(?:tiny|small|medium|big)?int\b", re.I)
 _BINARY: Final = re.compile(rb"(?:var)?binary\b|\w*blob\b|bit\b", re.I)
 _INEXACT: Final = re.compile(rb"float\b|double\b|json\b|geometry\b|point\b", re.I)
 
@@ -68,6 +70,9 @@ class Shape:
                     "Take it out of the VSchema's column_vindexes.",
                 )
         return found
+
+    def is_integer(self, column: str) -> bool:
+        return _INTEGER.match(self.types.get(column, b"")) is not None
 
     def read(self, column: str, alias: bytes = b"") -> bytes:
         """The expression that reads a column."""
@@ -125,12 +130,20 @@ async def unique_keys(session: Session, link: Link, table: Table) -> list[tuple[
 
 
 async def read_rows(
-    session: Session, link: Link, shape: Shape, columns: Sequence[str], alias: bytes, rest: bytes
+    session: Session,
+    link: Link,
+    shape: Shape,
+    columns: Sequence[str],
+    alias: bytes,
+    rest: bytes,
+    patience: Patience | None = None,
 ) -> dict[tuple[bytes, ...], Row]:
-    """The rows of `SELECT columns FROM rest` by primary key. Raises SluiceError."""
+    """The rows of `SELECT columns FROM rest` by primary key. `patience`: as for `Atomic.write`. Raises
+    SluiceError."""
     limit = session.worker.boot.config.router.max_memory_rows
     text = b"SELECT " + b", ".join(shape.read(column, alias) for column in columns) + b" " + rest
-    answer = await session.worker.calls.in_session(session, link, text)
+    steps = session.worker.calls.in_session(session, link, text)
+    answer = await (steps if patience is None else patience.during(link, steps))
     checked(answer)
     found: dict[tuple[bytes, ...], Row] = {}
     for cells in rows_of(answer).rows:
@@ -149,6 +162,9 @@ def key_of(shape: Shape, row: Row) -> tuple[bytes, ...]:
 
 def by_key(shape: Shape, keys: Sequence[tuple[bytes, ...]]) -> bytes:
     """The condition for the rows with these primary keys."""
+    if len(keys) == 1:  # certain to be read by the key, and so locks nothing else
+        pairs = zip(map(name_of, shape.primary), keys[0], strict=True)
+        return b"(" + b" AND ".join(name + b" = " + value for name, value in pairs) + b")"
     names = b", ".join(map(name_of, shape.primary))
     return b"(" + names + b") IN (" + b", ".join(b"(" + b", ".join(key) + b")" for key in keys) + b")"
 

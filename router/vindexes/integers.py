@@ -102,6 +102,10 @@ class ReverseBits:
             return None
 
 
+ONE_TO_ONE: Final = (Hash, Numeric, ReverseBits)
+"""No two integers of a column have the same keyspace id."""
+
+
 class NumericStaticMap:
     """The integer that a table gives for this one, as `numeric`; an integer not in the table goes through
     `fallback`, or stays itself when there is none. Source: Vitess numeric_static_map.go."""

@@ -1,13 +1,15 @@
 """Tables that own lookup vindexes: they take the writes that one MySQL takes, and their lookup tables follow."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 
-from tests.kit.cluster import SHARDS, Cluster
+from tests.kit.cluster import SHARDS, Cluster, wait_for
 from tests.kit.drivers import connect, fetch, run
 
 pytestmark = pytest.mark.e2e
@@ -108,7 +110,7 @@ def test_a_transaction_takes_its_entries_back(both: Both) -> None:
     for cnx in (both.sharded, both.plain):
         run(cnx, "START TRANSACTION")
     both.write("UPDATE account SET email = CONCAT('t', email)")
-    assert both.write("INSERT INTO account (id, email) VALUES (3, 'c@x'), (4, 'ta@x')") == 1062
+    assert both.write("INSERT INTO account (id, email) VALUES (2, 'c@x'), (4, 'ta@x')") == 1062
     both.write("INSERT INTO account (id, email) VALUES (4, 'd@x')")
     for cnx in (both.sharded, both.plain):
         run(cnx, "ROLLBACK")
@@ -148,3 +150,48 @@ def test_prepared_writes_follow_too(both: Both) -> None:
         cursor.execute("DELETE FROM account WHERE id = ?", (2,))
     both.check()
     assert fetch(both.sharded, READ) == [(1, "c@x", "red", None)]
+
+
+def _circle(both: Both, mine: Any, theirs: Any) -> tuple[Future[int], ThreadPoolExecutor]:
+    """`mine` holds row 1, of -80, and waits for the entry of n@x, in 80-; `theirs` holds that and may want row 1."""
+    both.write("INSERT INTO account (id, email) VALUES (1, 'a@x')")
+    run(theirs, "BEGIN")
+    run(theirs, "INSERT INTO account (id, email) VALUES (4, 'n@x')")
+    pool = ThreadPoolExecutor(2)
+    waiting = pool.submit(lambda: run(mine, "UPDATE account SET email = 'n@x' WHERE id = 1")[0])
+
+    def waits() -> bool:
+        return any(
+            int(both.cluster.query_direct(shard, "SHOW STATUS LIKE 'Innodb_row_lock_current_waits'")[0][1])
+            for shard in SHARDS
+        )
+
+    wait_for(waits, 30, "nobody waits")
+    return waiting, pool
+
+
+def test_a_circle_of_waiting_over_two_servers_is_broken(both: Both) -> None:
+    """In autocommit the statement comes again, unseen."""
+    with closing(both.cluster.connect()) as theirs:
+        waiting, pool = _circle(both, both.sharded, theirs)
+        with pool:
+            assert run(theirs, "UPDATE account SET note = 'theirs' WHERE id = 1")[0] == 1
+            run(theirs, "ROLLBACK")
+            assert waiting.result(60) == 1
+    assert fetch(both.sharded, READ) == [(1, "n@x", "none", None)]
+    both.check()
+
+
+def test_a_circle_through_a_transaction_ends_as_a_deadlock(both: Both) -> None:
+    with closing(both.cluster.connect()) as theirs, closing(both.cluster.connect()) as mine:
+        run(mine, "BEGIN")
+        waiting, pool = _circle(both, mine, theirs)
+        with pool:
+            assert run(theirs, "UPDATE account SET note = 'theirs' WHERE id = 1")[0] == 1
+            error = waiting.exception(60)
+            assert isinstance(error, pymysql.err.OperationalError)
+            assert error.args[0] == 1213
+            run(theirs, "COMMIT")
+        run(mine, "COMMIT")  # there is nothing left of it
+    assert fetch(both.sharded, READ) == [(1, "a@x", "none", "theirs"), (4, "n@x", "none", None)]
+    both.check()

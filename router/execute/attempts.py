@@ -1,0 +1,70 @@
+"""Fights over locks that no MySQL sees whole: a write of rows with entries in lookup tables gives way, and comes again.
+
+Such a write locks rows on their shards and entries on the lookup table's. All lock rows first, then entries, which
+leaves only circles through transactions of several statements, locks of gaps, and entries on several shards.
+Invariant: every such circle has someone in it who waits in a statement by key, and so with Patience.
+- In autocommit the statement is undone, whole, and run again: nothing of it was acknowledged. So is one that a server
+  chose as the victim of a deadlock. It goes on as long as MySQL's own wait for a lock would (error 1205 then).
+- In a transaction of the client's, that ends as by a deadlock: rolled back, error 1213.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from router.call import TabletError
+from router.execute.atomic import Failed
+from router.execute.patience import EntryLockedError, Patience
+from router.sessions import holding
+from router.sessions.session import Session
+
+FIRST_S: Final = 0.3
+"""After so long the first attempt looks at its wait; each further one after twice as long."""
+_LOCK_WAIT_S: Final = 50.0
+_PAUSE_S: Final = 0.005
+_DEADLOCK: Final = 1213
+
+T = TypeVar("T")
+
+
+async def until_done(session: Session, once: Callable[[Patience], Awaitable[T]]) -> T:
+    """What `once(patience)` returns: a whole statement in an Atomic, tried again where it may be. Raises as it does,
+    and EntryLockedError."""
+    if session.tx is not None or not session.autocommit:
+        try:
+            return await once(Patience(session))
+        except EntryLockedError:
+            holding.transaction_over(session)
+            text = "Deadlock found when trying to get lock; try restarting transaction"
+            raise TabletError(_DEADLOCK, "40001", text, 0) from None
+    loop = session.worker.loop
+    until_s = loop.time() + _lock_wait_s(session)
+    characteristics = session.next_transaction
+    # two that met must not meet again at the same moment
+    share = 0.75 + session.id * 0.618 % 0.5
+    look_s = FIRST_S * share
+    while True:
+        try:
+            return await once(Patience(session, look_s, 1))
+        except (TabletError, Failed) as error:
+            if not _may_pass(error) or loop.time() >= until_s:
+                raise
+        session.warnings = None
+        session.next_transaction = characteristics
+        await asyncio.sleep(_PAUSE_S * share)
+        look_s *= 2
+
+
+def _may_pass(error: TabletError | Failed) -> bool:
+    if isinstance(error, EntryLockedError):
+        return True
+    number = error.number if isinstance(error, TabletError) else error.answer.error().number
+    return number == _DEADLOCK
+
+
+def _lock_wait_s(session: Session) -> float:
+    """What the session allows a wait for a row's lock."""
+    told = (session.settings or {}).get("innodb_lock_wait_timeout", "").strip("'")
+    return float(told) if told.isdigit() else _LOCK_WAIT_S
