@@ -29,39 +29,46 @@ _DEADLOCK: Final = 1213
 T = TypeVar("T")
 
 
+class ComesAgainError(Exception):
+    """The statement must be undone, and run again another way."""
+
+
 async def until_done(session: Session, once: Callable[[Patience], Awaitable[T]]) -> T:
     """What `once(patience)` returns: a whole statement in an Atomic, tried again where it may be. Raises as it does,
     and EntryLockedError."""
-    if session.tx is not None or not session.autocommit:
-        try:
-            return await once(Patience(session))
-        except EntryLockedError:
-            holding.transaction_over(session)
-            text = "Deadlock found when trying to get lock; try restarting transaction"
-            raise TabletError(_DEADLOCK, "40001", text, 0) from None
-    loop = session.worker.loop
-    until_s = loop.time() + _lock_wait_s(session)
+    own = session.tx is None and session.autocommit
+    until_s = session.worker.loop.time() + _lock_wait_s(session)
     characteristics = session.next_transaction
     # two that met must not meet again at the same moment
     share = 0.75 + session.id * 0.618 % 0.5
     look_s = FIRST_S * share
     while True:
         try:
-            return await once(Patience(session, look_s, 1))
-        except (TabletError, Failed) as error:
-            if not _may_pass(error) or loop.time() >= until_s:
+            return await once(Patience(session, look_s, 1) if own else Patience(session))
+        except ComesAgainError:
+            pass
+        except EntryLockedError:
+            if not own:
+                holding.transaction_over(session)
+                raise _deadlock() from None
+            if session.worker.loop.time() >= until_s:
                 raise
+            look_s *= 2
+        except (TabletError, Failed) as error:
+            if not own or _number(error) != _DEADLOCK or session.worker.loop.time() >= until_s:
+                raise
+            await asyncio.sleep(_PAUSE_S * share)
         session.warnings = None
         session.next_transaction = characteristics
-        await asyncio.sleep(_PAUSE_S * share)
-        look_s *= 2
 
 
-def _may_pass(error: TabletError | Failed) -> bool:
-    if isinstance(error, EntryLockedError):
-        return True
-    number = error.number if isinstance(error, TabletError) else error.answer.error().number
-    return number == _DEADLOCK
+def _deadlock() -> TabletError:
+    text = "Deadlock found when trying to get lock; try restarting transaction"
+    return TabletError(_DEADLOCK, "40001", text, 0)
+
+
+def _number(error: TabletError | Failed) -> int:
+    return error.number if isinstance(error, TabletError) else error.answer.error().number
 
 
 def _lock_wait_s(session: Session) -> float:

@@ -3,7 +3,7 @@
 Rows of one shard stay one statement in the order they came; the client's own text goes when nothing changes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from core.errors import fail
 from core.rpc import messages as m
@@ -20,8 +20,11 @@ from router.view import ClusterView
 from router.vindexes.base import Value, Vindex
 from wire.answers import Ok
 
-InsertWork = tuple[list[tuple[Link, bytes]], list[tuple[Link, dict[str, bytes]]], int]
-"""A statement a shard, each row's shard and values by column, and the first id that was generated."""
+InsertWork = tuple[
+    list[tuple[Link, bytes]], list[tuple[Link, dict[str, bytes]]], int, Callable[[], list[bytes]]
+]
+"""A statement a shard, each row's shard and values by column, the first id that was generated, and what gives a
+statement a row."""
 
 
 class InsertRunner:
@@ -104,7 +107,13 @@ class InsertRunner:
         for row, link, spot in zip(plan.rows, links, spots, strict=True):
             texts.append(render(row.text, literals, (spot,)))
             values.append((link, {name: render(one, literals, (spot,)) for name, one in row.items}))
-        return self._grouped(links, texts, literals), values, first
+        head, tail = render(plan.head, literals), render(plan.tail, literals)
+        return (
+            self._grouped(links, texts, literals),
+            values,
+            first,
+            lambda: [head + one + tail for one in texts],
+        )
 
     def _link(self, row: InsertRow, literals: Sequence[bytes], generated: int | None) -> Link:
         if self._vindex is None:

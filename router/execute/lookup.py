@@ -57,6 +57,10 @@ class Origin:
 Rows = Sequence[tuple[Link, Row]]
 
 
+class TakenError(TabletError):
+    """MySQL's error of a value that another row of the owner has, in a unique lookup vindex."""
+
+
 class LookupTable:
     """The lookup table of one owned vindex."""
 
@@ -272,6 +276,6 @@ class LookupWriter:
         # by that, or has one.
         for lock in (b"", b" FOR UPDATE") if self._atomic.own else (b" FOR UPDATE",):
             if await self._owners(table, owner_link, origin.row, keyspace_id, lock):
-                raise error
+                raise TakenError(error.number, error.sqlstate, error.message, error.handle)
         update = b"UPDATE %b SET %b = %b WHERE %b" % (table._table, target, entry.target, table.where(entry))
         await self._write(table, link, update, gone=True)

@@ -22,7 +22,7 @@ from router.execute.attempts import until_done
 from router.execute.computing import rows_of, values_of
 from router.execute.insert import InsertRunner, ignores
 from router.execute.moving import begin_of, charset_names, column_types, has_steady_zone, refused
-from router.execute.owned import OwnedInsert
+from router.execute.owned_insert import OwnedInsert
 from router.execute.patience import Patience
 from router.execute.selecting import SHARE, Selected, select
 from router.execute.values import render

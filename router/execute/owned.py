@@ -14,9 +14,10 @@ from router.call import Answer
 from router.engine.affected import combine_oks
 from router.execute.atomic import Atomic, Failed
 from router.execute.attempts import until_done
-from router.execute.insert import InsertRunner, InsertWork
-from router.execute.lookup import LookupTable, LookupWriter, Rows
+from router.execute.insert import InsertRunner
+from router.execute.lookup import LookupTable, LookupWriter
 from router.execute.lookup_links import LookupLinks
+from router.execute.owned_insert import OwnedInsert
 from router.execute.owner import (
     Row,
     Shape,
@@ -25,7 +26,6 @@ from router.execute.owner import (
     name_of,
     read_rows,
     shape_of,
-    unique_keys,
 )
 from router.execute.patience import Patience
 from router.execute.refuse import refuse
@@ -207,110 +207,3 @@ class OwnedInsertRunner:
         first = note_generated(session, answers, oks, work[2], self._flags, before)
         info = insert.info(oks)
         session.ok(total.affected_rows, first or total.last_insert_id, total.warnings, info)
-
-
-class OwnedInsert:
-    """Writes rows of a table that owns lookup vindexes. `prepare` once, outside of the transaction."""
-
-    def __init__(self, plan: InsertPlan, view: ClusterView) -> None:
-        self._view = view
-        self._plain = plan.plain
-        self._link = view.keyspace(plan.keyspace).links[0]
-        self._table = view.vschema.keyspaces[plan.keyspace].tables[plan.table]
-        self._shape = Shape({}, ())
-        self._columns: tuple[str, ...] = ()
-        self._keys: Sequence[tuple[str, ...]] = ()
-
-    async def prepare(self, session: Session) -> None:
-        """Asks a server for the table's columns and keys. Raises SluiceError."""
-        self._shape = await shape_of(session, self._link, self._table)
-        self._columns = self._shape.wanted(self._table, self._table.owned())
-        plain = self._plain
-        self._keys = [self._shape.primary] if plain else await unique_keys(session, self._link, self._table)
-
-    async def write(
-        self, session: Session, atomic: Atomic, plan: InsertPlan, work: InsertWork, insert: int
-    ) -> list[Ok]:
-        """Writes what `InsertRunner.work` made of `plan`'s rows. `insert`: as for `Atomic.write`. Raises Failed,
-        SluiceError."""
-        table, shape = self._table, self._shape
-        owned = table.owned()
-        statements, values, _ = work
-        links = [link for link, _ in statements]
-        conditions = {
-            link: self._condition([row for at, row in values if at is link], self._keys) for link in links
-        }
-        known = plan.plain and all(_given(row, shape.primary) for _, row in values)
-        lookups = [LookupTable(self._view, table, one) for one in owned]
-        before: Rows = [] if known else await self._read(session, atomic, links, conditions, ())
-        patience = atomic.patience
-        oks = [await atomic.write(link, text, plan.tables, insert, patience) for link, text in statements]
-        old = [(link, key_of(shape, row)) for link, row in before]
-        after = await self._read(session, atomic, links, conditions, old)
-        if known and len(after) != len(values):
-            raise not_supported(
-                f"values that {table.keyspace}.{table.name}, which owns a lookup vindex, changes as they are "
-                "written",
-                "Write values of the primary key's own type.",
-            )
-        writer = LookupWriter(session, self._view, atomic, shape)
-        await writer.apply(lookups, before, after)
-        return oks
-
-    async def _read(
-        self,
-        session: Session,
-        atomic: Atomic,
-        links: Sequence[Link],
-        conditions: dict[Link, bytes],
-        old: Sequence[tuple[Link, tuple[bytes, ...]]],
-    ) -> list[tuple[Link, Row]]:
-        """The rows that the values may meet, and those that had the keys `old`."""
-        shape, found = self._shape, list[tuple[Link, Row]]()
-        for link in links:
-            where = conditions[link]
-            keys = [key for at, key in old if at is link]
-            if keys:
-                where += b" OR " + by_key(shape, keys)
-            rest = b"FROM %b WHERE %b FOR UPDATE" % (name_of(self._table.name), where)
-            rows = await read_rows(session, link, shape, self._columns, b"", rest, atomic.patience)
-            found += [(link, row) for row in rows.values()]
-        return found
-
-    def _condition(self, rows: Sequence[dict[str, bytes]], keys: Sequence[tuple[str, ...]]) -> bytes:
-        """For rows that have a unique key of one of `rows`, or its sharding column where no key is known."""
-        primary = self._table.primary
-        assert primary is not None
-        parts: list[bytes] = []
-        for row in rows:
-            sure = False
-            for key in keys:
-                if any(value == b"" for name, value in row.items() if name in key):
-                    raise not_supported(
-                        f"INSERT into {self._table.keyspace}.{self._table.name}, which owns a lookup vindex, with a "
-                        "function for a unique column",
-                        "Compute the value first, and write it as a literal.",
-                    )
-                if _given(row, key):
-                    parts.append(_equal(row, key))
-                    sure = True
-            if not sure and _given(row, primary.columns):
-                parts.append(_equal(row, primary.columns))
-        return b" OR ".join(b"(" + part + b")" for part in dict.fromkeys(parts)) or b"FALSE"
-
-
-def _given(row: dict[str, bytes], columns: Sequence[str]) -> bool:
-    return all(row.get(column, b"NULL").upper() != b"NULL" for column in columns)
-
-
-def _equal(row: dict[str, bytes], columns: Sequence[str]) -> bytes:
-    return b" AND ".join(
-        name_of(column)
-        + b" = "
-        + (
-            b"DEFAULT(" + name_of(column) + b")"
-            if row[column].upper() == b"DEFAULT"
-            else b"(" + row[column] + b")"
-        )
-        for column in columns
-    )

@@ -9,6 +9,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from tests.kit.both import outcome
 from tests.kit.cluster import SHARDS, Cluster, wait_for
 from tests.kit.drivers import connect, fetch, run
 
@@ -128,6 +129,41 @@ def test_a_value_is_taken_on_whichever_shard_its_row_lies(both: Both) -> None:
     assert both.write(f"INSERT INTO account (id, email) VALUES ({second}, 'a@x')") == 1062
     assert both.write(f"REPLACE INTO account (id, email) VALUES ({first}, 'b@x')") == 0
     assert both.write(f"INSERT INTO account (id, email) VALUES ({second}, 'a@x')") == 0
+
+
+ELSEWHERE = (
+    "INSERT IGNORE INTO account (id, email) VALUES (4, 'A@x')",
+    "INSERT IGNORE INTO account (id, email) VALUES (4, 'b@x'), (5, 'B@x'), (6, 'f@x')",  # of each other
+    "REPLACE INTO account (id, email, note) VALUES (4, 'a@x', 'its row is gone')",
+    "REPLACE INTO account SET id = 5, email = CONCAT('a', '@x'), team = 'red'",
+    "REPLACE INTO account (id, email) VALUES (1, 'b@x'), (2, 'f@x'), (7, 'b@x')",  # of one another's, too
+    "INSERT INTO account (id, email) VALUES (8, 'b@x') ON DUPLICATE KEY UPDATE team = 'met', note = VALUES(email)",
+    "INSERT INTO account (id, email) VALUES (8, 'b@x') ON DUPLICATE KEY UPDATE team = 'met'",  # changes nothing
+    "INSERT INTO account (id, email) VALUES (4, 'f@x'), (9, 'i@x') ON DUPLICATE KEY UPDATE email = 'g@x'",
+    "INSERT INTO account (id, email) VALUES (9, 'g@x') ON DUPLICATE KEY UPDATE email = 'j@x'",  # 9 is there itself
+    "INSERT INTO account (id, email) VALUES (10, 'g@x') ON DUPLICATE KEY UPDATE email = 'j@x'",  # taken
+    "INSERT IGNORE INTO account (id, email) SELECT id + 20, email FROM account",
+    "REPLACE INTO account (id, email, team) SELECT id + 20, email, team FROM account",
+)
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_value_of_another_shards_row_is_a_duplicate(both: Both, explicit: bool) -> None:
+    """Skipped, replaced and updated as on one server, with its counts."""
+    both.write("INSERT INTO account (id, email) VALUES (1, 'a@x'), (2, 'c@x')")
+    if explicit:
+        for cnx in (both.sharded, both.plain):
+            run(cnx, "BEGIN")
+    failed = [both.write(sql) for sql in ELSEWHERE]
+    assert failed == [0] * 9 + [1062, 0, 0]
+    run(both.sharded, "INSERT IGNORE INTO account (id, email) VALUES (31, 'g@x')")
+    shown = fetch(both.sharded, "SHOW WARNINGS")
+    assert [row[:2] for row in shown] == [("Warning", 1062)]
+    assert "Duplicate entry 'g@x' for key" in shown[0][2]
+    # the row that it meets would have to go to another shard, with another key
+    moving = "INSERT INTO account (id, email) VALUES (31, 'g@x') ON DUPLICATE KEY UPDATE id = VALUES(id)"
+    assert outcome(both.sharded, moving)[2] == 1235
+    both.check()
 
 
 def test_an_entry_without_a_row_is_taken_over(both: Both) -> None:
