@@ -10,6 +10,7 @@ from typing import Any
 
 from cli import topology
 from cli.cluster.preflight import parse_vschema, read_vschema
+from cli.commands.vschema_lookups import notes as lookup_notes
 from cli.errors import DONE, CommandError, UsageError
 from cli.target import Target, find
 from controlplane.topo import layout as keys
@@ -43,7 +44,7 @@ def apply(target: Target, keyspace: str, path: Path) -> int:
     new = parse_vschema(keyspace, known[keyspace], raw)
     before = topology.view_version(target)
 
-    async def work(store: Store) -> dict[str, Any]:
+    async def work(store: Store) -> tuple[dict[str, Any], VSchema]:
         found = await _all(store)
         others = []
         for name, document in found.items():
@@ -57,11 +58,11 @@ def apply(target: Target, keyspace: str, path: Path) -> int:
         if wrong:
             raise UsageError(f"{path.name}: {wrong[0]}")
         await store.put(keys.vschema(keyspace), json.loads(raw))
-        return found.get(keyspace, {})
+        return found.get(keyspace, {}), VSchema([*others, new])
 
-    old = topology.ask(target, work)
+    old, whole = topology.ask(target, work)
     changed = changes(old, json.loads(raw))
-    for line in (*changed, *new.warnings):
+    for line in (*changed, *new.warnings, *lookup_notes(target, whole, keyspace)):
         print(line)
     heard = topology.wait_heard(target, before) if changed else "nothing changed"
     print(f"VSchema of {keyspace}: {heard}")
