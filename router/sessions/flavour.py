@@ -26,6 +26,13 @@ _REPLICATION_PREFIX: Final = "5.5.5-"
 """What MariaDB 10 puts before its version in a greeting."""
 
 
+def greeted_version(server_version: str) -> str:
+    """What a greeting says of a server of that version. MySQL's own Connector/J reads MariaDB 10 as 5.5.5 there, and so
+    asks for no variables that only MySQL has."""
+    mariadb_10 = server_version.startswith("10.") and "mariadb" in server_version.lower()
+    return f"{_REPLICATION_PREFIX if mariadb_10 else ''}{server_version}-Sluice"
+
+
 def mariadb_offers(server_version: str) -> int:
     """MariaDB's own capabilities that a server of that version has and the router serves; 0 for a MySQL."""
     if "mariadb" not in server_version.lower():

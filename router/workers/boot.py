@@ -12,7 +12,7 @@ from typing import Final
 from core.config import Config, ConfigError, parse_address
 from core.limits import SharedCounters
 from router.sessions.accounts import Accounts
-from router.sessions.flavour import mariadb_offers
+from router.sessions.flavour import greeted_version, mariadb_offers
 from router.sessions.query_attributes import offered_by
 from router.variables.charsets import greeted_charset
 from wire.constants import CLIENT_LOCAL_FILES, CLIENT_QUERY_ATTRIBUTES, SERVER_CAPABILITIES
@@ -50,7 +50,7 @@ class Boot:
         """What clients of a MySQL of this version are greeted with."""
         return replace(
             self.login,
-            server_version=f"{server_version}-Sluice",
+            server_version=greeted_version(server_version),
             caps=self.login.caps | offered_by(server_version) | mariadb_offers(server_version),
             charset=greeted_charset(server_version),
             decoys=decoys,
