@@ -299,6 +299,7 @@ class Kind(Enum):
     DO = "do"
     FLUSH = "flush"
     XA = "xa"
+    DIAGNOSTICS = "diagnostics"  # GET DIAGNOSTICS
     DATABASE = "database"  # CREATE or DROP DATABASE
     EMPTY = "empty"
     OTHER = "other"

@@ -22,7 +22,7 @@ from wire.packets import iterate_payloads
 if TYPE_CHECKING:
     from router.sessions.prepared import PreparedStatement
 
-_ASKED: Final = frozenset("show explain call do other empty xa".split())  # noqa: SIM905
+_ASKED: Final = frozenset("show explain call do other empty xa diagnostics".split())  # noqa: SIM905
 _UNSUPPORTED_PS: Final = 1295
 
 

@@ -22,6 +22,7 @@ from core.rpc import messages as m
 from router.gateway import Link
 from router.sessions import called, holding
 from router.sessions.again import Sent, ended_by_error, goes_again
+from router.sessions.conditions import condition
 from router.sessions.flavour import flags_of
 from router.sessions.insert_ids import note_end_of_call, note_ok, note_rows, note_told
 from router.sessions.query_attributes import along
@@ -444,7 +445,7 @@ class Session:
     def error(self, number: int, sqlstate: str, text: str) -> None:
         """Answers with an ERR packet and ends the statement."""
         self.affected_rows = -1
-        self.warnings = [("Error", number, text)]
+        self.warnings = [condition(self, number, sqlstate, text)]
         self.worker.stats.note_error(number, text)
         if self.tx is not None and self.tx.calling:
             called.dropped(self)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from core.errors import SluiceError
 from router.engine.reader import ResultReader
+from router.sessions.conditions import Condition, condition
 from router.variables.charsets import result_codec
 from router.variables.reading import results_charset
 from wire.answers import parse_err
@@ -47,6 +48,8 @@ def forgets_warnings(session: "Session") -> bool:
 def note_error(session: "Session", payload: bytes) -> None:
     """The statement ended with this ERR packet's payload; what its tablet told of it, the error with it, stays."""
     error = parse_err(payload)
-    told = ("Error", error.number, error.text)
+    told = condition(session, error.number, error.sqlstate, error.text)
     if told not in (session.warnings or ()):
         session.warnings = [told]
+    elif isinstance(told, Condition):
+        session.warnings = [told if one == told else one for one in session.warnings or ()]

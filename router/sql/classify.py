@@ -66,6 +66,7 @@ _FIRST: Final[dict[str, Verb | Kind]] = {
     "DO": Kind.DO,
     "FLUSH": Kind.FLUSH,
     "XA": Kind.XA,
+    "GET": Kind.DIAGNOSTICS,
 }
 _ACCOUNT_OBJECTS: Final = frozenset(("USER", "ROLE"))
 

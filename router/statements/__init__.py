@@ -12,6 +12,7 @@ from router.sessions.warnings import forgets_warnings
 from router.sql.executable import read_by_server
 from router.statements import (
     databases,
+    diagnostics,
     explain,
     kill,
     load_data,
@@ -58,10 +59,13 @@ _HANDLERS: Final[dict[Kind, Handler]] = {
     Kind.DO: routines.do,
     Kind.FLUSH: locks.flush,
     Kind.XA: xa.run,
+    Kind.DIAGNOSTICS: diagnostics.get,
     Kind.DATABASE: databases.run,
     Kind.EMPTY: refused.empty,
     Kind.OTHER: refused.other,
 }
+
+_KEEPS_WARNINGS: Final = (Kind.SHOW, Kind.DIAGNOSTICS)
 
 
 def run(session: Session, kind: Kind, sql: bytes) -> None:
@@ -75,9 +79,13 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
             session
         ):  # else no WITH CONSISTENT SNAPSHOT that is optional
             sql = read
-    if kind is not Kind.SHOW and forgets_warnings(session):
+    if kind not in _KEEPS_WARNINGS and forgets_warnings(session) and not _resignals(kind, sql):
         session.warnings = None
     _HANDLERS[kind](session, kind, sql)
+
+
+def _resignals(kind: Kind, sql: bytes) -> bool:
+    return kind is Kind.OTHER and sql[:8].upper() == b"RESIGNAL"
 
 
 def _has_one_shard(session: Session) -> bool:

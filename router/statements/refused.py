@@ -8,8 +8,7 @@ from router.execute.reserve import run_pinned
 from router.plan.plans import Kind
 from router.sessions.session import Session
 from router.sql.dialect import Dialect
-from router.statements import locks, set_global
-from router.statements.evaluate import substituted
+from router.statements import diagnostics, locks, set_global
 from router.statements.passing import one_shard
 from router.statements.words import Words
 
@@ -25,16 +24,9 @@ _WORDS: Final[dict[str, str]] = {
     "CLONE": "It acts on one server: run it there.",
     "CACHE": "It acts on one server: run it there.",
     "IMPORT": "Tablespaces are the operator's: run it on the server.",
-    "GET": "Diagnostics areas stay on one connection; use SHOW WARNINGS.",
 }
 NOTHING: Final = b" \t\r\n\f\v\0;"
 _PASSED: Final = frozenset(("HELP",))
-
-
-def _signal(session: Session, words: Words, sql: bytes) -> None:
-    """SIGNAL, RESIGNAL: any server says what it makes of it."""
-    del sql
-    session.forward(session.any_link(), 0, (), substituted(session, words, 0, len(words.lexemes)), None)
 
 
 def _binlog(session: Session, words: Words, sql: bytes) -> None:
@@ -47,9 +39,9 @@ _KEPT: Final = {
     "BINLOG": _binlog,
     "HANDLER": locks.handler,
     "BACKUP": locks.backup,
-    "SIGNAL": _signal,
+    "SIGNAL": diagnostics.signal,
     "RESET": set_global.reset_persist,
-    "RESIGNAL": _signal,
+    "RESIGNAL": diagnostics.signal,
 }
 
 
