@@ -137,14 +137,19 @@ class Programs:
             return RESET
         if not self.watching:
             return KNOWN
-        named = self._all or (self._names is not None and self._names.search(sql) is not None)
         triggered = self._triggers and flags & F_WRITE != 0
-        if self._locking and (named or triggered):
+        if self._locking and (triggered or self._is_named(sql)):
             return RESET
         if kind == ERR:
-            unseen = named or triggered or not _PLAIN.match(sql)
-            return RESET if self.mariadb and unseen else ASK
-        return ASK if named and kind == RESULTSET and not self.mariadb else KNOWN
+            return (
+                RESET if self.mariadb and (triggered or not _PLAIN.match(sql) or self._is_named(sql)) else ASK
+            )
+        return ASK if kind == RESULTSET and not self.mariadb and self._is_named(sql) else KNOWN
+
+    def _is_named(self, sql: bytes) -> bool:
+        """Whether `sql` may name a program. Asked where it matters only: of 30 MB of text that takes seconds, in which
+        the tablet serves nobody."""
+        return self._all or (self._names is not None and self._names.search(sql) is not None)
 
     def refusal(self, sql: bytes, flags: int, tables: object) -> SluiceError | None:
         """Why its router may not have `sql` run as it was sent. Ask `judging` first."""
