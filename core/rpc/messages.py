@@ -90,6 +90,8 @@ F_UPSERT: Final = 1 << 17  # the same for one row with ON DUPLICATE KEY UPDATE
 F_VARIABLES: Final = 1 << 18  # the connection has what stored programs use of the session
 NEEDS_INSERT_ID: Final = "LAST_INSERT_ID()"
 NEEDS_CONNECTION_ID: Final = "CONNECTION_ID()"
+NEEDS_ROW_COUNT: Final = "ROW_COUNT()"
+NEEDS_FOUND_ROWS: Final = "FOUND_ROWS()"
 """Among the names of NEEDS_VARIABLES; those of variables are in lower case."""
 F_INSERT_ID: Final = (
     1 << 19  # tell it in any case; it begins as extra["insert_id"] (CALL, INSERT ... SELECT)
@@ -109,6 +111,9 @@ F_BRIEF: Final = (
     << 24  # with F_RESERVE: for a few statements that wait for nothing else, so no share of sessions that hold
 )
 F_SETTINGS: Final = 1 << 26  # tell what stored programs have SET of session variables (I_SETTINGS)
+F_COUNTS: Final = (
+    1 << 31
+)  # ROW_COUNT() and FOUND_ROWS() begin as extra["counts"]: [number or None, number or None]
 F_PARTIAL: Final = (
     1 << 25
 )  # one of several shards' parts, of groups that may not be whole: MySQL's aggregates only

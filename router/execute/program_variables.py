@@ -1,7 +1,8 @@
 """Statements that may run stored programs which use what a session has: their tablet sends them back, with the names.
 
 names                        what is done
-LAST_INSERT_ID() alone       the tablet begins with the session's (F_INSERT_ID), on whatever connection
+LAST_INSERT_ID(), ROW_COUNT, the tablet begins with the session's (F_INSERT_ID, F_COUNTS), on whatever connection
+FOUND_ROWS() alone
 anything else                a connection is reserved for them (or the one that the session has): it is given the
                              variables and the session's CONNECTION_ID() before; the variables are asked for after,
                              whatever became of the statement, for a program may have set them before it failed
@@ -19,7 +20,7 @@ from router.execute.substitute import SubstituteRunner
 from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.sessions import holding
-from router.sessions.again import Sent, forget_try, needed
+from router.sessions.again import Sent, forget_try, told_along
 from router.sessions.insert_ids import note_whole
 from router.statements.result import rows_of
 
@@ -56,11 +57,9 @@ class SessionCalls(Calls):
             if error.number != NEEDS_VARIABLES or flags & m.F_VARIABLES:
                 raise
             forget_try(session, next_transaction)
-            flags = flags & ~m.F_CONSOLIDATE | m.F_VARIABLES
-            wanted = needed(error.message)
-            if m.NEEDS_INSERT_ID in wanted:
-                flags |= m.F_INSERT_ID
-                wanted.remove(m.NEEDS_INSERT_ID)
+            wanted, further, told = told_along(session, error.message)
+            flags = flags & ~m.F_CONSOLIDATE | m.F_VARIABLES | further
+            extra = {**(extra or {}), **told}
             if not wanted:
                 return await run(flags)
             return await _with_variables(session, link, wanted, lambda: run(flags))
@@ -72,10 +71,9 @@ class SessionCalls(Calls):
         asked = (flags | session.flags | m.F_VARIABLES) & ~m.F_CONSOLIDATE
         if session.binary and not prepared:
             asked &= ~m.F_DEPRECATE_EOF  # its rows become binary here
-        wanted = needed(said)
-        if m.NEEDS_INSERT_ID in wanted:
-            asked |= m.F_INSERT_ID
-            wanted.remove(m.NEEDS_INSERT_ID)
+        wanted, further, told = told_along(session, said)
+        asked |= further
+        extra = {**(extra or {}), **told}
         if not prepared and session.codec is None and b"@" in session.statement:
             sql = _naming_variables(session, sql)
             wanted |= variables_in(sql, session).keys()

@@ -11,7 +11,7 @@ Invariant: what its first try used up (SET TRANSACTION) is there again.
 
 from typing import TYPE_CHECKING, Any, Final
 
-from core.errors import CODES
+from core.errors import CODES, not_supported
 from core.rpc import messages as m
 from router.gateway import Link
 from router.sessions import called, holding
@@ -32,6 +32,9 @@ _LOST: Final = CODES["CONNECTION_LOST"].number
 _UNTOUCHED: Final = frozenset((1044, 1049, 1064, 1066, 1142, 1143, 1146, 1222, 1227, 1305, 1792))
 """Errors that both servers meet before a transaction begins; then those that MySQL does."""
 _UNTOUCHED_MYSQL: Final = frozenset((1052, 1054))
+_COUNTS: Final = (m.NEEDS_ROW_COUNT, m.NEEDS_FOUND_ROWS)
+_MAX_ROWS: Final = 100_000
+"""A tablet makes so many rows for a program that reads their number."""
 _NEEDS_VARIABLES: Final = CODES["NEEDS_VARIABLES"].number
 
 
@@ -41,9 +44,10 @@ def goes_again(session: "Session", link: Link, sent: Sent, number: int, text: st
     flags, tables, sql, extra, _ = sent
     if number == _NEEDS_VARIABLES:
         forget_try(session, sent[4])
-        if needed(text) == {m.NEEDS_INSERT_ID}:
-            flags = flags & ~m.F_CONSOLIDATE | m.F_INSERT_ID | m.F_VARIABLES
-            session.forward_admitted(link, flags, tables, sql, with_insert_id(session, extra))
+        wanted, further, told = told_along(session, text)
+        if not wanted:
+            flags = flags & ~m.F_CONSOLIDATE | m.F_VARIABLES | further
+            session.forward_admitted(link, flags, tables, sql, {**(extra or {}), **told})
         else:
             session.start(session.worker.calls.run_again(session, link, sent, text))
         return True
@@ -76,6 +80,26 @@ def keep_characteristics(session: "Session", next_transaction: list[str], payloa
     untouched = number in _UNTOUCHED or (number in _UNTOUCHED_MYSQL and not is_mariadb(session))
     if session.tx is None and session.next_transaction is None and untouched:
         session.next_transaction = next_transaction
+
+
+def told_along(session: "Session", said: str) -> tuple[set[str], int, dict[str, Any]]:
+    """Of what a tablet names with NEEDS_VARIABLES: what needs a connection of its own, and the flags and extra of a
+    statement that tell the rest. Raises 1235."""
+    wanted = needed(said)
+    flags, extra = 0, {}
+    if m.NEEDS_INSERT_ID in wanted:
+        flags, extra = m.F_INSERT_ID, with_insert_id(session)
+    if not wanted.isdisjoint(_COUNTS):
+        counts = (session.affected_rows, session.found_rows)
+        told = [count if name in wanted else None for name, count in zip(_COUNTS, counts, strict=True)]
+        if any(count is not None and count > _MAX_ROWS for count in told):
+            raise not_supported(
+                f"a stored program that reads {' or '.join(_COUNTS)} of more than {_MAX_ROWS} rows",
+                "Run a statement with fewer rows before it.",
+            )
+        flags |= m.F_COUNTS
+        extra["counts"] = told
+    return wanted - {m.NEEDS_INSERT_ID, *_COUNTS}, flags, extra
 
 
 def needed(said: str) -> set[str]:

@@ -118,7 +118,8 @@ class Execution(Sharing):
         form = make_form(flags, user, settings, tables, asked.get("database") or self._database)
         limit_s = deadline_ms / 1000 if deadline_ms else _FOREVER_S
         params, begin, insert_id = asked.get("params"), asked.get("begin", ""), asked.get("insert_id", 0)
-        self._begin(peer, id_, form, handle, sql, params, begin, limit_s, attributes, insert_id)
+        counts = asked.get("counts")
+        self._begin(peer, id_, form, handle, sql, params, begin, limit_s, attributes, insert_id, counts)
 
     def form(self, peer: Peer, record: Record) -> None:
         """FORM: RUNs that name its number follow."""
@@ -144,6 +145,7 @@ class Execution(Sharing):
         limit_s: float,
         attributes: bytes = b"",
         insert_id: int = 0,
+        counts: Any = None,
     ) -> None:
         flags = form.flags
         statement = Statement(self, peer, id_, flags, form.user, form.profile, form.tables, sql, params)
@@ -153,6 +155,7 @@ class Execution(Sharing):
             statement.attributes = attributes
         statement.limit_s = limit_s
         statement.insert_id = insert_id
+        statement.counts = counts
         peer.statements[id_] = statement
         self.stats.queries += 1
         if form.refused is not None:

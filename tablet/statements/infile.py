@@ -18,7 +18,7 @@ from typing import Final
 from core.errors import fail
 from core.rpc.messages import FAIL, I_INFILE, RESULT, TAKEN
 from tablet.backend.connection import Connection
-from tablet.statements.insert_ids import InsertIds
+from tablet.statements.counts import Counts
 from tablet.statements.request import RUNNING
 from wire.answers import parse_err
 from wire.constants import ERR_HEADER
@@ -48,7 +48,7 @@ class File:
         self._statement.lost()
 
 
-class Infile(InsertIds):
+class Infile(Counts):
     """The part of a statement's life in which MySQL reads a file."""
 
     __slots__ = ()

@@ -6,6 +6,7 @@ the connection, which are another session's, and what it sets would be gone. So 
 
     a program                         counts as reading
     names `@x`, or one of `_STATE`    that
+    ROW_COUNT(), before its own       that (`program_counts.py`)
     names another program             what that does, and so on; a view is a program, too
     writes a table with triggers      what these do
     prepares a text                   whatever any program does
@@ -22,6 +23,7 @@ from hashlib import blake2b
 from typing import Final
 
 from core.rpc.messages import F_INSERT_ID, F_WRITE, NEEDS_CONNECTION_ID, NEEDS_INSERT_ID
+from tablet.statements.program_counts import counts_read
 from tablet.statements.program_sets import variables_set
 
 _COMMENTS: Final = rb"(?:\s+|/\*.*?\*/|--[^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z))*"
@@ -181,6 +183,7 @@ class _Program:
         state = [name for pattern, name in _STATE if pattern.search(body)]
         if kind == b"function" or (kind == b"view" and (state or _VARYING.search(body))):
             state.append(_VARIES)
+        state += counts_read(body)
         if _READS_AUTOCOMMIT.search(body):
             state.append(_AUTOCOMMIT)
         sets = (_SETS + name for name in variables_set(body, session))

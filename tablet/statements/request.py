@@ -91,6 +91,7 @@ class Request:
         "attributes",
         "begin",
         "connection",
+        "counts",
         "credit_bytes",
         "deadline_s",
         "execution",
@@ -127,6 +128,7 @@ class Request:
     _may_have_set: tuple[str, ...]
     attributes: bytes
     _tracked: SessionChanges | None
+    counts: tuple[int | None, int | None] | None
     insert_id: int
     _asks: bool
     _found: bytes

@@ -10,6 +10,7 @@ from core.errors import SluiceError
 from core.rpc.messages import (
     F_BEGIN,
     F_CALL,
+    F_COUNTS,
     F_DEPRECATE_EOF,
     F_EXTENDED,
     F_MORE_RESULTS,
@@ -120,6 +121,8 @@ class Statement(Infile):
     def _send(self) -> None:
         flags = self.flags
         if flags & LEAVES_ID and self._starts_elsewhere():
+            return
+        if flags & F_COUNTS and self._sets_counts():
             return
         connection: Connection = self.connection
         execution = self.execution

@@ -385,6 +385,49 @@ SEQUENCES: list[tuple[str, ...]] = [
         "DELETE FROM as_plain",
         "SELECT COUNT(*) FROM as_plain",
     ),
+    # programs that read ROW_COUNT() and FOUND_ROWS() before a statement of their own
+    (
+        "DROP FUNCTION IF EXISTS as_plain_f",
+        "DROP FUNCTION IF EXISTS as_plain_g",
+        "DROP PROCEDURE IF EXISTS as_plain_p",
+        "CREATE FUNCTION as_plain_f() RETURNS INT NO SQL RETURN FOUND_ROWS()",
+        "CREATE FUNCTION as_plain_g() RETURNS INT NO SQL RETURN ROW_COUNT()",
+        (
+            "CREATE PROCEDURE as_plain_p() BEGIN SELECT ROW_COUNT(), FOUND_ROWS(), LAST_INSERT_ID();"
+            " UPDATE as_plain SET a = a + 1 ORDER BY a DESC; SELECT ROW_COUNT(); END"
+        ),
+        "SELECT a FROM as_plain",  # what DDL leaves differs from one time to the next
+        *(
+            one
+            for statement in (
+                "INSERT INTO as_plain (a) VALUES (11), (21), (31)",
+                "SELECT a FROM as_plain WHERE a > 11",
+                "UPDATE as_plain SET a = a + 1 WHERE a > 20 ORDER BY a DESC",
+                "DELETE FROM as_plain WHERE a = 1",
+                "SET @x = 1",
+                "DO 1",
+            )
+            for one in (
+                statement,
+                "SELECT as_plain_f(), as_plain_g()",
+                statement,
+                "CALL as_plain_p()",
+                "SELECT a FROM as_plain",
+                statement,
+                "BEGIN",
+                statement,
+                "SELECT as_plain_g()",
+                "SELECT as_plain_g() + 1 FROM as_plain LIMIT 1",
+                statement,
+                "INSERT INTO as_plain (a) VALUES (as_plain_g() + 1000)",
+                "SELECT MAX(a) FROM as_plain",
+                "ROLLBACK",
+            )
+        ),
+        "DROP PROCEDURE as_plain_p",
+        "DROP FUNCTION as_plain_f",
+        "DROP FUNCTION as_plain_g",
+    ),
     # what a sequence gave this transaction (MariaDB)
     (
         "CREATE SEQUENCE as_plain_s",

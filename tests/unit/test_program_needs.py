@@ -171,3 +171,24 @@ def test_variables_that_programs_set(body: bytes, names: str) -> None:
     assert needs.sets_any
     assert ",".join(sorted(needs.sets(b"CALL p()", F_WRITE, None))) == names
     assert not needs.sets(b"SELECT f()", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b"RETURN ROW_COUNT()", "ROW_COUNT()"),
+        (b"SELECT FOUND_ROWS(), row_count ( )", "FOUND_ROWS(),ROW_COUNT()"),
+        (b"BEGIN DECLARE n INT; SET n = 1; RETURN ROW_COUNT(); END", "ROW_COUNT()"),
+        (b"BEGIN UPDATE t SET a = 1; RETURN ROW_COUNT(); END", ""),
+        (b"BEGIN SELECT FOUND_ROWS(); SELECT ROW_COUNT(); END", "FOUND_ROWS()"),
+        (b"BEGIN IF n THEN UPDATE t SET a = 1; END IF; SELECT ROW_COUNT(); END", "ROW_COUNT()"),
+        (
+            b"BEGIN DECLARE EXIT HANDLER FOR NOT FOUND ROLLBACK; UPDATE t SET a = 1; SELECT ROW_COUNT(); END",
+            "",
+        ),
+        (b"BEGIN DECLARE EXIT HANDLER FOR NOT FOUND ROLLBACK; SELECT ROW_COUNT(); END", "ROW_COUNT()"),
+        (b"SELECT my_row_count, row_count", ""),
+    ],
+)
+def test_counts_of_the_statement_before(body: bytes, names: str) -> None:
+    assert known([b"procedure", b"p", b"0", body]).of(b"CALL p()", F_WRITE, None) == names
