@@ -26,6 +26,8 @@ from router.sql.normalise import normalise
 from router.variables.literals import NULL, Value, parsed
 
 TABLES: Final = "LOCK TABLES"
+STATUS: Final = "FLUSH STATUS"
+"""Who sets the counters of SHOW SESSION STATUS to 0 wants to read them later."""
 READ_LOCK: Final = "FLUSH TABLES WITH READ LOCK"
 INSTANCE: Final = "LOCK INSTANCE"
 BACKUP_LOCK: Final = "BACKUP LOCK"
@@ -183,6 +185,9 @@ def _table_locks(words: list[str], lexemes: list[Lexeme], effect: Effect) -> Non
             (effect.makes if second == "LOCK" else effect.ends).append(BACKUP_LOCK)
     else:
         at = 2 if second in ("LOCAL", "NO_WRITE_TO_BINLOG") else 1
+        if words[at:] == ["STATUS"]:
+            effect.makes.append(STATUS)
+            return
         names = list(_names(lexemes[at + 1 :])) if words[at + 1 : at + 2] not in (["WITH"], ["FOR"]) else []
         if any(one.text in ("WITH", "FOR") and one.kind is WORD for one in lexemes[at + 1 :]):
             effect.makes.append(TABLES if names else READ_LOCK)

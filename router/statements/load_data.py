@@ -10,6 +10,7 @@ from router.sessions.session import Session
 from router.statements.load_statement import LoadStatement, read
 from router.statements.passing import view_of
 from router.statements.words import Words
+from router.variables.reading import is_mariadb
 from router.view import SYSTEM_SCHEMAS
 from wire.constants import CLIENT_LOCAL_FILES
 
@@ -17,7 +18,7 @@ from wire.constants import CLIENT_LOCAL_FILES
 def run(session: Session, kind: Kind, sql: bytes) -> None:
     """Raises SluiceError."""
     del kind
-    if session.binary:
+    if session.binary and not is_mariadb(session):
         raise fail("NOT_PREPARABLE")
     words = Words(sql, session.dialect)
     words.expect("LOAD")

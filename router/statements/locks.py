@@ -118,6 +118,9 @@ def flush(session: Session, kind: Kind, sql: bytes) -> None:
         else:
             keyspaces = view.keyspaces.values() if named is None else (named,)
             links = [link for one in keyspaces for link in one.links]
+        if named is not None and len(links) == 1 and words.sees("STATUS"):
+            session.start(run_pinned(session, links[0], sql, m.F_WRITE, None))
+            return
         session.start(_flush_all(session, links, sql))
         return
     construct = "FLUSH TABLES ... WITH READ LOCK" if _keeps(words) else "FLUSH TABLES"

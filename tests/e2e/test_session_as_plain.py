@@ -602,3 +602,26 @@ def test_a_sleep_that_is_killed(cluster: Cluster) -> None:
             killer.join()
             told[-1] += said(cnx, "SELECT 1")
     assert told[0] == told[1]
+
+
+def test_counters_of_the_session(cluster: Cluster) -> None:
+    told = []
+    for kwargs in (cluster.direct("main/-"), cluster.connect_kwargs(database="main")):
+        cluster.query(TABLE, database="main")
+        try:
+            with pymysql.connect(**{**kwargs, "autocommit": True}) as cnx:
+                told.append(
+                    [
+                        said(cnx, sql)
+                        for sql in (
+                            "INSERT INTO as_plain (a) VALUES (1), (2), (3)",
+                            "FLUSH STATUS",
+                            "SELECT a FROM as_plain WHERE a = 2",
+                            "SELECT id FROM as_plain WHERE id = 3",
+                            "SHOW SESSION STATUS LIKE 'Handler_read_key'",
+                        )
+                    ]
+                )
+        finally:
+            cluster.query("DROP TABLE as_plain", database="main")
+    assert told[0] == told[1]
