@@ -461,6 +461,15 @@ _ROWS: Final = (
         "Run the transaction again from its start.",
     ),
     ErrorCode(
+        "XA_LOST",
+        15050,
+        "25000",
+        False,
+        "The connection of the XA transaction was lost ({reason}): what was prepared stays, all else was rolled back;"
+        " send XA COMMIT or XA ROLLBACK, whose answer tells",
+        "As the text says; 1397 to either: it was not prepared, and is rolled back.",
+    ),
+    ErrorCode(
         "TRANSACTION_TIMEOUT",
         15010,
         "25000",

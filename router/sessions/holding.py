@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _CHARACTERISTICS: Final = ("transaction_read_only", "transaction_isolation")
 _INSERT_ID: Final = re.compile(r"insert_id = (\d+)")
 _INSERTS: Final = frozenset((b"INS", b"REP", b"LOA"))
-_LOST_NUMBERS: Final = frozenset((15008, 15009, 15010, 15020))
+_LOST_NUMBERS: Final = frozenset((15008, 15009, 15010, 15020, 15050))
 
 
 def forward_held(
@@ -121,7 +121,7 @@ def check_branch(branch: Link, link: Link, *, begins: bool) -> None:
             "Give each shard an XA transaction of its own, in sessions of their own.",
         )
     if not begins:
-        raise fail("TRANSACTION_LOST", reason="the connection of its XA transaction is gone")
+        raise fail("XA_LOST", reason="it is closed")
 
 
 def check_mode(session: "Session", tx: Transaction, link: Link) -> None:

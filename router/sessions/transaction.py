@@ -123,7 +123,7 @@ class Transaction:
         if not self.lost:
             self.lost = reason
             self.free()
-        return fail("TRANSACTION_LOST", reason=self.lost)
+        return self._loss()
 
     def free(self) -> None:
         """Rolls back and gives back everything held, without waiting for an answer (nothing while COMMITs run)."""
@@ -135,6 +135,9 @@ class Transaction:
         self.held.clear()
 
     def check(self) -> None:
-        """Raises TRANSACTION_LOST if it is lost."""
+        """Raises TRANSACTION_LOST, or XA_LOST, if it is lost."""
         if self.lost:
-            raise fail("TRANSACTION_LOST", reason=self.lost)
+            raise self._loss()
+
+    def _loss(self) -> SluiceError:
+        return fail("TRANSACTION_LOST" if self.branch is None else "XA_LOST", reason=self.lost)

@@ -29,6 +29,7 @@ from core.rpc.messages import (
 )
 from tablet.backend.connection import Command, Connection, Sink
 from tablet.statements.branches import settle
+from tablet.statements.held import LOST_WITH_MYSQL
 from tablet.statements.programs import ASK, RESET
 from tablet.statements.request import CANCELLED, DONE, ENDING, RUNNING
 from tablet.statements.tracking import tracked
@@ -351,7 +352,7 @@ class Ending(VariablesSet):
         if self.stopped is not None and not self.flags & F_WRITE:
             error = self._stop_error()
         elif self.held is not None and self.held.in_transaction and _is_plain_dml(self.sql):
-            error = fail("TRANSACTION_LOST", reason="its connection to MySQL was lost")
+            error = self.held.gone(LOST_WITH_MYSQL)
         else:
             error = fail("CONNECTION_LOST", **where)
         self.fail_held(error)

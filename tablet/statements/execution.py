@@ -319,7 +319,9 @@ class Execution(Sharing):
     def _expire(self, expired: Expired) -> None:
         held = expired.held
         limit = f"{expired.limit_s:g}"
-        if held.in_transaction or not held.reserved:
+        if held.branch:
+            error = held.gone(f"it was open longer than {limit} s, [tablet] {expired.setting}")
+        elif held.in_transaction or not held.reserved:
             error = fail("TRANSACTION_TIMEOUT", limit_s=limit, setting=expired.setting)
         else:
             error = held.gone(f"it was not used for {limit} s, [tablet] {expired.setting}")

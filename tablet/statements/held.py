@@ -51,6 +51,8 @@ class Held:
 
     def gone(self, reason: str) -> SluiceError:
         """What the session is told that has lost it."""
+        if self.branch:
+            return fail("XA_LOST", reason=reason)
         beyond = self.reserved and not self.in_transaction
         return fail("RESERVATION_LOST" if beyond else "TRANSACTION_LOST", reason=reason)
 

@@ -144,7 +144,7 @@ async def test_of_an_xa_transaction_whose_connection_is_gone_the_server_is_asked
     await start(on)
     on.a.lose()
     on.a.welcome()
-    assert number(await on.run(on.a)) == 15009
+    assert number(await on.run(on.a)) == 15050
     xa.run(on.session, Kind.XA, b"xa commit 'x'")
     assert not in_trans(await on.last())
     assert on.a.sent[-1][4] == 0
