@@ -88,6 +88,7 @@ class Call:
         "_tracked",
         "_warnings",
         "answer",
+        "killed",
         "request",
     )
 
@@ -95,6 +96,8 @@ class Call:
         self._file = file
         self.answer: asyncio.Future[Answer] = loop.create_future()
         self.request = 0
+        self.killed = False
+        """KILL QUERY was said."""
         self._link = link
         self._chunks: list[bytes] = []
         self._size = 0

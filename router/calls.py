@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from core.errors import CODES, SluiceError
+from core.errors import CODES, SluiceError, fail
 from core.rpc import messages as m
 from router.call import Answer, Call, FileSource, PrepareCall, PreparedAnswer, TabletError
 from router.gateway import Link
@@ -35,7 +35,7 @@ class Calls:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._to_the_end: set[asyncio.Task[None]] = set()
-        self._running: dict[asyncio.Task[Any] | None, tuple[Link, int]] = {}
+        self._running: dict[asyncio.Task[Any] | None, tuple[Link, Call]] = {}
         """What the task of a statement waits for now."""
 
     def interrupt(self, task: asyncio.Task[Any]) -> bool:
@@ -43,7 +43,9 @@ class Calls:
         transaction in order itself. False: it waits for no tablet."""
         running = self._running.get(task)
         if running is not None:
-            running[0].cancel(running[1])
+            link, call = running
+            call.killed = True
+            link.cancel(call.request)
         return running is not None
 
     async def to_the_end(self, steps: Coroutine[Any, Any, None]) -> None:
@@ -93,14 +95,19 @@ class Calls:
         except SluiceError as error:
             raise TabletError(error.number, error.sqlstate, error.message, 0) from None
         task = asyncio.current_task()
-        self._running[task] = (link, call.request)
+        self._running[task] = (link, call)
         try:
-            return await call.answer
+            answer = await call.answer
         except asyncio.CancelledError:
             link.abandon(call.request)
             raise
         finally:
             del self._running[task]
+        if call.killed and not answer.failed and not flags & (m.F_WRITE | m.F_CALL):
+            # this step was quicker than the KILL, or SLEEP() took it: no other follows
+            killed = fail("KILLED")
+            raise TabletError(killed.number, killed.sqlstate, killed.message, answer.handle)
+        return answer
 
     async def prepare(
         self, link: Link, user: str, settings: str, sql: bytes, handle: int = 0

@@ -57,6 +57,22 @@ async def test_interrupt_ends_what_the_task_waits_for() -> None:
     assert not calls.interrupt(task)
 
 
+@pytest.mark.parametrize(("flags", "done"), [(0, False), (m.F_WRITE, True)])
+async def test_a_step_that_is_done_as_it_is_killed_is_the_last(flags: int, done: bool) -> None:
+    tablet, calls = hanging()
+    task: asyncio.Task[Any] = asyncio.create_task(calls.execute(tablet.link, b"select", flags=flags))
+    await turns()
+    record = tablet.hanging.pop(b"select")
+    assert calls.interrupt(task)
+    tablet.answer(record)
+    if done:  # what is written is written
+        assert not (await task).failed
+    else:
+        with pytest.raises(TabletError) as killed:
+            await task
+        assert killed.value.number == 1317
+
+
 def parse_number(data: bytes) -> int:
     return int.from_bytes(data[5:7], "little")
 
