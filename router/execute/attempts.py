@@ -21,7 +21,11 @@ from router.sessions import holding
 from router.sessions.session import Session
 
 FIRST_S: Final = 0.3
-"""After so long the first attempt looks at its wait; each further one after twice as long."""
+"""After so long the first attempt looks at its wait. Each further one has half of that more, so that of two that wait
+for each other the younger gives way; up to MOST_S, or LAST_S where it came often, as slow statements do."""
+MOST_S: Final = 1.5
+LAST_S: Final = 10.0
+_OFTEN: Final = 20
 _LOCK_WAIT_S: Final = 50.0
 _PAUSE_S: Final = 0.005
 _DEADLOCK: Final = 1213
@@ -41,8 +45,9 @@ async def until_done(session: Session, once: Callable[[Patience], Awaitable[T]])
     characteristics = session.next_transaction
     # two that met must not meet again at the same moment
     share = 0.75 + session.id * 0.618 % 0.5
-    look_s = FIRST_S * share
+    tries = 0
     while True:
+        look_s = min(FIRST_S * share * (1 + tries / 2), MOST_S if tries < _OFTEN else LAST_S)
         try:
             return await once(Patience(session, look_s, 1) if own else Patience(session))
         except ComesAgainError:
@@ -53,11 +58,13 @@ async def until_done(session: Session, once: Callable[[Patience], Awaitable[T]])
                 raise _deadlock() from None
             if session.worker.loop.time() >= until_s:
                 raise
-            look_s *= 2
+            tries += 1
         except (TabletError, Failed) as error:
             if not own or _number(error) != _DEADLOCK or session.worker.loop.time() >= until_s:
                 raise
-            await asyncio.sleep(_PAUSE_S * share)
+            tries += 1
+        if tries:  # who was waited for goes first
+            await asyncio.sleep(_PAUSE_S * share * tries)
         session.warnings = None
         session.next_transaction = characteristics
 

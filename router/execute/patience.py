@@ -19,6 +19,8 @@ from router.sessions.session import Session
 from router.statements.result import checked, rows_of
 
 LOOK_S: Final = 0.5
+_ANSWER_S: Final = 1.0
+"""A server that does not say may have no place left in its pool, for which others wait that hold them."""
 _INTERRUPTED: Final = 1317
 _WAITING: Final = b"SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'"
 
@@ -89,9 +91,10 @@ class Patience:
         waiting = 0
         held = list(tx.held) if tx is not None else []
         try:
-            for link in held:
-                rows = rows_of(checked(await calls.execute(link, _WAITING, user=user))).rows
-                waiting += int(rows[0][1] or b"0")
-        except (SluiceError, IndexError, ValueError):
+            async with asyncio.timeout(_ANSWER_S):
+                for link in held:
+                    rows = rows_of(checked(await calls.execute(link, _WAITING, user=user))).rows
+                    waiting += int(rows[0][1] or b"0")
+        except (SluiceError, IndexError, ValueError, TimeoutError):
             return True
         return waiting > (at in held)
