@@ -158,7 +158,18 @@ class Analysis:
             source = self._derived(relation.this, relation.alias, scope, known, parts, relation)
             scope.sources.append(source)
             return self._joins(nested, [source], scope, known, conditions, outers, parts)
-        raise CannotPlanError("LATERAL, JSON_TABLE or another table function beside sharded tables")
+        if isinstance(relation, exp.Table) and isinstance(relation.this, exp.JSONTable):
+            scope.sources.append(source := self._json_table(relation))
+            return self._joins(nested, [source], scope, known, conditions, outers, parts)
+        raise CannotPlanError("LATERAL, or a table function other than JSON_TABLE, beside sharded tables")
+
+    def _json_table(self, node: exp.Table) -> Source:
+        """A server makes its rows of a literal, or of a row before it: they are wherever that row is."""
+        if next(queries(node.this), None) is not None:
+            raise CannotPlanError("JSON_TABLE of a subquery beside sharded tables")
+        names = frozenset(one.name.lower() for one in node.this.find_all(exp.JSONColumnDef) if one.this)
+        self._numbers += 1
+        return Source(self._numbers, node.alias_or_name, Kind.REFERENCE, declared=names, complete=True)
 
     def _table(self, node: exp.Table) -> Source:
         alias = node.alias_or_name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from router.sql.lex import MARK, NAME, VARIABLE, WORD, Lexeme
+from router.sql.lex import BIND, MARK, NAME, VARIABLE, WORD, Lexeme
 
 # Functions whose result depends on their arguments (and the session's settings, which are part of the key) alone.
 _PURE: Final = frozenset(
@@ -31,7 +31,7 @@ _PURE: Final = frozenset(
     UCASE UNCOMPRESS UNHEX UPPER UUID_TO_BIN VALUES VARIANCE VAR_POP VAR_SAMP WEEK WEEKDAY WEEKOFYEAR WEIGHT_STRING YEAR
     YEARWEEK SELECT FROM WHERE AND OR NOT XOR ON USING BY AS ANY SOME ALL UNION EXCEPT INTERSECT OVER PARTITION HAVING
     LIKE BETWEEN DIV BINARY CASE WHEN THEN ELSE JOIN AGAINST INDEX KEY VALUE DISTINCT SIGNED UNSIGNED DECIMAL NCHAR
-    DATETIME DOUBLE FLOAT REGEXP RLIKE COLLATE SET LATERAL IS RETURN OF END WITH RECURSIVE ROLLUP
+    VARCHAR DATETIME DOUBLE FLOAT REGEXP RLIKE COLLATE SET LATERAL IS RETURN OF END WITH RECURSIVE ROLLUP
     GEOMCOLLECTION GEOMETRYCOLLECTION LINESTRING MULTILINESTRING MULTIPOINT MULTIPOLYGON POINT POLYGON MBRCONTAINS
     MBRCOVEREDBY MBRCOVERS MBRDISJOINT MBREQUALS MBRINTERSECTS MBROVERLAPS MBRTOUCHES MBRWITHIN ST_AREA ST_ASBINARY
     ST_ASGEOJSON ST_ASTEXT ST_ASWKB ST_ASWKT ST_BUFFER ST_BUFFER_STRATEGY ST_CENTROID ST_COLLECT ST_CONTAINS
@@ -108,8 +108,11 @@ def unknown_calls(lexemes: list[Lexeme]) -> Iterator[int]:
 
 
 def _is_name(lexemes: list[Lexeme], at: int) -> bool:
-    """Whether the parenthesis behind a word holds columns of a CTE or alias, or an index list: not a call."""
+    """Whether the parenthesis behind a word holds columns of a CTE or alias, or an index list: not a call. Nor is
+    COLUMNS behind the path of a JSON_TABLE."""
     before = lexemes[at - 1].text if at else ""
+    if lexemes[at].text == "COLUMNS" and at and lexemes[at - 1].kind is BIND:
+        return True
     return before in ("WITH", "RECURSIVE", "AS", "PARTITION")
 
 

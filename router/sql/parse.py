@@ -12,11 +12,11 @@ from typing import Final
 from sqlglot import errors, exp
 from sqlglot.dialects.mysql import MySQL
 
+from router.sql.json_columns import BIND_BASE, json_columns
 from router.sql.lex import BIND, MARK, NAME, NUMBER, VARIABLE, WORD, Lexed, Lexeme
 
 __all__ = ["BIND_BASE", "ParseError", "bind_of", "canonical", "exp", "parse", "places"]
 
-BIND_BASE: Final = 1_000_000_000
 _DIALECT: Final = MySQL()
 _TOKENIZER: Final = MySQL.Tokenizer(dialect=_DIALECT)
 _PARSER: Final = _DIALECT.parser(error_level=errors.ErrorLevel.RAISE)
@@ -66,6 +66,7 @@ def _canonical_words(lexemes: list[Lexeme], aliases: bool) -> list[str]:
     against = False
     modifies = bool(lexemes) and lexemes[0].text in ("UPDATE", "DELETE")
     deletes = bool(lexemes) and lexemes[0].text == "DELETE"
+    columns = json_columns(lexemes) if any(one.text == "JSON_TABLE" for one in lexemes) else {}
     for at, lexeme in enumerate(lexemes):
         kind, text = lexeme.kind, lexeme.text
         modifies = modifies and (at == 0 or (kind is WORD and text in _MODIFIERS))
@@ -73,6 +74,8 @@ def _canonical_words(lexemes: list[Lexeme], aliases: bool) -> list[str]:
             words.append("")  # sqlglot would take it for the table
         elif deletes and not lexeme.depth and _is_whole_table(lexemes, at):
             words.append("")  # DELETE a.* FROM a, as MySQL still takes it
+        elif at in columns:
+            words.append(columns[at])
         elif kind is BIND:
             number = BIND_BASE + lexeme.bind
             if before is not None and _is_alias_place(before, aliases):
