@@ -188,6 +188,8 @@ def _across_shards(statement: Statement, verb: Verb) -> Planned:
         return insert.plan(statement)
     tree = statement.read()
     if tree is None:
+        if verb is Verb.SELECT and _reads_schemas(statement):  # ODBC's SQLColumns
+            return _as_it_is(statement, verb, statement.keyspace, "the keyspace is not sharded")
         return _passes_one_shard(
             statement,
             verb,

@@ -31,6 +31,10 @@ PROCEDURES = (
         "CREATE PROCEDURE ps_out(IN a BIGINT, INOUT b BIGINT, OUT c VARCHAR(20)) "
         "BEGIN SELECT a + b AS total; SET b = a * b, c = CONCAT('got ', a); END"
     ),
+    (
+        "CREATE PROCEDURE ps_into(IN a BIGINT, OUT b BIGINT) "
+        "BEGIN SELECT a, 'one' AS n; SELECT a + 1, NULL; SET b = a; END"
+    ),
     "CREATE PROCEDURE ps_quiet(OUT c VARCHAR(20)) SET c = 'quiet'",
     (
         "CREATE PROCEDURE ps_breaks(IN a BIGINT) "
@@ -43,7 +47,7 @@ PROCEDURES = (
     ),
     "CREATE PROCEDURE ps_writes(IN a BIGINT) BEGIN INSERT INTO note (body) VALUES (a); SELECT COUNT(*) FROM note; END",
 )
-NAMES = ("ps_two", "ps_out", "ps_quiet", "ps_breaks", "ps_writes", "ps_slow", "ps_slow_open")
+NAMES = ("ps_two", "ps_into", "ps_out", "ps_quiet", "ps_breaks", "ps_writes", "ps_slow", "ps_slow_open")
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +133,8 @@ def row_of(payload: bytes, types: list[tuple[int, int]]) -> list[object]:
         (b"CALL ps_quiet(?)", [TYPE_VAR_STRING], [None]),
         (b"CALL ps_breaks(?)", [TYPE_LONGLONG], [3]),
         (b"CALL ps_writes(?)", [TYPE_LONGLONG], [3]),
+        (b"CALL ps_into(?, @into)", [TYPE_LONGLONG], [3]),
+        (b"CALL ps_breaks(? + LENGTH(@into))", [TYPE_LONGLONG], [3]),
     ],
 )
 @pytest.mark.usefixtures("procedures")

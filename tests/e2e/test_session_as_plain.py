@@ -183,6 +183,15 @@ SEQUENCES: list[tuple[str, ...]] = [
         "SET TRANSACTION READ ONLY",
         "INSERT INTO as_plain (a) VALUES (1)",
     ),
+    # ODBC's SQLColumns
+    (
+        (
+            "SELECT COLUMN_NAME, CASE DATA_TYPE WHEN 'int' THEN @dt:=(4) ELSE @dt:=(-9) END AS DATA_TYPE,"
+            " IF(@dt = 4, 10, NULL) AS `RADIX` FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = DATABASE()"
+            " AND TABLE_NAME LIKE 'as_plain' ORDER BY ORDINAL_POSITION"
+        ),
+        "SELECT @dt",
+    ),
     # to a client whose character set is binary every string is, and words are strings
     (
         "SET NAMES binary",
