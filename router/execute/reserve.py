@@ -31,6 +31,7 @@ from router.statements.result import rows_of
 from router.variables.literals import NULL, cell_literal, value_literal
 from router.variables.reading import is_mariadb
 from wire.answers import parse_ok
+from wire.constants import CHARSET_BINARY
 
 PINS: Final = frozenset(
     ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "a temporary table")
@@ -193,18 +194,21 @@ async def run_prepared(
 
 async def read_back(session: Session, link: Link, names: dict[str, str], answer: Answer, reason: str) -> None:
     """The session takes over what the reserved connection's user variables of these names are now. Raises."""
-    wanted = list(names.values())
-    if reason == "SQL_CALC_FOUND_ROWS":
-        wanted.append("FOUND_ROWS()")
+    # FOUND_ROWS() first: it is about the statement before, not about this SELECT's own columns
+    wanted = ["FOUND_ROWS()"] if reason == "SQL_CALC_FOUND_ROWS" else []
+    wanted += names.values()
     if not wanted:
         return
-    # FOUND_ROWS() first: it is about the statement before, not about this SELECT's own columns
-    after = await must(session, link, f"SELECT {', '.join(reversed(wanted))}".encode())
-    rows = rows_of(after)
-    cells = dict(zip(reversed(wanted), zip(rows.columns, rows.rows[0], strict=True), strict=True))
+    converts = "character_set_results" in (session.settings or {})
+    if converts:  # text would come in the client's character set: its bytes in utf8mb4 besides
+        wanted += (f"CAST(CONVERT({spelt} USING utf8mb4) AS BINARY)" for spelt in names.values())
+    rows = rows_of(await must(session, link, f"SELECT {', '.join(wanted)}".encode()))
+    cells = dict(zip(wanted, zip(rows.columns, rows.rows[0], strict=True), strict=True))
+    texts = rows.rows[0][-len(names) :] if converts else [cells[spelt][1] for spelt in names.values()]
     variables = dict(session.user_variables or {})
-    for name, spelt in names.items():
-        literal = cell_literal(*cells[spelt])
+    for (name, spelt), text in zip(names.items(), texts, strict=True):
+        column, cell = cells[spelt]
+        literal = cell_literal(column, cell if column.charset == CHARSET_BINARY else text)
         if literal == NULL:
             variables.pop(name, None)
         else:
