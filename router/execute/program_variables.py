@@ -21,7 +21,7 @@ from router.execute.whole import reply_whole
 from router.gateway import Link
 from router.sessions import holding
 from router.sessions.again import Sent, forget_try, told_along
-from router.sessions.insert_ids import note_whole
+from router.sessions.insert_ids import note_rows_whole, note_whole
 from router.statements.result import rows_of
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class SessionCalls(Calls):
             wanted,
             lambda: self.in_session(session, link, sql, flags=asked, tables=tables or None, extra=extra),
         )
+        note_rows_whole(session, sql, answer)
         if not prepared:
             reply_whole(session, answer)
             return

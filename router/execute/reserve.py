@@ -21,7 +21,7 @@ from router.gateway import Link
 from router.plan.purity import LAST_INSERT_ID, LASTVAL
 from router.sessions import holding
 from router.sessions.bound import bound_text
-from router.sessions.insert_ids import forward_insert, note_rows
+from router.sessions.insert_ids import forward_insert, note_rows, note_rows_whole
 from router.sessions.reservation import Reservation, effect_of
 from router.sessions.session import Session
 from router.sessions.tracking import with_temporary_tables
@@ -30,7 +30,6 @@ from router.sql.normalise import normalise
 from router.statements.result import rows_of
 from router.variables.literals import NULL, cell_literal, value_literal
 from router.variables.reading import is_mariadb
-from wire.answers import parse_ok
 from wire.constants import CHARSET_BINARY
 
 PINS: Final = frozenset(
@@ -140,9 +139,7 @@ async def run_bracketed(
     try:
         await bring(session, link, names)
         answer = await run()
-        note_rows(session, answer.info)
-        if answer.info & m.I_OK and text[:6].upper() == b"SELECT":  # ... INTO @x
-            session.found_rows = parse_ok(answer.last_payload()).affected_rows
+        note_rows_whole(session, text, answer)
         warnings = session.warnings
         if not answer.failed:
             await read_back(session, link, names, answer, reason)

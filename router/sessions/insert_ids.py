@@ -76,6 +76,14 @@ def note_rows(session: Session, info: int) -> None:
     session.found_rows = info >> m.ROWS_SHIFT
 
 
+def note_rows_whole(session: Session, sql: bytes, answer: Answer) -> None:
+    """As `note_rows`, of the whole answer to `sql`: SELECT ... INTO @x says by its OK how many rows there were."""
+    if answer.info & m.I_OK and not answer.failed and sql[:6].upper() == b"SELECT":
+        session.found_rows = parse_ok(answer.last_payload()).affected_rows
+    else:
+        note_rows(session, answer.info)
+
+
 def note_whole(session: Session, answer: Answer) -> None:
     """As `note_ok`, of a whole answer, whatever it is."""
     if answer.info & m.I_OK and not answer.failed:
