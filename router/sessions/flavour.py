@@ -11,10 +11,12 @@ from typing import Final
 
 from core.rpc import messages as m
 from wire.constants import (
+    CACHING_SHA2_PASSWORD,
     CLIENT_DEPRECATE_EOF,
     CLIENT_FOUND_ROWS,
     MARIADB_CLIENT_EXTENDED_METADATA,
     MARIADB_CLIENT_STMT_BULK_OPERATIONS,
+    NATIVE_PASSWORD,
 )
 
 _SINCE: Final = (
@@ -31,6 +33,12 @@ def greeted_version(server_version: str) -> str:
     asks for no variables that only MySQL has."""
     mariadb_10 = server_version.startswith("10.") and "mariadb" in server_version.lower()
     return f"{_REPLICATION_PREFIX if mariadb_10 else ''}{server_version}-Sluice"
+
+
+def greeted_plugin(server_version: str) -> str:
+    """The authentication that a greeting asks for first, as that server's own does. A client is taken with the other,
+    too; but Connector/J, which takes MariaDB 10 for a 5.5.5, cannot end a caching_sha2_password login with that."""
+    return NATIVE_PASSWORD if "mariadb" in server_version.lower() else CACHING_SHA2_PASSWORD
 
 
 def mariadb_offers(server_version: str) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 from core.config import Config, ConfigError, parse_address
 from core.limits import SharedCounters
 from router.sessions.accounts import Accounts
-from router.sessions.flavour import greeted_version, mariadb_offers
+from router.sessions.flavour import greeted_plugin, greeted_version, mariadb_offers
 from router.sessions.query_attributes import offered_by
 from router.variables.charsets import greeted_charset
 from wire.constants import CLIENT_LOCAL_FILES, CLIENT_QUERY_ATTRIBUTES, SERVER_CAPABILITIES
@@ -51,6 +51,7 @@ class Boot:
         return replace(
             self.login,
             server_version=greeted_version(server_version),
+            default_plugin=greeted_plugin(server_version),
             caps=self.login.caps | offered_by(server_version) | mariadb_offers(server_version),
             charset=greeted_charset(server_version),
             decoys=decoys,

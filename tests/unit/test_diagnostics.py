@@ -7,7 +7,7 @@ import pytest
 from core.errors import SluiceError
 from router.plan.plans import Kind
 from router.sessions.conditions import ITEMS, Condition, condition, told
-from router.sessions.flavour import greeted_version
+from router.sessions.flavour import greeted_plugin, greeted_version
 from router.sessions.sqlstates import sqlstate_of
 from tests.unit.test_statements import run, session_of
 
@@ -62,3 +62,5 @@ def test_mariadb_10_is_greeted_as_it_greets() -> None:
     assert greeted_version("10.11.19-MariaDB") == "5.5.5-10.11.19-MariaDB-Sluice"
     assert greeted_version("11.4.2-MariaDB") == "11.4.2-MariaDB-Sluice"
     assert greeted_version("9.7.4") == "9.7.4-Sluice"
+    assert greeted_plugin("10.11.19-MariaDB") == "mysql_native_password"
+    assert greeted_plugin("9.7.4") == "caching_sha2_password"
