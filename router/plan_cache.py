@@ -5,7 +5,7 @@ push out the ones that come always.
 """
 
 from router.plan.needs import Needs
-from router.sessions.session import Runner
+from router.sessions.parts import Runner
 
 OVERHEAD_BYTES = 2000
 """What a plan and its entry take beside the text, about."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SluiceError
 from router.execute import bulk
-from router.sessions import prepared
+from router.sessions import ending, prepared
 from router.sessions.query_attributes import take
 from router.sessions.session import Session
 from router.sessions.tracking import of_use
+from router.sessions.where import any_link, use
 from router.statements import ignore_space, initial_charset_settings
 from router.statements.kill import kill
 from router.variables.reading import is_mariadb
@@ -60,11 +61,11 @@ def start_session(session: Session, verdict: Authenticated) -> None:
     block, session.pid = kept(verdict.attributes)
     session.connect_attributes = worker.intern(block)
     if verdict.database:
-        session.use(verdict.database)
+        use(session, verdict.database)
     else:
         database = worker.accounts.default_keyspace(verdict.user)
         if database and worker.rights.sees(session, database.partition(":")[0].partition("@")[0]):
-            session.use(database)
+            use(session, database)
     initial_charset_settings(session, verdict.charset)
     _take_ignore_space(session, verdict.caps, fresh=session.connection.session is None)
 
@@ -88,7 +89,7 @@ def _quit(session: Session, payload: bytes) -> None:
 
 
 def _init_db(session: Session, payload: bytes) -> None:
-    session.use(wire_commands.parse_init_db(payload))
+    use(session, wire_commands.parse_init_db(payload))
     session.ok(changes=of_use(session))
 
 
@@ -116,7 +117,7 @@ def _field_list(session: Session, payload: bytes) -> None:
 async def _list_fields(session: Session, asked: wire_commands.FieldList) -> None:
     """COM_FIELD_LIST: the columns of one table, as `SHOW COLUMNS` would filter them, without rows."""
     worker = session.worker
-    link = session.any_link()
+    link = any_link(session)
     table = b"`" + asked.table.replace(b"`", b"``") + b"`"
     answer = await worker.calls.in_session(session, link, b"SELECT * FROM " + table + b" LIMIT 0", tables=())
     if answer.failed:
@@ -129,7 +130,7 @@ async def _list_fields(session: Session, asked: wire_commands.FieldList) -> None
 
 def _reset_connection(session: Session, payload: bytes) -> None:
     del payload
-    session.reset()
+    ending.reset(session)
     _take_ignore_space(session, session.caps, fresh=False)
     session.ok()
 

@@ -23,6 +23,7 @@ from router.clients.login import Entrance
 from router.clients.renumber import Renumbered
 from router.clients.sockets import SocketTransport, to_nobody
 from router.clients.tls import TlsTransport
+from router.sessions import ending
 from router.sessions.client_file import ClientFile
 from router.sessions.session import Session
 from wire.answers import err_packet
@@ -298,7 +299,7 @@ class Connection:
     def change_user(self, payload: bytes) -> None:
         """COM_CHANGE_USER: the session ends, a login begins on the same connection."""
         assert self.session is not None
-        self.session.close()
+        ending.close(self.session)
         self.worker.active -= 1
         self.state = LOGIN
         rest = self._reader.take_rest() if self._reader is not None else b""
@@ -369,7 +370,7 @@ class Connection:
     def kill(self, query_only: bool) -> None:
         """KILL: ends the query, or the whole connection."""
         if self.session is not None:
-            self.session.kill_query()
+            ending.kill_query(self.session)
         if not query_only:
             self.close()
 
@@ -396,7 +397,7 @@ class Connection:
         self.entrance = None
         session, self.session = self.session, None
         if session is not None:
-            session.close()
+            ending.close(session)
         self.worker.forget(self.id)
 
     def describe(self) -> tuple[Any, ...]:
@@ -412,7 +413,7 @@ class Connection:
             self.id,
             session.user,
             self.host,
-            session.database_name() or None,
+            session.scope or None,
             "Query" if busy else "Sleep",
             max(seconds, 0),
             state,

@@ -39,7 +39,8 @@ from router.plan.plans import (
 )
 from router.plan.purity import LAST_INSERT_ID
 from router.sessions.bound import bound_text
-from router.sessions.session import Runner, Session
+from router.sessions.parts import Runner
+from router.sessions.session import Session
 from router.view import SYSTEM_SCHEMAS, ClusterView
 
 Several = Callable[[Session, bytes, Sequence[bytes], bytes | None], None]

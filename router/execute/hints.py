@@ -13,7 +13,8 @@ from typing import Final
 from core.errors import SluiceError, fail, not_supported
 from router.execute.substitute import SubstituteRunner
 from router.sessions.bound import bound_text
-from router.sessions.session import Course, Runner, Session
+from router.sessions.parts import Course, Runner
+from router.sessions.session import Session
 from router.sessions.warnings import add_warning
 from router.sql.hints import hinted, without
 from router.variables.privileged import MAY_STAY, privilege_to_set

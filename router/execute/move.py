@@ -5,7 +5,7 @@ from __future__ import annotations
 from router.execute.move_change import ChangeMover
 from router.execute.move_insert import InsertMover
 from router.plan.moves import InsertMove, Move, SeveralChanges
-from router.sessions.session import Runner
+from router.sessions.parts import Runner
 from router.view import ClusterView
 
 

@@ -35,7 +35,8 @@ from router.gateway import Link
 from router.plan.plans import Choice, DmlPlan, InsertPlan, OwnedPart
 from router.sessions.bound import bound_text
 from router.sessions.insert_ids import note_generated
-from router.sessions.session import Runner, Session
+from router.sessions.parts import Runner
+from router.sessions.session import Session
 from router.view import ClusterView
 from router.vschema import Table
 from wire.answers import Ok

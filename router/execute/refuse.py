@@ -13,6 +13,7 @@ from router.gateway import Link
 from router.plan.plans import DmlPlan, SelectPlan
 from router.sessions.bound import bound_text
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from router.variables.reading import is_mariadb
 
 SYNTAX: Final = CODES["SYNTAX"].number
@@ -64,7 +65,7 @@ def wrong_syntax(session: Session, text: bytes, error: SluiceError) -> None:
 
 async def _ask_why(session: Session, text: bytes, error: SluiceError) -> None:
     try:
-        await session.worker.calls.prepare(session.any_link(), session.user, session.settings_text, text)
+        await session.worker.calls.prepare(any_link(session), session.user, session.settings_text, text)
     except SluiceError as said:
         if said.number in _WRONG:
             raise

@@ -13,7 +13,8 @@ from core.rpc import messages as m
 from router.engine.affected import insert_info
 from router.sessions import holding
 from router.sessions.commit import commit
-from router.sessions.session import Course, Session
+from router.sessions.parts import Course
+from router.sessions.session import Session
 from wire.answers import Ok, parse_ok
 from wire.constants import CLIENT_DEPRECATE_EOF, CLIENT_SESSION_TRACK, OK_HEADER
 from wire.packets import iterate_payloads

@@ -23,9 +23,10 @@ from router.sessions import holding
 from router.sessions.bound import bound_text
 from router.sessions.commit import commit
 from router.sessions.insert_ids import note_generated, note_told, with_insert_id
+from router.sessions.parts import Runner
 from router.sessions.query_attributes import along
 from router.sessions.reservation import effect_of
-from router.sessions.session import Runner, Session
+from router.sessions.session import Session
 from router.sessions.warnings import add_warning, note_error, note_warnings
 from router.view import ClusterView
 from wire.answers import Ok, parse_ok

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from core.errors import SluiceError, fail
 from router.sessions.bound import PLACEHOLDER, BoundLiterals
 from router.sessions.cursors import Cursor, Opening
+from router.sessions.parts import Runner
 from router.sessions.preparing import metadata
 from router.sessions.query_attributes import take
-from router.sessions.session import Runner, Session
+from router.sessions.session import Session
 from router.sessions.transcoding import transcode, transcode_statement
 from router.sql.dialect import Dialect
 from router.sql.normalise import normalise

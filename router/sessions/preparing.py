@@ -15,6 +15,7 @@ from router.gateway import Link
 from router.plan.plans import FinishPlan, MovePlan, Planned, SessionPlan, SubstitutePlan
 from router.sessions.holding import note_fail, reserved_handle
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from wire.answers import is_eof
 from wire.columns import Column, parse_column, text_column
 from wire.packets import iterate_payloads
@@ -70,7 +71,7 @@ async def ask(session: Session, text: bytes) -> PreparedAnswer:
 
 def _link(session: Session) -> Link:
     """Where the session holds a connection of its keyspace, else anywhere."""
-    link = session.any_link()
+    link = any_link(session)
     held = [*(session.reserved or ()), *(session.tx.held if session.tx is not None else ())]
     if link in held or session.shard:
         return link

@@ -8,13 +8,12 @@ Invariants:
 - A session without a transaction and without reserved connections holds nothing on any tablet.
 - What the client set is sent with every statement (`settings_text`); the tablet guarantees that it applies to this
   statement and to no other session.
-- A client that goes away leaves nothing behind: its running request is cancelled, its handles are freed.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import SluiceError, fail
 from core.limits.table import Rules
@@ -25,6 +24,7 @@ from router.sessions.again import Sent, ended_by_error, goes_again
 from router.sessions.conditions import condition
 from router.sessions.flavour import flags_of
 from router.sessions.insert_ids import note_end_of_call, note_ok, note_rows, note_told
+from router.sessions.parts import Course, Source
 from router.sessions.query_attributes import along
 from router.sessions.reservation import Reservation
 from router.sessions.telling import reply_tracked, stamped
@@ -52,34 +52,6 @@ if TYPE_CHECKING:
 _I_LAST: Final = m.I_LAST
 _I_OK: Final = m.I_OK
 _I_ERR: Final = m.I_ERR
-
-
-class Runner(Protocol):
-    """A compiled plan: runs one statement on a session, ending in `session.done()` (through forward, reply, ...)."""
-
-    def run(self, session: "Session", sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
-        """`literals` fill the plan's binds; `params` is the COM_STMT_EXECUTE tail of a prepared execution."""
-        ...
-
-
-class Course(Protocol):
-    """A statement's surroundings: several statements of one COM_QUERY, a cursor being opened."""
-
-    def goes_on(self) -> bool:
-        """The statement has been answered; True if another follows as part of the same command."""
-        ...
-
-
-class Source(Protocol):
-    """A streaming answer made of several."""
-
-    def on_writable(self) -> None:
-        """The client takes more."""
-        ...
-
-    def interrupt(self) -> None:
-        """Ends early what still runs; its ends come as ever."""
-        ...
 
 
 class Session:
@@ -359,43 +331,6 @@ class Session:
         runner, literals = self.worker.plan_of(self, sql, substitute=False)
         runner.run(self, sql, literals, None)
 
-    # ---- where statements go
-
-    def use(self, database: str) -> None:
-        """Makes `database` the default: a keyspace, a shard of one (`ks:-80`), a schema of MySQL's own. Raises."""
-        view = self.worker.view
-        if view is None:
-            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        rights = self.worker.rights
-        try:
-            keyspace, shard = view.check_database(database)
-        except SluiceError:
-            if rights.knows_all(self):
-                raise
-            rights.check_database(self, database, database)
-            raise
-        rights.check_database(self, database, keyspace)
-        self.worker.admission.move(self.connection, self.user, keyspace, shard)
-        intern = self.worker.intern
-        self.keyspace, self.shard = intern(keyspace), intern(shard)
-        self.scope = intern(f"{keyspace}:{shard}") if shard else self.keyspace
-
-    def database_name(self) -> str:
-        """What DATABASE() says; empty for none."""
-        return self.scope
-
-    def any_link(self) -> Link:
-        """A link of the session's keyspace (its target shard, if it has one), or of any."""
-        view = self.worker.view
-        if view is None:
-            raise fail("TOPOLOGY", reason="this worker has not heard of the cluster yet")
-        if self.shard:
-            link = view.keyspace(self.keyspace).by_shard.get(self.shard)
-            if link is None:
-                raise fail("UNKNOWN_DATABASE", database=self.scope)
-            return link
-        return view.any_link(self.keyspace)
-
     # ---- what is held
 
     async def _forward_limited(
@@ -505,74 +440,6 @@ class Session:
     def replace_settings(self, settings: dict[str, str]) -> None:
         self.settings = settings or None
         self.settings_text = self.worker.intern(",".join(f"{k}={settings[k]}" for k in sorted(settings)))
-
-    # ---- the end
-
-    def kill_query(self) -> None:
-        """KILL QUERY: ends what runs; the client gets error 1317."""
-        if self.request and self.link is not None:
-            self.link.cancel(self.request)
-        elif self.source is not None:
-            self.source.interrupt()
-        elif self.tx is not None and self.tx.committing:
-            pass  # the answer is on its way, and it must be the true one
-        elif self.task is not None and not self.worker.calls.interrupt(self.task):
-            if self.connection.file is not None:  # no answer may come before the end of what the client sends
-                self.connection.abort("killed while its client was sending a file")
-                return
-            # it waits for a turn, not for a tablet
-            self.task.cancel()
-            self.task = None
-            error = fail("KILLED")
-            self.error(error.number, error.sqlstate, error.message)
-
-    def reset(self) -> None:
-        """COM_RESET_CONNECTION: everything but user, default database and id is as after the login."""
-        self.close()
-        self.autocommit = True
-        self.replace_settings({})
-        self.tracker = None
-        self.flags &= ~(m.F_SESSION_TRACK | m.F_TRACK_ROWS)
-        self.variables = None
-        self.user_variables = None
-        self.next_transaction = None
-        self.warnings = None
-        self.dialect = Dialect.DEFAULT
-        self.last_insert_id = 0
-        self.found_rows = 0
-        self.worker.restore_charset(self)
-        if not is_mariadb(self):
-            # MariaDB goes back to the login's character set, MySQL to the global one
-            kept = {
-                k: v
-                for k, v in (self.settings or {}).items()
-                if not k.startswith(("character_", "collation_"))
-            }
-            self.replace_settings(kept)
-            self.codec = None
-
-    def close(self) -> None:
-        """The client is gone (or starts over): ends what runs and gives back what is held."""
-        if self.request and self.link is not None:
-            self.link.abandon(self.request)
-            if self.tx is not None and self.link in self.tx.held:
-                # the abandoned answer still names the handle, and is answered with FREE when it comes
-                self.tx.held.pop(self.link)
-            self.request = 0
-        if self.task is not None:
-            self.task.cancel()
-            self.task = None
-        if self.tx is not None:
-            holding.transaction_over(self)
-        if self.reserved:
-            for link, reserved in self.reserved.items():
-                if reserved.incarnation == link.incarnation:
-                    link.free(reserved.handle)
-            self.reserved = None
-        self.statements = None
-        self.named = None
-        if self.rules:
-            self.leave_limits()
 
 
 def dialect_status(session: Session) -> int:

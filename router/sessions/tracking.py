@@ -54,7 +54,7 @@ def of_use(session: "Session") -> SessionChanges | None:
     """The session has another default database."""
     if not session.caps & CLIENT_SESSION_TRACK:
         return None
-    schema = session.database_name() if _is_on(session, SCHEMA) else None
+    schema = session.scope if _is_on(session, SCHEMA) else None
     return _told(SessionChanges(schema=schema, state_changed=_is_on(session, STATE_CHANGE) or None))
 
 

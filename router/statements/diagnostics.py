@@ -17,6 +17,7 @@ from router.sessions.conditions import ITEMS, Condition, told
 from router.sessions.preparing import ask
 from router.sessions.session import Session
 from router.sessions.warnings import MAX_KEPT
+from router.sessions.where import any_link
 from router.statements.evaluate import computed, constant, substituted
 from router.statements.words import BIND, VARIABLE, WORD, Words, user_variable_name
 from router.variables.literals import Value, parsed, value_literal
@@ -158,7 +159,7 @@ async def _signal(session: Session, words: Words, text: bytes, kept: Conditions)
     """`kept`: the session's conditions, where the statement adds to them."""
     state, items = _signalled(session, words)
     answer = await session.worker.calls.in_session(
-        session, session.any_link(), text, flags=session.flags & (m.F_DEPRECATE_EOF | m.F_FOUND_ROWS)
+        session, any_link(session), text, flags=session.flags & (m.F_DEPRECATE_EOF | m.F_FOUND_ROWS)
     )
     # of RESIGNAL a server tells also what was there: of an earlier session, whose connection it was
     conditions = [*(kept or ()), *(session.warnings or ())[-1:]][:MAX_KEPT]

@@ -8,6 +8,7 @@ from router.plan.purity import may_write, reserve_reason
 from router.plan.substitute import FUNCTIONS
 from router.sessions.query_attributes import along
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from router.sql.literals import literal_value
 from router.statements.assignments import constant_literal
 from router.statements.local import value_of_spot
@@ -116,7 +117,7 @@ async def computed(session: Session, words: Words, start: int, end: int, *, syst
     reason = reserve_reason(lexemes)
     if reason and reason not in PINS:
         raise not_supported(f"{reason} inside SET", "Run it in a SELECT.")
-    link = one_shard(session, f"SET with {reason}") if reason else session.any_link()
+    link = one_shard(session, f"SET with {reason}") if reason else any_link(session)
     if any(one.kind is WORD and one.text in _READS_TABLES for one in lexemes):
         keyspace = keyspace_view(session, "a subquery in SET")
         if len(keyspace.links) > 1 and not session.shard:

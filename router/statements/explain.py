@@ -23,6 +23,7 @@ from router.plan.plans import (
     SubstitutePlan,
 )
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from router.sql.normalise import normalise
 from router.statements.local import value_of_spot
 from router.statements.passing import link_for, pass_read, view_of
@@ -89,7 +90,7 @@ def _link_of(session: Session, statement: bytes) -> tuple[Link, int]:
     literals = normalised.literals
     if isinstance(plan, SubstitutePlan):
         if plan.local is not None:
-            return session.any_link(), 1
+            return any_link(session), 1
         spots = [
             literals[int(what)] if kind == "name_part" else value_of_spot(session, (kind, what))
             for kind, what in plan.spots
@@ -102,7 +103,7 @@ def _link_of(session: Session, statement: bytes) -> tuple[Link, int]:
         if one is not None:
             return one, 1
         links = chooser_links(plan.chooser, view)(literals)
-        return (links[0], len(links)) if links else (session.any_link(), 1)
+        return (links[0], len(links)) if links else (any_link(session), 1)
     if isinstance(plan, FinishPlan | MovePlan):
         raise not_supported(
             f"EXPLAIN of {plan.refusal[0]}", "clusterctl explain shows what each shard is asked for."
@@ -111,4 +112,4 @@ def _link_of(session: Session, statement: bytes) -> tuple[Link, int]:
         raise SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text)
     if isinstance(plan, (InsertPlan, DdlPlan)):
         return view.keyspace(plan.keyspace).links[0], 1
-    return session.any_link(), 1
+    return any_link(session), 1

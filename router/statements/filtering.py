@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from router.statements.evaluate import substituted
 from router.statements.local import rows_result, text_columns
 from router.statements.passing import pass_read
@@ -55,7 +56,7 @@ def reply_table(
         if start == len(words.lexemes):
             raise words.error()
         where = substituted(session, words, start, len(words.lexemes))
-        pass_read(session, session.any_link(), derived(names, rows) + b" WHERE " + where)
+        pass_read(session, any_link(session), derived(names, rows) + b" WHERE " + where)
         return
     words.end()
     kept: Sequence[Sequence[Value]] = rows

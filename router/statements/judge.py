@@ -9,6 +9,7 @@ from typing import Final
 from core.errors import SluiceError, fail
 from router.sessions.session import Session
 from router.sessions.transaction_tracker import GTIDS, TRANSACTION_INFO, turned
+from router.sessions.where import any_link
 from router.sql.dialect import Dialect, dialect_of
 from router.statements.passing import ask as ask_server
 from router.statements.result import checked, rows_of
@@ -63,7 +64,7 @@ async def verify(session: Session, changes: Changes) -> None:
     text = ",".join([f"{k}={judged[k]}" for k in sorted(judged)] + [f"{k}={asked[k]}" for k in coupled])
     defaults = [f"@@global.{name}" if _has_global(name) else "NULL" for name in names]
     columns = ",".join([*(f"@@session.{name}" for name in names), *defaults]) or "1"
-    answer = await ask_server(session, session.any_link(), b"SELECT " + columns.encode(), settings=text)
+    answer = await ask_server(session, any_link(session), b"SELECT " + columns.encode(), settings=text)
     rows = rows_of(checked(answer))
     cells = rows.rows[0]
     kept = {

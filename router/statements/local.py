@@ -81,7 +81,7 @@ def value_of_spot(session: Session, spot: tuple[str, str], sessions: Rows = ()) 
             return b"@@" + name.encode("utf-8", "surrogateescape")
         return lit.value_literal(value)  # type: ignore[arg-type]
     if name == "database":
-        return lit.value_literal(session.database_name() or None)
+        return lit.value_literal(session.scope or None)
     if name == "schema":
         return lit.value_literal(session.keyspace or None)
     return lit.value_literal(_function(session, name))
@@ -140,7 +140,7 @@ def _value(session: Session, column: LocalColumn, literals: Sequence[bytes]) -> 
     if kind == "user_variable":
         return lit.parsed((session.user_variables or {}).get(str(name).lower(), lit.NULL))
     if name == "database":
-        return session.database_name() or None
+        return session.scope or None
     return _function(session, str(name))
 
 

@@ -20,6 +20,7 @@ from router.sessions import holding
 from router.sessions.commit import commit
 from router.sessions.reservation import BACKUP_LOCK, BACKUP_STAGE, INSTANCE, READ_LOCK, TABLES, handler_pin
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from router.statements.evaluate import substituted
 from router.statements.passing import ask, one_shard, view_of
 from router.statements.result import checked
@@ -184,7 +185,7 @@ def handler(session: Session, words: Words, sql: bytes) -> None:
     found = _link_of(session, pin)
     text = substituted(session, words, 0, len(words.lexemes))
     if found is None:  # any server says that it does not know it
-        session.forward(session.any_link(), 0, (), text, None)
+        session.forward(any_link(session), 0, (), text, None)
     else:
         session.start(run_pinned(session, found, text, 0, (), forgets=(1109, pin)))
 

@@ -12,6 +12,7 @@ from router.plan.clauses import naming_items, split_items
 from router.plan.plans import Kind
 from router.sessions.session import Session
 from router.sessions.tracking import of_state
+from router.sessions.where import any_link
 from router.sql.normalise import normalise
 from router.statements import evaluate, prepare_check
 from router.statements.passing import one_shard
@@ -172,7 +173,7 @@ def _run_typed(session: Session, text: bytes, values: list[bytes], name: str) ->
             "Write CAST(? AS DECIMAL(20,4)), or the values themselves.",
         )
     else:
-        link = session.any_link()
+        link = any_link(session)
     session.start(run_prepared(session, link, text, values, before))
 
 

@@ -7,6 +7,7 @@ from core.rpc import messages as m
 from router.execute.reserve import run_pinned
 from router.plan.plans import Kind
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from router.sql.dialect import Dialect
 from router.statements import diagnostics, locks, set_global
 from router.statements.passing import one_shard
@@ -62,7 +63,7 @@ def other(session: Session, kind: Kind, sql: bytes) -> None:
         empty(session, kind, sql)
         return
     if first.text in _PASSED:
-        session.forward(session.any_link(), 0, (), sql, None)
+        session.forward(any_link(session), 0, (), sql, None)
         return
     if first.text in _KEPT:
         _KEPT[first.text](session, words, sql)

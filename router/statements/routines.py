@@ -11,6 +11,7 @@ from router.plan.purity import is_shareable, reserve_reason
 from router.sessions import called
 from router.sessions.insert_ids import forward_insert
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from router.statements.evaluate import substituted
 from router.statements.passing import link_for, one_shard, pass_read, view_of
 from router.statements.words import VARIABLE, WORD, Words
@@ -38,9 +39,9 @@ def do(session: Session, kind: Kind, sql: bytes) -> None:
     reads = any(one.kind is WORD and one.text in _TABLE_WORDS for one in words.lexemes)
     if keyspace is not None and (session.shard or len(keyspace.links) == 1):
         if not reads and is_shareable(words.lexemes):
-            session.forward(session.any_link(), m.F_CONSOLIDATE, (), text, None)
+            session.forward(any_link(session), m.F_CONSOLIDATE, (), text, None)
         else:
-            session.forward(session.any_link(), m.F_WRITE, None, text, None)
+            session.forward(any_link(session), m.F_WRITE, None, text, None)
         return
     if reads:
         raise not_supported(f"a subquery in DO on the sharded keyspace {session.keyspace}", "Use SELECT.")

@@ -8,7 +8,8 @@ statement itself changes in the session stays.
 from typing import Final
 
 from core.errors import fail, not_supported
-from router.sessions.session import Course, Session
+from router.sessions.parts import Course
+from router.sessions.session import Session
 from router.statements import assign, evaluate, judge
 from router.statements.assignments import SystemVariable
 from router.statements.words import WORD, Words

@@ -17,6 +17,7 @@ from typing import Final
 from core.errors import fail, not_supported
 from router.plan.plans import Kind
 from router.sessions.session import Session
+from router.sessions.where import any_link
 from router.statements import show_cluster, show_session, show_status, show_variables
 from router.statements.passing import link_for, one_shard, pass_read
 from router.statements.words import MARK, NAME, WORD, Lexeme, Words
@@ -68,7 +69,7 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         words.at += 1
         local(session, words, sql)
     elif what in _OF_ONE_CONNECTION:
-        pass_read(session, session.any_link(), sql)
+        pass_read(session, any_link(session), sql)
     elif what in _OF_ONE_SERVER:
         pass_read(session, one_shard(session, f"SHOW {what}"), sql)
     elif what == "CREATE" and words.sees("CREATE", "USER"):

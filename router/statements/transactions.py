@@ -19,6 +19,7 @@ from router.sessions.commit import commit
 from router.sessions.reservation import TABLES
 from router.sessions.session import Session
 from router.sessions.transaction_tracker import begun
+from router.sessions.where import any_link
 from router.statements.locks import unlock_for_transaction
 from router.statements.passing import one_shard
 from router.statements.words import Words
@@ -126,7 +127,7 @@ async def _begin(session: Session, statements: list[str], snapshot: bool) -> Non
     tx = session.tx
     if snapshot and tx is not None:
         try:
-            await session.worker.calls.join(session, tx, session.any_link())
+            await session.worker.calls.join(session, tx, any_link(session))
         except SluiceError:
             holding.transaction_over(session)
             raise

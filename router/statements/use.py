@@ -6,6 +6,7 @@ from typing import Final
 from router.plan.plans import Kind
 from router.sessions.session import Session
 from router.sessions.tracking import of_use
+from router.sessions.where import use
 from router.sql.dialect import Dialect
 from router.statements.words import unwrapped
 
@@ -39,5 +40,5 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         from router.statements.words import Words
 
         raise Words(sql, session.dialect).error()
-    session.use(name)
+    use(session, name)
     session.ok(changes=of_use(session))

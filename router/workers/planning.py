@@ -11,7 +11,8 @@ from router.execute.compile import compile_plan
 from router.execute.hints import with_hints
 from router.plan.planner import plan as make_plan
 from router.plan.plans import Planned
-from router.sessions.session import Runner, Session
+from router.sessions.parts import Runner
+from router.sessions.session import Session
 from router.sql.dialect import Dialect
 from router.sql.normalise import normalise
 from router.view import ClusterView

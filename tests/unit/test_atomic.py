@@ -6,6 +6,7 @@ import pytest
 
 from router.engine.copying import CannotCopyError
 from router.execute.atomic import Atomic
+from router.sessions.ending import kill_query
 from tests.unit.fake_tablets import turns
 from tests.unit.test_transactions import UNDO, Shards, number
 
@@ -45,7 +46,7 @@ async def test_killed_between_two_writes_the_transaction_is_lost_until_rollback(
     on.session.start(_half(on, None))
     await turns()
     assert on.a.texts[-1] == b"insert 1"
-    on.session.kill_query()
+    kill_query(on.session)
     assert number(await on.last()) == 1317
     assert number(await on.end(b"commit")) == 15009
     assert b"COMMIT" not in on.a.texts

@@ -7,6 +7,7 @@ from core.rpc import messages as m
 from router.plan.plans import Kind
 from router.sessions import called
 from router.sessions.commit import commit
+from router.sessions.ending import close
 from router.statements import xa
 from tests.unit.fake_tablets import turns
 from tests.unit.test_transactions import Shards, in_trans, number
@@ -133,7 +134,7 @@ async def test_an_xa_transaction_is_its_servers_to_end() -> None:
     assert caught.value.number == 1399
     assert on.b.texts == []
     assert b"START TRANSACTION" not in on.a.texts
-    on.session.close()
+    close(on.session)
     await turns()
     assert len(on.a.freed) == 1
     on.clean()

@@ -10,6 +10,7 @@ from router import statements  # first: it and router.execute.reserve import eac
 from router.execute.reserve import reserve, run_pinned
 from router.sessions import holding
 from router.sessions.commit import commit
+from router.sessions.ending import close, kill_query
 from router.sessions.reservation import Reservation, effect_of
 from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
 from wire.answers import parse_err
@@ -153,7 +154,7 @@ async def test_kill_query_keeps_what_was_pinned_before() -> None:
     one.tablet.script = lambda sql: HANG
     one.session.start(run_pinned(one.session, one.tablet.link, b"select get_lock('b', 99)", 0, ()))
     await turns()
-    one.session.kill_query()
+    kill_query(one.session)
     await turns()
     assert parse_err(one.connection.answers[-1]).number == 1317
     assert one.session.reserved
@@ -182,5 +183,5 @@ async def test_inside_a_transaction_its_connection_is_the_reserved_one() -> None
     assert list(one.tablet.open) == [1]
     await commit(session)
     assert one.tablet.open == {1: False}
-    session.close()
+    close(session)
     assert one.tablet.open == {}

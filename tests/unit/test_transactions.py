@@ -12,6 +12,7 @@ from core.rpc import messages as m
 from router.execute.several import Scatter, SeveralShards
 from router.execute.write import write_on
 from router.plan.plans import Choice, Chooser, Kind, SelectPlan
+from router.sessions.ending import close, kill_query
 from router.sessions.reservation import Reservation
 from router.statements import routines, transactions
 from tests.unit.fake_tablets import HANG, FakeTablet, make_session, turns
@@ -234,7 +235,7 @@ async def test_call_beside_other_shards_is_refused() -> None:
     on.session.keyspace = "main"
     with pytest.raises(SluiceError, match="procedure may commit"):
         routines.call(on.session, Kind.CALL, b"call p()")
-    on.session.close()
+    close(on.session)
 
 
 @pytest.mark.parametrize("again", [b"commit", b"update"])
@@ -304,7 +305,7 @@ async def test_kill_query_in_a_write_of_several_shards_leaves_the_transaction_wh
     on.b.script = lambda sql: HANG if sql == b"update t" else None
     on.session.start(write_on(on.session, on.both, ("t",)))
     await turns()
-    on.session.kill_query()
+    kill_query(on.session)
     assert number(await on.last()) == 1317
     assert on.a.texts[-1] == on.b.texts[-1] == UNDO
     assert all((on.a.open, on.b.open)), "the transaction goes on, as on MySQL"
@@ -318,7 +319,7 @@ async def test_kill_query_in_an_implicit_transaction_rolls_it_back() -> None:
     on.b.script = lambda sql: HANG if sql == b"update t" else None
     on.session.start(write_on(on.session, on.both, ("t",)))
     await turns()
-    on.session.kill_query()
+    kill_query(on.session)
     assert number(await on.last()) == 1317
     on.clean()
 
@@ -328,7 +329,7 @@ async def test_kill_query_does_not_cut_a_commit_short() -> None:
     on.b.script = lambda sql: HANG if sql == b"COMMIT" else None
     on.session.start(write_on(on.session, on.both, ("t",)))
     await turns()
-    on.session.kill_query()
+    kill_query(on.session)
     await turns()
     assert on.connection.ended == 0
     on.b.answer(on.b.hanging.pop(b"COMMIT"))
@@ -340,7 +341,7 @@ async def test_kill_query_while_it_waits_for_a_tablet() -> None:
     on = Shards()
     on.a.lose()
     on.session.forward(on.a.link, m.F_WRITE, (), b"update one", None)
-    on.session.kill_query()
+    kill_query(on.session)
     assert number(await on.last()) == 1317
     on.a.welcome()
     assert on.a.texts == []
@@ -356,7 +357,7 @@ async def test_a_client_that_goes_leaves_nothing(stuck: bytes, explicit: bool) -
     on.b.script = lambda sql: HANG if sql == stuck else None
     on.session.start(write_on(on.session, on.both, ("t",)))
     await turns()
-    on.session.close()
+    close(on.session)
     await turns()
     for sql in list(on.b.hanging):
         on.b.answer(on.b.hanging.pop(sql))
@@ -371,7 +372,7 @@ async def test_a_client_that_goes_while_its_first_statement_opens_the_transactio
     await on.begin()
     on.a.script = lambda sql: HANG
     on.session.forward(on.a.link, m.F_WRITE, (), b"update one", None)
-    on.session.close()
+    close(on.session)
     await turns()
     on.clean()
 
@@ -421,7 +422,7 @@ async def test_a_reserved_connection_is_not_given_back_by_commit() -> None:
     await on.end(b"commit")
     assert on.a.open == {1: False}
     assert on.session.reserved
-    on.session.close()
+    close(on.session)
     assert on.a.open == {}
 
 
@@ -465,7 +466,7 @@ async def test_a_select_of_several_shards_can_be_killed_inside_a_transaction() -
     await turns()
     assert on.a.hanging
     assert on.b.hanging
-    on.session.kill_query()
+    kill_query(on.session)
     assert number(await on.last()) == 1317
     await turns()
     assert all((on.a.open, on.b.open)), "the transaction lives"
@@ -517,7 +518,7 @@ async def test_kill_query_that_comes_with_a_commit_of_several_shards_lets_it_be(
     await on.run(on.b)
     transactions.end(on.session, Kind.COMMIT, b"commit")
     await asyncio.sleep(0)
-    on.session.kill_query()
+    kill_query(on.session)
     assert not in_trans(await on.last())
     assert on.a.texts[-1] == on.b.texts[-1] == b"COMMIT"
     on.clean()
