@@ -201,7 +201,7 @@ async def read_back(session: Session, link: Link, names: dict[str, str], answer:
         wanted += (f"CAST(CONVERT({spelt} USING utf8mb4) AS BINARY)" for spelt in names.values())
     rows = rows_of(await must(session, link, f"SELECT {', '.join(wanted)}".encode()))
     cells = dict(zip(wanted, zip(rows.columns, rows.rows[0], strict=True), strict=True))
-    texts = rows.rows[0][-len(names) :] if converts else [cells[spelt][1] for spelt in names.values()]
+    texts = rows.rows[0][len(wanted) - len(names) :]
     variables = dict(session.user_variables or {})
     for (name, spelt), text in zip(names.items(), texts, strict=True):
         column, cell = cells[spelt]

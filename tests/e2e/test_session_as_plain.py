@@ -265,6 +265,8 @@ SEQUENCES: list[tuple[str, ...]] = [
         "SET NAMES latin1",
         "SELECT as_plain_f(), (@other := CONCAT(@other, '!')) = '!'",
         "SELECT HEX(@other), @by",
+        "SELECT SQL_CALC_FOUND_ROWS 1 UNION SELECT 2 LIMIT 1",
+        "SELECT FOUND_ROWS()",
         "SET NAMES utf8mb4",
         "DROP PROCEDURE as_plain_p",
         "DROP FUNCTION as_plain_f",
