@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, overload
 
+from router.sql.dialect import Dialect
 from router.sql.lex import BIND, WORD, lex
+from router.sql.literals import marked
+from wire.binary import BinaryValue
 from wire.literals import literal
 from wire.statements import Execute, parse_execute
 
@@ -22,18 +25,20 @@ _HEAD: Final = b"\x17\0\0\0\0"
 class BoundLiterals(Sequence[bytes]):
     """The literals of one execution: those of the text, and the bound values as literals, made when asked for."""
 
-    __slots__ = ("_execute", "_statement", "_values")
+    __slots__ = ("_dialect", "_execute", "_statement", "_values")
 
-    def __init__(self, statement: "PreparedStatement", execute: Execute | bytes) -> None:
-        """`execute`: the execution, or what follows the statement's id in one with types and without long data."""
+    def __init__(self, statement: "PreparedStatement", execute: Execute | bytes, dialect: Dialect) -> None:
+        """`execute`: the execution, or what follows the statement's id in one with types and without long data.
+        `dialect`: of the session, in which they are read."""
         self._statement = statement
         self._execute = execute
+        self._dialect = dialect
         self._values: list[bytes] | None = None
 
     @classmethod
     def of_tokens(cls, statement: "PreparedStatement", tokens: Iterator[bytes]) -> "BoundLiterals":
         """With `tokens` for the parameters."""
-        found = cls(statement, b"")
+        found = cls(statement, b"", Dialect.DEFAULT)
         found._values = [next(tokens) if token == PLACEHOLDER else token for token in statement.literals]
         return found
 
@@ -60,7 +65,7 @@ class BoundLiterals(Sequence[bytes]):
         for index, token in enumerate(self._statement.literals):
             if token == PLACEHOLDER:
                 value, kind = next(bound)
-                token = literal(value, kind & 0xFF)
+                token = bound_literal(value, kind & 0xFF, self._dialect)
                 if isinstance(value, bytes | float) and index in _limits(self._statement.key):
                     token = _whole(value, token)
             found.append(token)
@@ -74,6 +79,11 @@ class BoundLiterals(Sequence[bytes]):
         return b"".join(
             piece if isinstance(piece, bytes) else b" " + self[piece] + b" " for piece in statement.pieces
         )
+
+
+def bound_literal(value: BinaryValue, type: int, dialect: Dialect) -> bytes:
+    """The literal for a bound value, as a session with that dialect writes and reads it. Raises CommandError 1367."""
+    return marked(literal(value, type, no_backslash_escapes=not dialect.backslash_escapes), dialect)
 
 
 def bound_text(sql: bytes, literals: Sequence[bytes]) -> bytes:

@@ -215,7 +215,7 @@ def execute(session: Session, payload: bytes) -> None:
     if wants_cursor or session.scope != statement.home[2]:
         Execution(session, statement, wants_cursor)
     runner = statement.runner_for(session)
-    runner.run(session, statement.text, BoundLiterals(statement, asked), params)
+    runner.run(session, statement.text, BoundLiterals(statement, asked, session.dialect), params)
 
 
 def _parsed(session: Session, statement: PreparedStatement, payload: bytes) -> Execute:
@@ -236,7 +236,7 @@ def _parsed(session: Session, statement: PreparedStatement, payload: bytes) -> E
 def _run_bound(session: Session, statement: PreparedStatement, params: bytes) -> None:
     """Runs an execution that brings its types."""
     session.binary = True
-    literals = BoundLiterals(statement, params)
+    literals = BoundLiterals(statement, params, session.dialect)
     runner = statement.runner
     if runner is None or statement.view is not session.worker.view or statement.scope != session.scope:
         runner = statement.runner_for(session)

@@ -13,6 +13,18 @@ from router.sql.dialect import Dialect
 
 Value = int | Decimal | float | bytes | str | None
 
+
+class PlainLiteral(bytes):
+    """A literal written under NO_BACKSLASH_ESCAPES: a backslash in it stands for itself, whoever reads it."""
+
+    __slots__ = ()
+
+
+def marked(literal: bytes, dialect: Dialect) -> bytes:
+    """A literal of a session with that dialect, as the kind of bytes that `literal_value` reads right."""
+    return literal if dialect.backslash_escapes or b"\\" not in literal else PlainLiteral(literal)
+
+
 _ESCAPES: Final = {
     b"0": b"\0",
     b"'": b"'",
@@ -46,10 +58,13 @@ def literal_value(
     """The value of a literal's text; `charset` is the client's (character_set_client) and decodes plain strings.
 
     A string in a character set that is not text to us (`binary`, or one without a codec here) gives its bytes.
+    A PlainLiteral needs no `dialect`.
     Raises SluiceError SYNTAX when the text is not one literal.
     """
     if token.isdigit():
         return int(token)
+    if isinstance(token, PlainLiteral):
+        dialect = Dialect.NO_BACKSLASH_ESCAPES
     first = token[:1]
     if first in (b"'", b'"'):
         return _text(_unquote(token, dialect), charset)

@@ -20,7 +20,7 @@ import re
 from typing import Final, NamedTuple
 
 from router.sql.dialect import Dialect, dialect_of
-from router.sql.literals import literal_value
+from router.sql.literals import literal_value, marked
 
 __all__ = ["Dialect", "Normalised", "dialect_of", "literal_value", "normalise", "split_statements"]
 
@@ -118,6 +118,8 @@ def normalise(sql: bytes, dialect: Dialect = Dialect.DEFAULT) -> Normalised:
         parts[at] = b"?"
     if literals and b"by" in sql.lower():
         literals = _keep_positions(parts, literals)
+    if dialect is not Dialect.DEFAULT:
+        literals = [marked(literal, dialect) for literal in literals]
     if comments:
         parts = _without_margin_comments(parts)
     parts[-1] = parts[-1].rstrip(_MARGIN)

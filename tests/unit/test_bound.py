@@ -12,7 +12,7 @@ from wire.statements import build_execute
 def literals(sql: bytes, types: list[int], values: list[object]) -> list[bytes]:
     statement = PreparedStatement(1, sql, ("", "", ""), Dialect.DEFAULT)
     execution = build_execute(1, types, values, False)  # type: ignore[arg-type]
-    return list(BoundLiterals(statement, execution[5:]))
+    return list(BoundLiterals(statement, execution[5:], Dialect.DEFAULT))
 
 
 @pytest.mark.parametrize(
