@@ -12,12 +12,13 @@ Invariants: a batch has one answer; nothing is done before all rows that the rou
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from core.errors import not_supported
+from core.errors import fail, not_supported
 from core.rpc import messages as m
 from router.execute.insert import InsertRunner
 from router.execute.owned import OwnedInsertRunner
@@ -26,11 +27,12 @@ from router.execute.row_by_row import RowByRow
 from router.execute.values import render
 from router.gateway import Link
 from router.plan.plans import Bind, Choice, DmlPlan, InsertPlan, InsertRow, Planned, Template
-from router.sessions.bound import PLACEHOLDER, BoundLiterals
+from router.sessions.bound import PLACEHOLDER, BoundLiterals, bound_literal
 from router.sessions.insert_ids import forward_insert
 from router.sessions.prepared import Execution, PreparedStatement, find_statement
 from router.sessions.session import Session
 from router.sessions.transcoding import transcode
+from router.sql.dialect import Dialect
 from router.variables.reading import is_mariadb
 from router.view import SYSTEM_SCHEMAS
 from wire.bulk import (
@@ -38,20 +40,21 @@ from wire.bulk import (
     INDICATOR_DEFAULT,
     INDICATOR_IGNORE,
     INDICATOR_NONE,
+    Bulk,
     Cell,
     parse_bulk,
     unsupported,
 )
 from wire.commands import unknown_command
-from wire.constants import (
-    MARIADB_CLIENT_STMT_BULK_OPERATIONS,
-)
-from wire.literals import literal
+from wire.constants import MARIADB_CLIENT_STMT_BULK_OPERATIONS
+from wire.errors import CommandError
 
 _WRITES: Final = re.compile(
     rb"\s*(?:SET\s+STATEMENT\b.*?\bFOR\s+)?(INSERT|REPLACE|UPDATE|DELETE)\b", re.IGNORECASE | re.DOTALL
 )
 _RETURNING: Final = re.compile(rb"\bRETURNING\b", re.IGNORECASE)
+_TURN_ROWS: Final = 500
+"""Rows of a batch that are read in one turn of the loop, which other clients wait for."""
 
 
 def execute(session: Session, payload: bytes) -> None:
@@ -80,16 +83,41 @@ def execute(session: Session, payload: bytes) -> None:
     writes = _WRITES.match(statement.key)
     if writes is None:
         raise unsupported()
-    adds = writes[1][:1] in b"IiRr"
-    rows = [list(_tokens(row, bulk.types, adds)) for row in bulk.rows()]
-    plan = planned.plan
-    if isinstance(plan, InsertPlan) and not planned.reserve and _is_of_rows(plan, statement.literals):
-        session.binary = _RETURNING.search(statement.key) is not None
-        _insert(session, plan, planned.insert, statement, rows)
-        return
-    if _RETURNING.search(statement.key) is not None:
+    session.start(_read(session, statement, planned, bulk, adds=writes[1][:1] in b"IiRr"))
+
+
+async def _read(
+    session: Session, statement: PreparedStatement, planned: Planned, bulk: Bulk, *, adds: bool
+) -> None:
+    """Reads the rows, and runs them. Raises SluiceError."""
+    plan, returning = planned.plan, _RETURNING.search(statement.key) is not None
+    at_once = isinstance(plan, InsertPlan) and not planned.reserve and _is_of_rows(plan, statement.literals)
+    if returning and not at_once:
         raise not_supported("RETURNING in a batch that runs row by row", "Execute each row by itself.")
-    texts = [BoundLiterals.of_tokens(statement, iter(row)).text() for row in rows]
+    limit = session.worker.boot.config.router.max_memory_rows
+    rows: list[BoundLiterals] = []
+    try:
+        for row in bulk.rows():
+            if len(rows) >= limit:
+                raise fail("RESULT_TOO_LARGE", limit=limit)
+            tokens = _tokens(row, bulk.types, adds, session.dialect)
+            rows.append(BoundLiterals.of_tokens(statement, tokens))
+            if len(rows) % _TURN_ROWS == 0:
+                await asyncio.sleep(0)
+    except CommandError as error:
+        session.task = None
+        session.error(error.number, error.sqlstate, error.text)
+        return
+    if isinstance(plan, InsertPlan) and at_once:
+        session.binary = returning
+        await _insert(session, plan, planned.insert, rows)
+        return
+    texts: list[bytes] = []
+    for one in rows:
+        texts.append(one.text())
+        if len(texts) % _TURN_ROWS == 0:
+            await asyncio.sleep(0)
+    session.task = None
     RowByRow(session, texts, adds=adds, together=adds and session.autocommit and session.tx is None).begin()
 
 
@@ -115,7 +143,7 @@ def _pass(session: Session, link: Link, planned: Planned, text: bytes, params: b
         session.forward(link, m.F_WRITE | m.F_PREPARED, tables, text, {"params": params})
 
 
-def _tokens(row: list[Cell], types: Sequence[int], adds: bool) -> Iterator[bytes]:
+def _tokens(row: list[Cell], types: Sequence[int], adds: bool, dialect: Dialect) -> Iterator[bytes]:
     """The row's values as literals. Raises CommandError, SluiceError."""
     for (indicator, value), kind in zip(row, types, strict=True):
         if indicator == INDICATOR_DEFAULT or (indicator == INDICATOR_IGNORE and adds):
@@ -126,7 +154,7 @@ def _tokens(row: list[Cell], types: Sequence[int], adds: bool) -> Iterator[bytes
                 "Leave the column out of the statement.",
             )
         else:
-            yield literal(value if indicator == INDICATOR_NONE else None, kind & 0xFF)
+            yield bound_literal(value if indicator == INDICATOR_NONE else None, kind & 0xFF, dialect)
 
 
 # ---- one statement of all rows
@@ -140,22 +168,24 @@ def _is_of_rows(plan: InsertPlan, literals: Sequence[bytes]) -> bool:
     )
 
 
-def _insert(
-    session: Session, plan: InsertPlan, insert: int, statement: PreparedStatement, rows: list[list[bytes]]
-) -> None:
+async def _insert(session: Session, plan: InsertPlan, insert: int, rows: list[BoundLiterals]) -> None:
     """Runs the statement with the rows of each execution after those of the one before. Raises SluiceError."""
     literals: list[bytes] = []
     made: list[InsertRow] = []
-    for row in rows:
-        made += [_shifted(one, len(literals)) for one in plan.rows]
-        literals += BoundLiterals.of_tokens(statement, iter(row))
-    spots = [_id_spot(row, literals) for row in made]
-    texts = [render(row.text, literals, (spot,)) for row, spot in zip(made, spots, strict=True)]
+    texts: list[bytes] = []
+    for number, row in enumerate(rows, 1):
+        further = [_shifted(one, len(literals)) for one in plan.rows]
+        made += further
+        literals += row
+        texts += (render(one.text, literals, (_id_spot(one, literals),)) for one in further)
+        if number % _TURN_ROWS == 0:
+            await asyncio.sleep(0)
     text = render(plan.head, literals) + plan.separator.join(texts) + render(plan.tail, literals)
     if insert & m.F_UPSERT and len(made) > 1:
         insert = insert & ~m.F_UPSERT | m.F_INSERT_ID
     view = session.worker.view
     assert view is not None
+    session.task = None
     runner = OwnedInsertRunner if plan.owned else InsertRunner
     runner(replace(plan, rows=tuple(made)), view, insert).run(session, text, literals, None)
 
