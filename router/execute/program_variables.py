@@ -103,7 +103,9 @@ def _naming_variables(session: "Session", sql: bytes) -> bytes:
 async def _with_variables(
     session: "Session", link: Link, wanted: set[str], run: Callable[[], Awaitable[Answer]]
 ) -> Answer:
-    names = {name: f"@`{name}`" for name in wanted if name != m.NEEDS_CONNECTION_ID}
+    names = {
+        name: "@`{}`".format(name.replace("`", "``")) for name in wanted if name != m.NEEDS_CONNECTION_ID
+    }
     had = session.reserved is not None and link in session.reserved
     used = had or (session.tx is not None and link in session.tx.held)
     known = session.user_variables or {}

@@ -28,6 +28,7 @@ from router.sessions.tracking import with_temporary_tables
 from router.sql.lex import VARIABLE, lex
 from router.sql.normalise import normalise
 from router.statements.result import rows_of
+from router.statements.words import user_variable_name
 from router.variables.literals import NULL, cell_literal, value_literal
 from router.variables.reading import is_mariadb
 from wire.constants import CHARSET_BINARY
@@ -356,8 +357,5 @@ def variables_in(text: bytes, session: Session) -> dict[str, str]:
     for lexeme in lex(key, session.dialect).lexemes:
         spelt = lexeme.text
         if lexeme.kind == VARIABLE and not spelt.startswith("@@") and len(spelt) > 1:
-            name = spelt[1:]
-            if name[:1] in ("'", '"', "`"):
-                name = name[1:-1]
-            found.setdefault(name.lower(), spelt)
+            found.setdefault(user_variable_name(spelt), spelt)
     return found

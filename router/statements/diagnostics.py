@@ -6,6 +6,7 @@ succeeds, as on the servers. SIGNAL goes to any server, which says what it makes
 (the SQLSTATE of a warning, TABLE_NAME and the like) is read from the text.
 """
 
+import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
@@ -27,6 +28,10 @@ from wire.answers import ok_packet
 _STATEMENT: Final = ("NUMBER", "ROW_COUNT")
 _CONDITION: Final = (*ITEMS, "MYSQL_ERRNO", "RETURNED_SQLSTATE", "MESSAGE_TEXT")
 _CONSTANTS: Final = {"NULL": 0, "FALSE": 0, "TRUE": 1}
+_DIGITS: Final = re.compile(r"\s*0*([0-9]+)")
+_MAX_DIGITS: Final = 20
+_TOO_LARGE: Final = 10**_MAX_DIGITS
+"""There are no conditions of such numbers."""
 _INVALID: Final = ("Error", 1758, "Invalid condition number")
 _NO_HANDLER: Final = ErrorCode("", 3004, "0Z002", False, "", "")
 
@@ -119,10 +124,10 @@ def _number(value: Value) -> int:
     if isinstance(value, bytes):
         return int.from_bytes(value)
     if isinstance(value, str):
-        digits = value.strip()
-        width = next((at for at, one in enumerate(digits) if not one.isdecimal()), len(digits))
-        return int(digits[:width] or 0)
-    return int(Decimal(value or 0).quantize(Decimal(1), ROUND_HALF_UP))
+        digits = _DIGITS.match(value)
+        return int(digits[1][:_MAX_DIGITS]) if digits is not None else 0
+    number = min(Decimal(value or 0), Decimal(_TOO_LARGE))
+    return int(number.to_integral_value(ROUND_HALF_UP))
 
 
 def _tell_condition(session: Session, targets: Targets, number: int) -> None:

@@ -37,8 +37,9 @@ _RUNS: Final = re.compile(
 )
 _FIRES: Final = re.compile(_COMMENTS + rb"(?:insert|update|delete|replace|load|with)\b", _FLAGS)
 _VARIABLE: Final = re.compile(
-    rb"(?<![@\w$])@(?:`([^`\s,]+)`|'([^'\s,]+)'|\"([^\"\s,]+)\"|([\w$.\x80-\xff]+))"
+    rb"(?<![@\w$])@(?:`((?:[^`\s,]|``)+)`|'((?:[^'\s,]|'')+)'|\"((?:[^\"\s,]|\"\")+)\"|([\w$.\x80-\xff]+))"
 )
+_QUOTES: Final = (b"`", b"'", b'"', b"`")
 _STATE: Final = (
     (
         re.compile(rb"\blast_insert_id\b|@@(?:(?:session|local)\s*\.\s*)?`?identity\b", re.IGNORECASE),
@@ -175,9 +176,9 @@ class _Program:
         self.kind = kind
         self.name = name
         variables = (
-            part.decode("utf-8", "replace").lower()
+            part.replace(quote * 2, quote).decode("utf-8", "replace").lower()
             for groups in _VARIABLE.findall(body)
-            for part in groups
+            for quote, part in zip(_QUOTES, groups, strict=True)
             if part
         )
         state = [name for pattern, name in _STATE if pattern.search(body)]

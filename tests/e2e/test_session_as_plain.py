@@ -261,6 +261,8 @@ SEQUENCES: list[tuple[str, ...]] = [
         "SELECT FOUND_ROWS()",
         "SELECT as_plain_f() + COUNT(*) FROM as_plain INTO @one",
         "SELECT FOUND_ROWS()",
+        "SELECT as_plain_f() INTO @`o``n'e`",
+        "SELECT @`o``n'e`, @\"o`n'e\"",
         "SET @by = 5, @other = 'ö'",
         "SET NAMES latin1",
         "SELECT as_plain_f(), (@other := CONCAT(@other, '!')) = '!'",

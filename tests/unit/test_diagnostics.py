@@ -52,6 +52,11 @@ def test_get_diagnostics_changes_nothing_but_variables() -> None:
     assert session.affected_rows == 7
     get(session, "GET DIAGNOSTICS CONDITION 3 @state = RETURNED_SQLSTATE")
     assert session.warnings[2:] == [("Error", 1758, "Invalid condition number")]
+    for number in ("1e30", "9" * 40, f"'{'9' * 5000}'", "'02x'", "1.5", "' 2'"):
+        get(session, f"GET DIAGNOSTICS CONDITION {number} @found = MYSQL_ERRNO")
+        assert session.user_variables.pop("found", None) == (
+            None if "9" in number or "e" in number else b"1062"
+        )
     assert session.user_variables["state"] == b"'23000'"
     with pytest.raises(SluiceError) as caught:
         get(session, "GET STACKED DIAGNOSTICS @n = NUMBER")

@@ -24,6 +24,7 @@ def known(*rows: list[bytes | None], many: bool = False) -> ProgramNeeds:
     [
         (b"SET @a = 1; SET @B=@a + @@global.x", "a,b"),
         (b"SELECT 1 INTO @`c d`, @`e`, @'f', @\"g\", @h.i$j", "e,f,g,h.i$j"),
+        (b"SET @`i``j` = 1, @'k`l''m' = 2", "i`j,k`l'm"),
         (b"SET x = 'me@example.org'", ""),
         ("SET @größe = 1".encode(), "größe"),
         (b"", ""),
