@@ -15,6 +15,7 @@ from router.execute.atomic import Atomic
 from router.execute.attempts import ComesAgainError
 from router.execute.conflicts import Conflicts, Kind
 from router.execute.insert import InsertWork, ignores
+from router.execute.interplay import meet_each_other
 from router.execute.lookup import LookupTable, LookupWriter, Rows, TakenError
 from router.execute.owner import Row, Shape, by_key, key_of, name_of, read_rows, shape_of, unique_keys
 from router.gateway import Link
@@ -98,6 +99,8 @@ class OwnedInsert:
         known = plan.plain and all(_given(row, shape.primary) for _, row in values)
         lookups = [LookupTable(self._view, table, one) for one in owned]
         before: Rows = [] if known else await self._read(session, atomic, links, conditions, ())
+        if self._kind is not None and self._meet_each_other([row for _, row in values], before):
+            return await self._singly(session, atomic, self._kind, work, insert)
         patience = atomic.patience
         oks = [await atomic.write(link, text, plan.tables, insert, patience) for link, text in statements]
         old = [(link, key_of(shape, row)) for link, row in before]
@@ -111,6 +114,10 @@ class OwnedInsert:
         writer = LookupWriter(session, self._view, atomic, shape)
         await writer.apply(lookups, before, after)
         return oks
+
+    def _meet_each_other(self, rows: Sequence[dict[str, bytes]], before: Rows) -> bool:
+        unique = [one.columns for one in self._table.owned() if one.vindex.unique]
+        return meet_each_other(rows, (row for _, row in before), self._keys, unique, self._shape.primary)
 
     async def _read(
         self,

@@ -143,6 +143,11 @@ ELSEWHERE = (
     "INSERT INTO account (id, email) VALUES (9, 'g@x') ON DUPLICATE KEY UPDATE email = 'j@x'",  # 9 is there itself
     "INSERT INTO account (id, email) VALUES (10, 'g@x') ON DUPLICATE KEY UPDATE email = 'j@x'",  # taken
     "INSERT IGNORE INTO account (id, email) SELECT id + 20, email FROM account",
+    # one another's on the way, and nobody's in the end
+    "REPLACE INTO account (id, email) VALUES (11, 'k@x'), (12, 'l@x'), (13, 'K@x'), (13, NULL)",
+    "REPLACE INTO account (id, email) VALUES (14, 'm@x'), (15, 'n@x')",
+    "INSERT INTO account (id, email) VALUES (16, 'n@x'), (15, 'o@x') ON DUPLICATE KEY UPDATE email = VALUES(email)",
+    "INSERT IGNORE INTO account (id, email) VALUES (17, 'q@x'), (18, 'q@x '), (19, CONCAT('q', '@x')), (17, 'r@x')",
     "REPLACE INTO account (id, email, team) SELECT id + 20, email, team FROM account",
 )
 
@@ -155,7 +160,7 @@ def test_a_value_of_another_shards_row_is_a_duplicate(both: Both, explicit: bool
         for cnx in (both.sharded, both.plain):
             run(cnx, "BEGIN")
     failed = [both.write(sql) for sql in ELSEWHERE]
-    assert failed == [0] * 9 + [1062, 0, 0]
+    assert [number for number in failed if number] == [1062]
     run(both.sharded, "INSERT IGNORE INTO account (id, email) VALUES (31, 'g@x')")
     shown = fetch(both.sharded, "SHOW WARNINGS")
     assert [row[:2] for row in shown] == [("Warning", 1062)]
