@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.fuzz.seeds import seeds_of
 
-_NAMES = ("login", "packets", "commands", "execute", "binary", "answers", "compressed", "lines")
+_NAMES = ("login", "packets", "commands", "execute", "bulk", "binary", "answers", "compressed", "lines")
 
 
 def run(name: str, argv: list[str]) -> None:

@@ -8,6 +8,7 @@ is kept is bounded by what the configuration says, never by what a header promis
 import asyncio
 import itertools
 import logging
+import re
 from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
@@ -17,18 +18,23 @@ from core.errors import SluiceError
 from router.clients.connection import CLOSED, LOGIN, Connection
 from router.engine.load_fields import Format
 from router.engine.load_lines import LineSplitter
+from router.sessions.bound import bound_literal
+from router.sql.dialect import Dialect
+from router.sql.normalise import normalise
 from router.workers.stats import WorkerStats
 from wire import commands as c
 from wire import statements as s
 from wire.binary import decoder
+from wire.bulk import parse_bulk
 from wire.compression import CompressedStream
 from wire.constants import CLIENT_QUERY_ATTRIBUTES, SERVER_CAPABILITIES
-from wire.errors import ClientProtocolError, ServerProtocolError, WireError
+from wire.errors import ClientProtocolError, CommandError, ServerProtocolError, WireError
 from wire.keys import RsaPrivateKey, generate_rsa_pem
 from wire.login import MAX_LOGIN_BYTES
 from wire.login_actions import LoginSettings
 from wire.packets import PacketReader
 from wire.passwords import Account, Decoys, account_from_password
+from wire.repeated import RepeatedScanner
 from wire.scan import PREPARE, QUERY, ROWS_ONLY, STRING, ResultScanner
 
 MAX_BYTES: Final = 1 << 20
@@ -226,6 +232,37 @@ def execute(data: bytes) -> None:
         raise Fault("a rebuilt execution has other values")
 
 
+_ONE_LITERAL: Final = re.compile(rb"SELECT (?:NULL|[-+]?\?|(?:_binary|DATE|TIMESTAMP|TIME) ?\?) FROM t")
+
+
+def bulk(data: bytes) -> None:
+    """COM_STMT_BULK_EXECUTE: rows or an error; written anew they are the same, and each value has a literal or 1367."""
+    if len(data) < 2:
+        return
+    count, choice = data[0] & 15, data[1]
+    known = data[1:2] * (2 * count) if choice & 1 else None
+    try:
+        asked = parse_bulk(data[1:], count, known)
+        rows = list(asked.rows())
+        again = list(asked.converted(bytes).rows())
+    except (ClientProtocolError, CommandError):
+        return
+    if repr(again) != repr(rows):
+        raise Fault("rows written anew are others")
+    if len(rows) * count > len(data):
+        raise Fault("more values than bytes")
+    for row in rows:
+        for (_, value), kind in zip(row, asked.types, strict=True):
+            for dialect in Dialect:
+                try:
+                    token = bound_literal(value, kind & 0xFF, dialect)
+                except CommandError:
+                    continue
+                key = normalise(b"SELECT " + token + b" FROM t", dialect).key
+                if _ONE_LITERAL.fullmatch(key) is None:
+                    raise Fault(f"{token!r} is more than one literal")
+
+
 def binary(data: bytes) -> None:
     """Values of the binary protocol: a value or one of the errors that its caller turns into 1835."""
     if len(data) < 1:
@@ -267,6 +304,13 @@ def answers(data: bytes) -> None:
         outs.append((done, out if done else None))
     if outs[0] != outs[1]:
         raise Fault(f"an answer depends on how it is cut: {outs}")
+    done, expected = outs[0]
+    if done and command == QUERY and not flags & 8:
+        repeated = RepeatedScanner(session_track=bool(flags & 1), extended=bool(flags & 128))
+        for _ in range(3):
+            repeated.begin(command, bool(flags & 2), bool(flags & 4), client_extended=form)
+            if repeated.feed(data[2:]) != (done, expected):
+                raise Fault("an answer that comes again is another")
 
 
 def compressed(data: bytes) -> None:
@@ -311,5 +355,5 @@ def lines(data: bytes) -> None:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    one.__name__: one for one in (login, packets, commands, execute, binary, answers, compressed, lines)
+    one.__name__: one for one in (login, packets, commands, execute, bulk, binary, answers, compressed, lines)
 }
