@@ -8,7 +8,7 @@ behaviour: conversion of time zones, the limit of rows, the length of GROUP_CONC
 Around that: transactions, errors, statements that are killed, stored programs that SET, clients that go away in the
 middle. What a stored program SET outside of a transaction reaches nobody, not even the session that ran it.
 
-SLUICE_LEAK_S is the length in seconds (60), SLUICE_LEAK_SESSIONS the number of sessions (500), SLUICE_SEED the seed.
+SLUICE_LEAK_S is the length in seconds (120), SLUICE_LEAK_SESSIONS the number of sessions (500), SLUICE_SEED the seed.
 """
 
 import os
@@ -25,7 +25,7 @@ import pytest
 
 from tests.kit.cluster import Cluster
 
-LENGTH_S: Final = float(os.environ.get("SLUICE_LEAK_S", "60"))
+LENGTH_S: Final = float(os.environ.get("SLUICE_LEAK_S", "120"))
 SESSIONS: Final = int(os.environ.get("SLUICE_LEAK_SESSIONS", "500"))
 SEED: Final = int(os.environ.get("SLUICE_SEED", "20260101"))
 THREADS: Final = 12
