@@ -69,6 +69,11 @@ def ended_by_error(session: "Session", sent: Sent | None, data: bytes) -> None:
     """The statement that was `sent` has ended with the ERR packet at the end of `data`."""
     payload = last_payload(data)
     note_error(session, payload)
+    tx = session.tx
+    if tx is not None and tx.first:
+        tx.first = False
+        if not session.reserved and _untouched(session, payload):  # on a server it has begun none
+            holding.transaction_over(session)
     if sent is not None and sent[4] is not None and not sent[0] & m.F_CALL:
         keep_characteristics(session, sent[4], payload)
 
@@ -76,10 +81,14 @@ def ended_by_error(session: "Session", sent: Sent | None, data: bytes) -> None:
 def keep_characteristics(session: "Session", next_transaction: list[str], payload: bytes) -> None:
     """SET TRANSACTION had said `next_transaction` before a statement in autocommit that this ERR ended: it holds on
     where the error was met before any table was read."""
-    number = parse_err(payload).number
-    untouched = number in _UNTOUCHED or (number in _UNTOUCHED_MYSQL and not is_mariadb(session))
-    if session.tx is None and session.next_transaction is None and untouched:
+    if session.tx is None and session.next_transaction is None and _untouched(session, payload):
         session.next_transaction = next_transaction
+
+
+def _untouched(session: "Session", payload: bytes) -> bool:
+    """Whether the error was met before a transaction began."""
+    number = parse_err(payload).number
+    return number in _UNTOUCHED or (number in _UNTOUCHED_MYSQL and not is_mariadb(session))
 
 
 def told_along(session: "Session", said: str) -> tuple[set[str], int, dict[str, Any]]:

@@ -45,6 +45,7 @@ def forward_held(
             tx, flags = open_tentative(session), flags | m.F_CALL
         else:
             tx = open_transaction(session)
+            tx.first = True
     asked, flags = flags, flags | session.flags | m.F_STATUS
     if not session.autocommit:
         flags |= m.F_NO_AUTOCOMMIT
@@ -162,6 +163,7 @@ def note_held(session: "Session", info: int, data: bytes, handle: int, status: i
         lose_reserved(session, link)
     if tx is not None:
         tx.note(link, handle)
+        tx.first = tx.first and bool(info & m.I_ERR)
         if tx.calling:
             note_called(session, tx, status)
         if not status & SERVER_STATUS_IN_TRANS:
@@ -202,6 +204,7 @@ def note_fail(session: "Session", link: Link, number: int, text: str, handle: in
     if not handle:
         lose_reserved(session, link)
     if tx is not None:
+        tx.first = False
         was_there = link in tx.held
         tx.note(link, handle)
         if was_there and not handle:

@@ -44,6 +44,8 @@ class Transaction:
     """The client began it with a statement; else it is autocommit=0's, or the router's own."""
     settings_text: str = ""
     """The session's settings when it began."""
+    first: bool = False
+    """autocommit=0 has begun it for the statement that runs, which is its first."""
     calling: bool = False
     """A CALL runs, which may begin and end transactions by itself (`router/sessions/called.py`)."""
     tentative: bool = False

@@ -444,6 +444,26 @@ async def test_autocommit_off_opens_by_itself_and_commit_ends() -> None:
     on.clean()
 
 
+@pytest.mark.parametrize(("error", "stays"), [(1146, False), (1062, True)])
+async def test_autocommit_off_begins_nothing_for_a_statement_without_its_table(
+    error: int, stays: bool
+) -> None:
+    """A client that leaves it at that holds no connection, as on a server."""
+    on = Shards()
+    on.session.autocommit = False
+    on.a.script = lambda sql: (error, "no") if sql == b"update one" else None
+    assert number(await on.run(on.a)) == error
+    await turns()
+    assert bool(on.a.open) is stays
+    await on.end(b"rollback")
+    assert in_trans(await on.run(on.a, b"update two"))
+    assert number(await on.run(on.a)) == error
+    await turns()
+    assert on.a.open
+    await on.end(b"rollback")
+    on.clean()
+
+
 async def test_commit_and_chain_goes_on_with_the_same_characteristics() -> None:
     on = Shards()
     transactions.begin(on.session, Kind.BEGIN, b"start transaction read only")
