@@ -15,7 +15,7 @@ Rows = Sequence[Sequence[Any]]
 """As `Connection.describe` has them."""
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-_TEXT: Final = "CAST(%s AS CHAR(%d)) COLLATE utf8mb4_general_ci AS %s"
+_TEXT: Final = "CAST(%s AS CHAR(%d) CHARACTER SET utf8mb4) COLLATE utf8mb4_general_ci AS %s"
 _COLUMNS: Final = ", ".join(
     (
         _TEXT % ("''", 32, "USER"),
