@@ -2,7 +2,8 @@
 
 Such a write locks rows on their shards and entries on the lookup table's. All lock rows first, then entries, which
 leaves only circles through transactions of several statements, locks of gaps, and entries on several shards.
-Invariant: every such circle has someone in it who waits in a statement by key, and so with Patience.
+Invariant: every such circle has someone in it who waits with Patience: in a statement by key, or in the read of the
+rows that an UPDATE or DELETE is about.
 - In autocommit the statement is undone, whole, and run again: nothing of it was acknowledged. So is one that a server
   chose as the victim of a deadlock. It goes on as long as MySQL's own wait for a lock would (error 1205 then).
 - In a transaction of the client's, that ends as by a deadlock: rolled back, error 1213.

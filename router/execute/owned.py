@@ -150,7 +150,9 @@ class OwnedDmlRunner:
                     read = _Read(part, shape, columns, lookups, [])
                     for link in links:
                         rest = render(part.rows, literals)
-                        rows = await read_rows(session, link, shape, columns, part.alias, rest)
+                        rows = await read_rows(
+                            session, link, shape, columns, part.alias, rest, atomic.patience, scans=True
+                        )
                         read.before += [(link, row) for row in rows.values()]
                     reads.append(read)
                 oks = [await atomic.write(link, text, plan.tables) for link in links]

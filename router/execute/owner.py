@@ -137,13 +137,15 @@ async def read_rows(
     alias: bytes,
     rest: bytes,
     patience: Patience | None = None,
+    *,
+    scans: bool = False,
 ) -> dict[tuple[bytes, ...], Row]:
-    """The rows of `SELECT columns FROM rest` by primary key. `patience`: as for `Atomic.write`. Raises
-    SluiceError."""
+    """The rows of `SELECT columns FROM rest` by primary key. `patience`: as for `Atomic.write`; `scans`: they
+    are not found by a key. Raises SluiceError."""
     limit = session.worker.boot.config.router.max_memory_rows
     text = b"SELECT " + b", ".join(shape.read(column, alias) for column in columns) + b" " + rest
     steps = session.worker.calls.in_session(session, link, text)
-    answer = await (steps if patience is None else patience.during(link, steps))
+    answer = await (steps if patience is None else patience.during(link, steps, scans=scans))
     checked(answer)
     found: dict[tuple[bytes, ...], Row] = {}
     for cells in rows_of(answer).rows:

@@ -51,14 +51,15 @@ class Patience:
         self._look_s = look_s
         self._looks = looks
 
-    async def during(self, link: Link, steps: Awaitable[Answer]) -> Answer:
-        """The answer of `steps`, which run one statement by a key on `link`, in the session's transaction. Raises as
-        they do, and EntryLockedError."""
+    async def during(self, link: Link, steps: Awaitable[Answer], *, scans: bool = False) -> Answer:
+        """The answer of `steps`, which run one statement by a key on `link`, in the session's transaction. `scans`: it
+        may read long, and is suspect only while somebody waits for a row on `link`. Raises as they do, and
+        EntryLockedError."""
         task = asyncio.current_task()
         assert task is not None
         loop = self._session.worker.loop
         wait = _Wait()
-        timer = loop.call_later(self._look_s, self._begin, link, task, wait)
+        timer = loop.call_later(self._look_s, self._begin, link, task, wait, scans)
         try:
             answer = await steps
         except TabletError as error:
@@ -73,13 +74,14 @@ class Patience:
             raise EntryLockedError
         return answer
 
-    def _begin(self, link: Link, task: asyncio.Task[object], wait: _Wait) -> None:
-        wait.watch = self._session.worker.loop.create_task(self._watch(link, task, wait))
+    def _begin(self, link: Link, task: asyncio.Task[object], wait: _Wait, scans: bool) -> None:
+        wait.watch = self._session.worker.loop.create_task(self._watch(link, task, wait, scans))
 
-    async def _watch(self, link: Link, task: asyncio.Task[object], wait: _Wait) -> None:
+    async def _watch(self, link: Link, task: asyncio.Task[object], wait: _Wait, scans: bool) -> None:
         suspect = 0
         while True:
-            suspect = suspect + 1 if await self._others_wait(link) else 0
+            reads = scans and await self._waits(link) == 0
+            suspect = suspect + 1 if not reads and await self._others_wait(link) else 0
             if suspect >= self._looks:
                 wait.ended = self._session.worker.calls.interrupt(task)
                 return
@@ -87,14 +89,19 @@ class Patience:
 
     async def _others_wait(self, at: Link) -> bool:
         """Whether anyone else waits for a lock on the servers that the transaction holds, while it waits on `at`."""
-        tx, calls, user = self._session.tx, self._session.worker.calls, self._session.user
-        waiting = 0
+        tx = self._session.tx
         held = list(tx.held) if tx is not None else []
+        waiting = await self._waits(*held)
+        return waiting is None or waiting > (at in held)
+
+    async def _waits(self, *links: Link) -> int | None:
+        """How many wait for rows on `links`; None where that is not said."""
+        waiting = 0
         try:
             async with asyncio.timeout(_ANSWER_S):
-                for link in held:
-                    rows = rows_of(checked(await calls.execute(link, _WAITING, user=user))).rows
-                    waiting += int(rows[0][1] or b"0")
+                for link in links:
+                    answer = await self._session.worker.calls.execute(link, _WAITING, user=self._session.user)
+                    waiting += int(rows_of(checked(answer)).rows[0][1] or b"0")
         except (SluiceError, IndexError, ValueError, TimeoutError):
-            return True
-        return waiting > (at in held)
+            return None
+        return waiting

@@ -198,8 +198,13 @@ def _circle(both: Both, mine: Any, theirs: Any) -> tuple[Future[int], ThreadPool
     both.write("INSERT INTO account (id, email) VALUES (1, 'a@x')")
     run(theirs, "BEGIN")
     run(theirs, "INSERT INTO account (id, email) VALUES (4, 'n@x')")
+    return _waiting(both, mine, "UPDATE account SET email = 'n@x' WHERE id = 1")
+
+
+def _waiting(both: Both, mine: Any, sql: str) -> tuple[Future[int], ThreadPoolExecutor]:
+    """`mine` waits in `sql` for a lock."""
     pool = ThreadPoolExecutor(2)
-    waiting = pool.submit(lambda: run(mine, "UPDATE account SET email = 'n@x' WHERE id = 1")[0])
+    waiting = pool.submit(lambda: run(mine, sql)[0])
 
     def waits() -> bool:
         return any(
@@ -235,4 +240,21 @@ def test_a_circle_through_a_transaction_ends_as_a_deadlock(both: Both) -> None:
             run(theirs, "COMMIT")
         run(mine, "COMMIT")  # there is nothing left of it
     assert fetch(both.sharded, READ) == [(1, "a@x", "none", "theirs"), (4, "n@x", "none", None)]
+    both.check()
+
+
+def test_a_circle_through_the_rows_of_an_update_is_broken(both: Both) -> None:
+    there = next(key for key in range(2, 99) if both.cluster.shard_of(key) != both.cluster.shard_of(1))
+    both.write(f"INSERT INTO account (id, email) VALUES (1, 'a@x'), ({there}, 'b@x')")
+    with closing(both.cluster.connect()) as theirs, closing(both.cluster.connect()) as mine:
+        for cnx, key in ((theirs, there), (mine, 1)):
+            run(cnx, "BEGIN")
+            run(cnx, f"UPDATE account SET team = 'first' WHERE id = {key}")
+        waiting, pool = _waiting(both, mine, f"UPDATE account SET team = 'second' WHERE id >= {there}")
+        with pool:
+            assert run(theirs, "UPDATE account SET note = 'theirs' WHERE id = 1")[0] == 1
+            error = waiting.exception(60)
+            assert isinstance(error, pymysql.err.OperationalError)
+            assert error.args[0] == 1213
+        run(theirs, "ROLLBACK")
     both.check()
