@@ -8,7 +8,7 @@ Source: MariaDB's documentation, "COM_STMT_BULK_EXECUTE"; what is an error, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
@@ -80,15 +80,23 @@ class Bulk:
 
     def converted(self, convert: Callable[[bytes], bytes]) -> Bulk:
         """The same with its texts (not its blobs) as `convert` has them. Raises CommandError 1210."""
-        parts = [self.payload[: self.rows_at]]
+        return self.of_rows(self.rows_converted(convert))
+
+    def of_rows(self, rows: Iterable[bytes]) -> Bulk:
+        """The same with other rows."""
+        return Bulk(b"".join((self.payload[: self.rows_at], *rows)), self.types_raw, self.rows_at)
+
+    def rows_converted(self, convert: Callable[[bytes], bytes]) -> Iterator[bytes]:
+        """Row by row, what `converted` makes of them."""
         for row in self.rows():
+            parts: list[bytes] = []
             for (indicator, value), kind in zip(row, self.types, strict=True):
                 parts.append(bytes((indicator,)))
                 if indicator == INDICATOR_NONE and value is not None:
                     if kind & 0xFF in _TEXTS and isinstance(value, bytes):
                         value = convert(value)
                     parts.append(encode_value(kind & 0xFF, value, bool(kind & UNSIGNED_PARAMETER)))
-        return Bulk(b"".join(parts), self.types_raw, self.rows_at)
+            yield b"".join(parts)
 
 
 def parse_bulk(payload: bytes, parameter_count: int, known_types: bytes | None) -> Bulk:

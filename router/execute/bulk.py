@@ -69,9 +69,30 @@ def execute(session: Session, payload: bytes) -> None:
     statement.forget_long_data()
     bulk = parse_bulk(payload, statement.parameter_count, statement.types_raw)
     statement.types_raw = bulk.types_raw
-    codec = session.codec
-    if codec is not None:
-        bulk = bulk.converted(lambda text: transcode(text, codec))
+    if session.codec is not None:
+        session.start(_converted(session, statement, bulk, session.codec))
+        return
+    _run(session, statement, bulk)
+
+
+async def _converted(session: Session, statement: PreparedStatement, bulk: Bulk, codec: str) -> None:
+    """Runs the batch of a client whose texts are in `codec`. Raises SluiceError."""
+    rows: list[bytes] = []
+    try:
+        for row in bulk.rows_converted(lambda text: transcode(text, codec)):
+            _check_count(session, len(rows))
+            rows.append(row)
+            if len(rows) % _TURN_ROWS == 0:
+                await asyncio.sleep(0)
+        session.task = None
+        _run(session, statement, bulk.of_rows(rows))
+    except CommandError as error:
+        session.task = None
+        session.error(error.number, error.sqlstate, error.text)
+
+
+def _run(session: Session, statement: PreparedStatement, bulk: Bulk) -> None:
+    """Runs the rows, in UTF-8. Raises SluiceError, CommandError."""
     session.binary = True
     if session.scope != statement.home[2]:
         Execution(session, statement, False)
@@ -94,12 +115,10 @@ async def _read(
     at_once = isinstance(plan, InsertPlan) and not planned.reserve and _is_of_rows(plan, statement.literals)
     if returning and not at_once:
         raise not_supported("RETURNING in a batch that runs row by row", "Execute each row by itself.")
-    limit = session.worker.boot.config.router.max_memory_rows
     rows: list[BoundLiterals] = []
     try:
         for row in bulk.rows():
-            if len(rows) >= limit:
-                raise fail("RESULT_TOO_LARGE", limit=limit)
+            _check_count(session, len(rows))
             tokens = _tokens(row, bulk.types, adds, session.dialect)
             rows.append(BoundLiterals.of_tokens(statement, tokens))
             if len(rows) % _TURN_ROWS == 0:
@@ -119,6 +138,13 @@ async def _read(
             await asyncio.sleep(0)
     session.task = None
     RowByRow(session, texts, adds=adds, together=adds and session.autocommit and session.tx is None).begin()
+
+
+def _check_count(session: Session, rows: int) -> None:
+    """Raises RESULT_TOO_LARGE where `rows` are as many as may be read."""
+    limit = session.worker.boot.config.router.max_memory_rows
+    if rows >= limit:
+        raise fail("RESULT_TOO_LARGE", limit=limit)
 
 
 def _only_link(session: Session, planned: Planned) -> Link | None:
