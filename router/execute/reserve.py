@@ -169,8 +169,10 @@ async def run_prepared(
     await admit(session, link)
     await reserve(session, link)
     names = [b"@`sluice value %d`" % at for at in range(len(values))]
+    named = variables_in(text, session)
     execute = b"EXECUTE `sluice statement` USING " + b", ".join(names)
     try:
+        await bring(session, link, named)
         copied = b"SET @`sluice text` = CONVERT(0x%s USING utf8mb4)" % text.hex().encode()
         await must(session, link, copied)
         await must(session, link, b"PREPARE `sluice statement` FROM @`sluice text`")
@@ -184,6 +186,7 @@ async def run_prepared(
         note_rows(session, answer.info)
         warnings = session.warnings
         await must(session, link, b"DEALLOCATE PREPARE `sluice statement`")
+        await read_back(session, link, named, answer, "")
         session.warnings = warnings
     finally:
         holding.release_unpinned(session, link)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from router import statements
 from router.execute.values import render
 from router.plan.plans import SubstitutePlan
+from router.plan.substitute import USER_VARIABLES
 from router.sessions.session import Session
 from router.sessions.warnings import forgets_warnings
 
@@ -15,7 +16,6 @@ _FOUND_ROWS: Final = (
     "FOUND_ROWS() is deprecated and will be removed in a future release. Consider using COUNT(*) instead.",
 )
 """What MySQL says each time."""
-_USER_VARIABLES: Final = frozenset(("user_variable", "user_variable_in_list"))
 
 
 class SubstituteRunner:
@@ -57,11 +57,11 @@ class SubstituteRunner:
         differ, or it took more than the session's own state."""
         plan = self._plan
         kinds = {kind for kind, _ in plan.spots}
-        if kinds.isdisjoint(_USER_VARIABLES) or any(map(statements.is_of_sessions, plan.spots)):
+        if kinds.isdisjoint(USER_VARIABLES) or any(map(statements.is_of_sessions, plan.spots)):
             return None
         spots = self._values(session, literals, ())
         named = [
-            b"@`" + what.encode().replace(b"`", b"``") + b"`" if kind in _USER_VARIABLES else value
+            b"@`" + what.encode().replace(b"`", b"``") + b"`" if kind in USER_VARIABLES else value
             for (kind, what), value in zip(plan.spots, spots, strict=True)
         ]
         return render(plan.template, literals, spots), render(plan.template, literals, named)

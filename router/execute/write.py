@@ -229,8 +229,7 @@ class DdlRunner:
         self._links = (keyspace.by_shard[shard],) if shard else keyspace.links
 
     def run(self, session: Session, sql: bytes, literals: Sequence[bytes], params: bytes | None) -> None:
-        del literals, params
-        session.start(self._run(session, sql))
+        session.start(self._run(session, bound_text(sql, literals) if params is not None else sql))
 
     async def _run(self, session: Session, sql: bytes) -> None:
         plan = self._plan

@@ -25,6 +25,9 @@ _BEFORE_OTHER_NAME: Final[dict[str, tuple[str, ...]]] = {
 }
 _BETWEEN = frozenset(("IF", "NOT", "EXISTS", "TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"))
 
+_NO_TABLES = frozenset(("PARSER", "SYSTEM"))
+"""Behind WITH: of an index, of a table."""
+
 
 def plan(statement: Statement) -> Planned:
     """Raises SluiceError."""
@@ -67,6 +70,20 @@ def plan(statement: Statement) -> Planned:
                 ("DDL goes to every shard", "not in the VSchema"),
             )
     return Planned(DdlPlan(keyspace, None), "write", ("DDL goes to every shard",))
+
+
+def copied(lexemes: list[Lexeme]) -> int:
+    """The lexeme at which the SELECT of CREATE TABLE ... SELECT begins; -1 for all other DDL, which keeps what it
+    names (defaults, programs), and for temporary tables, made where the session's state is."""
+    words = [one.text for one in lexemes[:4] if one.kind is WORD]
+    if words[:2] != ["CREATE", "TABLE"] and words != ["CREATE", "OR", "REPLACE", "TABLE"]:
+        return -1
+    for at, one in enumerate(lexemes):
+        if one.kind is WORD and (
+            one.text == "SELECT" or (one.text == "WITH" and lexemes[at + 1].text not in _NO_TABLES)
+        ):
+            return at
+    return -1
 
 
 def _unknown_table(statement: Statement, keyspace: str) -> str:

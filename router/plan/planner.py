@@ -98,8 +98,13 @@ def _plan(
             "Users and roles are the cluster's: clusterctl users add, grant, remove.",
         )
     reserve = reserve_reason(lexed.lexemes)
-    if substituting and not reserve and verb is not Verb.DDL:
-        found = substitute.plan(statement)
+    copied = ddl.copied(lexed.lexemes) if verb is Verb.DDL else 0
+    if reserve and copied > 0:
+        raise not_supported(
+            f"{reserve} in CREATE TABLE ... SELECT", "Create the table first, then INSERT ... SELECT."
+        )
+    if substituting and not reserve and copied >= 0:
+        found = substitute.plan(statement, copied)
         if found is not None:
             return found
     if verb is Verb.DDL:

@@ -6,7 +6,7 @@ Invariant: column names stay as MySQL would show them: a select item that change
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 from router.plan import connect_attributes
@@ -32,6 +32,7 @@ FUNCTIONS: Final = {
     "VERSION": "version",
 }
 """Functions of session state, by the name a spot has for them."""
+USER_VARIABLES: Final = frozenset(("user_variable", "user_variable_in_list"))
 Spot = tuple[str, str]
 _HINTABLE_TOO: Final = frozenset(("sql_mode", "sql_select_limit", "xa_detach_on_prepare"))
 """No mere settings, but hints may set them, and no pooled connection keeps another session's."""
@@ -40,10 +41,10 @@ _BEFORE_NAME: Final = frozenset((".", "AS", "INTO", "INSERT", "REPLACE", "IGNORE
 """Behind these, `user` is a table's or a column's name: INSERT INTO user () VALUES ()."""
 
 
-def plan(statement: Statement) -> Planned | None:
-    """None when the statement reads no session state."""
+def plan(statement: Statement, first: int = 0) -> Planned | None:
+    """None when the statement reads no session state. `first`: the lexeme where what reads it begins."""
     hints = hinted(encoded(statement.text)) if "/*+" in statement.text else {}
-    every = _spots(statement.lexemes)
+    every = spots_of(statement.lexemes[first:])
     # what a hint sets is read from the server that runs the statement
     spots = [one for one in every if one[2][0] != "variable" or not _is_hinted(one[2][1], hints)]
     unhinted = len(spots) == len(every)
@@ -53,7 +54,7 @@ def plan(statement: Statement) -> Planned | None:
     for start, end, spot in tables:
         if spot is not None:
             spots.append((start, end, spot))
-    names = _names_to_keep(statement, spots)
+    names = _names_to_keep(statement.lexemes[first:], spots)
     pieces: list[bytes | int] = []
     values: list[Spot] = []
     at = 0
@@ -112,7 +113,8 @@ def _binds_of(row: Lexeme) -> list[tuple[int, int, Spot | int | Item]]:
     return [(place, place + 1, row.bind + number) for number, place in enumerate(places)]
 
 
-def _spots(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
+def spots_of(lexemes: list[Lexeme]) -> list[tuple[int, int, Spot]]:
+    """Where session state is read: start, end, what."""
     found: list[tuple[int, int, Spot]] = []
     for at, lexeme in enumerate(lexemes):
         if lexeme.kind is VARIABLE:
@@ -168,9 +170,13 @@ def _user_variable(text: str) -> str:
     return name
 
 
-def _names_to_keep(statement: Statement, spots: list[tuple[int, int, Spot]]) -> list[Item]:
+def _names_to_keep(lexemes: list[Lexeme], spots: list[tuple[int, int, Spot]]) -> list[Item]:
     """Items that the result's columns are named after, hold a spot and have no alias."""
-    items = naming_items(statement.lexemes)
+    depth = lexemes[0].depth if lexemes else 0
+    if depth:  # AS (SELECT ...)
+        inside = takewhile(lambda one: one.depth >= depth, lexemes)
+        lexemes = [one._replace(depth=one.depth - depth) for one in inside]
+    items = naming_items(lexemes)
     return [
         item
         for item in items or []
@@ -206,7 +212,7 @@ def _local_value(value: tuple[Lexeme, ...]) -> tuple[str, str | int] | None:
         return "literal", value[0].bind
     if len(value) == 1 and value[0].kind is NUMBER:
         return None
-    found = _spots(list(value))
+    found = spots_of(list(value))
     if len(found) == 1 and found[0][0] == value[0].start and found[0][1] == value[-1].end:
         return found[0][2]
     return None

@@ -62,8 +62,10 @@ def run(session: Session, kind: Kind, sql: bytes) -> None:
         (b"SELECT", b"WITH", b"TABLE", b"VALUES", b"(")
     ):
         raise not_supported("ANALYZE of a statement that writes", "Use EXPLAIN, which does not run it.")
-    link, shards = _link_of(session, statement)
+    link, shards, text = _link_of(session, statement)
     session.warnings = None  # of the statement before
+    if text and sql.endswith(statement):
+        sql = sql[: -len(statement)] + text
     pass_read(session, link, sql)
     if shards > 1:
         where = f"{link.keyspace}/{link.shard}, one of {shards} shards that the statement goes to"
@@ -82,28 +84,31 @@ def _describe(session: Session, words: Words, sql: bytes) -> None:
     pass_read(session, link, sql, extra)
 
 
-def _link_of(session: Session, statement: bytes) -> tuple[Link, int]:
-    """A link that the statement would go to, and how many there are. Raises the error that running it would."""
+def _link_of(session: Session, statement: bytes) -> tuple[Link, int, bytes]:
+    """A link that the statement would go to, how many there are, and the text with the session's state in it (empty
+    where it reads none). Raises the error that running it would."""
     view = view_of(session)
     normalised = normalise(statement, session.dialect)
     plan = session.worker.planned(session, normalised.key).plan
     literals = normalised.literals
+    text = b""
     if isinstance(plan, SubstitutePlan):
         if plan.local is not None:
-            return any_link(session), 1
+            return any_link(session), 1, b""
         spots = [
             literals[int(what)] if kind == "name_part" else value_of_spot(session, (kind, what))
             for kind, what in plan.spots
         ]
-        normalised = normalise(render(plan.template, literals, spots), session.dialect)
+        text = render(plan.template, literals, spots)
+        normalised = normalise(text, session.dialect)
         plan = session.worker.planned(session, normalised.key, substitute=False).plan
         literals = normalised.literals
     if isinstance(plan, (SelectPlan, DmlPlan)):
         one = chooser_one(plan.chooser, view, session.shard)(literals)
         if one is not None:
-            return one, 1
+            return one, 1, text
         links = chooser_links(plan.chooser, view)(literals)
-        return (links[0], len(links)) if links else (any_link(session), 1)
+        return (links[0], len(links), text) if links else (any_link(session), 1, text)
     if isinstance(plan, FinishPlan | MovePlan):
         raise not_supported(
             f"EXPLAIN of {plan.refusal[0]}", "clusterctl explain shows what each shard is asked for."
@@ -111,5 +116,5 @@ def _link_of(session: Session, statement: bytes) -> tuple[Link, int]:
     if isinstance(plan, PlanError):
         raise SluiceError(ErrorCode("", plan.number, plan.sqlstate, False, "", ""), plan.text)
     if isinstance(plan, (InsertPlan, DdlPlan)):
-        return view.keyspace(plan.keyspace).links[0], 1
-    return any_link(session), 1
+        return view.keyspace(plan.keyspace).links[0], 1, text
+    return any_link(session), 1, text

@@ -10,6 +10,7 @@ from core.errors import fail
 from router.execute.reserve import run_prepared
 from router.plan.clauses import naming_items, split_items
 from router.plan.plans import Kind
+from router.plan.substitute import USER_VARIABLES, spots_of
 from router.sessions.session import Session
 from router.sessions.tracking import of_state
 from router.sessions.where import any_link
@@ -166,6 +167,11 @@ def _run_typed(session: Session, text: bytes, values: list[bytes], name: str) ->
     if name and values not in before and len(before) < MAX_HISTORY and b"\0" not in b"".join(values):
         session.named = {**(session.named or {}), kept: b"\0\0".join((history, now)) if history else now}
     words = Words(text, session.dialect)
+    if any(what[0] not in USER_VARIABLES for _, _, what in spots_of(words.lexemes)):
+        session.run_text(
+            bound(session, text, values)
+        )  # what else of the session it reads, a server does not know
+        return
     if any(one.kind is WORD and one.text in ("FROM", "TABLE", "INTO") for one in words.lexemes):
         link = one_shard(
             session,

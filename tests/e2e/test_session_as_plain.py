@@ -273,6 +273,23 @@ SEQUENCES: list[tuple[str, ...]] = [
         "DROP PROCEDURE as_plain_p",
         "DROP FUNCTION as_plain_f",
     ),
+    # where else a statement reads the session's state
+    (
+        "SET @b = 'zz', @n = '5'",
+        "CREATE TABLE as_plain_x (u VARCHAR(9) DEFAULT 'd') AS (SELECT CONCAT(@b, 'x'), LAST_INSERT_ID(), @n AS n)",
+        "SELECT * FROM as_plain_x",
+        "DROP TABLE as_plain_x",
+        "PREPARE one FROM 'CREATE TABLE as_plain_x WITH t AS (SELECT @b AS b) SELECT b, ? AS n, USER() > 1 FROM t'",
+        "EXECUTE one USING @n",
+        "SELECT * FROM as_plain_x",
+        "DROP TABLE as_plain_x",
+        "INSERT INTO as_plain (a) VALUES (1), (2)",
+        "EXPLAIN SELECT id FROM as_plain WHERE a = @n - 3",
+        "PREPARE two FROM 'SELECT ? + a, ?, @b FROM as_plain'",
+        "EXECUTE two USING @n, @b",
+        "PREPARE three FROM 'SELECT -?, DATABASE()'",
+        "EXECUTE three USING @n",
+    ),
     # procedures begin and end transactions: what they leave open is the session's
     (
         "DROP PROCEDURE IF EXISTS as_plain_p",
