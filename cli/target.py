@@ -5,6 +5,8 @@ files there, so that the processes and later commands read them from one place.
 """
 
 import os
+import re
+import sys
 import tomllib
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -21,6 +23,7 @@ DEFAULT_FILE: Final = "cluster.toml"
 DEMO_DATA_DIR: Final = ".sluice"
 DEMO_FILES: Final = ("cluster.toml", "commerce.sql", "commerce.vschema.json", "main.sql", "main.vschema.json")
 
+_DATA_DIR: Final = re.compile(r"""^\s*data_dir\s*=\s*["']([^"']+)["']""", re.MULTILINE)
 _NAME_MAX_BYTES: Final = 255
 _PATH_MAX_BYTES: Final = 3800
 """PATH_MAX of Linux is 4096; what lies under data_dir needs the rest."""
@@ -61,6 +64,36 @@ def find(file: str | None) -> Target:
     if problem := path_problem(layout.data_dir):
         raise UsageError(f"{os.path.relpath(path)}: [cluster] data_dir: {problem}")
     return Target(config, layout, False)
+
+
+def find_started(file: str | None) -> Target:
+    """As `find`, for commands on what runs: where the file has a mistake by now, the cluster as it was started, and a
+    note on stderr that says so. Raises UsageError."""
+    try:
+        return find(file)
+    except UsageError as mistake:
+        path = Path(file if file is not None else DEFAULT_FILE).absolute()
+        started = _as_started(path)
+        if started is None:
+            raise
+        print(f"note: {mistake}\nnote: what runs is still as it was started, before that", file=sys.stderr)
+        return started
+
+
+def _as_started(path: Path) -> Target | None:
+    """By what the last `up` wrote in the data directory, which `path` still names somehow."""
+    try:
+        named = _DATA_DIR.search(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    layout = layout_of(path.parent / (named[1] if named is not None else configuration.Cluster().data_dir))
+    if path_problem(layout.data_dir) or not layout.is_ours():
+        return None
+    try:
+        config = configuration.load(layout.effective)
+    except ConfigError:
+        return None
+    return Target(replace(config, path=path), layout, False)
 
 
 def path_problem(path: Path) -> str:

@@ -3,11 +3,11 @@
 import argparse
 import importlib
 
-from cli.target import Target, find
+from cli.target import Target, find_started
 
 
 def run(args: argparse.Namespace) -> int:
-    return show(find(args.file), once=args.once, no_color=args.no_color)
+    return show(find_started(args.file), once=args.once, no_color=args.no_color)
 
 
 def show(target: Target, *, once: bool = False, no_color: bool = False, quits: str = "quit") -> int:

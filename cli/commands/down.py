@@ -17,14 +17,14 @@ from cli.cluster.runner import take_lock
 from cli.commands.up import is_running
 from cli.errors import DONE, CommandError
 from cli.local import socket_path
-from cli.target import Target, find
+from cli.target import Target, find_started
 from core.process import is_alive, send_signal
 
 SUPERVISOR_S = 10.0 + sum(max(specs.GRACE_S[role] for role in roles) for roles in specs.LAYERS)
 
 
 def run(args: argparse.Namespace) -> int:
-    target = find(args.file)
+    target = find_started(args.file)
     layout = target.layout
     if args.purge and layout.is_foreign():
         raise CommandError(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cli.commands.status import router_view
 from cli.errors import DONE, CommandError, UsageError
-from cli.target import Target, find
+from cli.target import Target, find_started
 from core.rpc import messages as m
 from core.rpc.dealer import Dealer
 from core.rpc.messages import Record
@@ -25,7 +25,7 @@ MARGIN_S: Final = 10.0
 
 def run(args: argparse.Namespace) -> int:
     """Raises UsageError; CommandError where no router answers, or clients are left in the end."""
-    target = find(args.file)
+    target = find_started(args.file)
     if args.grace < 0 or args.limit < 0:
         raise UsageError("--grace and --limit are seconds, 0 or more")
     endpoint = control_endpoint(target.config, args.id)

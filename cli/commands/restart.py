@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cli import state as states
 from cli.errors import DONE, CommandError
-from cli.target import Target, find
+from cli.target import Target, find_started
 from core.config import parse_address
 from core.process import is_alive, send_signal
 
@@ -23,7 +23,7 @@ SILENT_S: Final = 60.0
 
 def run(args: argparse.Namespace) -> int:
     """Raises CommandError where nothing runs, or the restart does not come to its end."""
-    target = find(args.file)
+    target = find_started(args.file)
     state = states.read(target.layout)
     router = next((p for p in state.processes if p.role == "router"), None) if state is not None else None
     if router is None or router.identity is None or not is_alive(router.identity):

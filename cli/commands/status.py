@@ -16,7 +16,7 @@ from cli import state as states
 from cli.cluster import probes
 from cli.errors import DONE, CommandError
 from cli.state import ClusterState
-from cli.target import Target, find
+from cli.target import Target, find_started
 from core.config import parse_address
 from core.rpc import messages
 
@@ -25,7 +25,7 @@ KEYS = ("name", "role", "pid", "address", "keyspace", "shard", "state")
 
 
 def run(args: argparse.Namespace) -> int:
-    target = find(args.file)
+    target = find_started(args.file)
     state = states.read(target.layout) if target.layout.is_ours() else None
     found = describe(target, state)
     if args.json:

@@ -146,7 +146,8 @@ I_TRACKED: Final = (
 )
 I_INSERT_ID: Final = (
     128  # before I_LAST, no part of the answer: data is LAST_INSERT_ID() after the statement, and FOUND_ROWS() behind a
-    #      blank where the statement changed that; with I_LAST: the OK packet's insert id is not LAST_INSERT_ID()
+    #      blank where the statement changed that ("?": nobody knows to what); with I_LAST: the OK packet's insert id
+    #      is not LAST_INSERT_ID()
 )
 I_SETTINGS: Final = (
     512  # before I_LAST, no part of the answer: a row of `@@name` and value that programs may have SET

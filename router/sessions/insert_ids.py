@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from router.sessions.session import Session
 
 
+UNKNOWN_ROWS: Final = (1 << 64) - 1
+"""FOUND_ROWS() where it is not known."""
 _MATCHED: Final = b"Rows matched: "
 _KEEPS: Final = re.compile(rb"(?:insert|replace|delete|checksum|explain|show\s+create)\b", re.IGNORECASE)
 """Statements whose rows are none that FOUND_ROWS() counts."""
@@ -99,7 +101,7 @@ def note_told(session: Session, told: bytes) -> None:
     number, _, found = told.partition(b" ")
     session.last_insert_id = int(number)
     if found:
-        session.found_rows = int(found)
+        session.found_rows = UNKNOWN_ROWS if found == b"?" else int(found)
 
 
 def note_end_of_call(session: Session, data: bytes) -> None:

@@ -9,9 +9,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from core.errors import not_supported
 from router.plan.connect_attributes import SESSIONS, VARIABLES
 from router.plan.connect_attributes import SPOT as CONNECT_ATTRIBUTES
 from router.plan.plans import LocalColumn
+from router.sessions.insert_ids import UNKNOWN_ROWS
 from router.sessions.session import Session
 from router.sql.literals import literal_value
 from router.statements.connect_attributes import attributes_table
@@ -158,6 +160,11 @@ def _function(session: Session, name: str) -> lit.Value:
     if name == "row_count":
         return session.affected_rows
     if name == "found_rows":
+        if session.found_rows == UNKNOWN_ROWS:
+            raise not_supported(
+                "FOUND_ROWS() after a CALL whose answer had no rows",
+                "Have the procedure return the number.",
+            )
         return session.found_rows
     if name == "connection_id":
         return session.id

@@ -9,6 +9,9 @@ which ON DUPLICATE KEY UPDATE changed. Only the first is LAST_INSERT_ID(). No fl
     OK without an id                             nothing: as before
     anything else                                SELECT LAST_INSERT_ID() on the same connection, behind the answer
 
+After a CALL whose answer has rows that SELECT also tells what FOUND_ROWS() is. After one without it is not known: what
+the server says may be of the session that had the connection before.
+
 A connection may have another session's LAST_INSERT_ID() (`Connection.insert_id` says which, where it is known). Where
 that could be mistaken for an id of this statement, it is set to 0 before; F_INSERT_ID always begins with the session's.
 """
@@ -152,6 +155,7 @@ class InsertIds(Opening):
         elif flags & F_INSERT_ID:
             self._asks = True
             self._found = b""
+            self._has_rows = scanner.result_count > 1
             if self.tables is None and scanner.kind == OK and scanner.info.startswith(_RECORDS):
                 self._found = b" " + scanner.info[len(_RECORDS) :].partition(b" ")[0]
         elif scanner.kind == OK:
@@ -169,8 +173,13 @@ class InsertIds(Opening):
     def _ask_id(self) -> None:
         """Asks MySQL; `_tracked_all` goes on."""
         self._asks = False
-        called = self.flags & F_INSERT_ID and self.sql[:4].upper() == _CALL
-        self.connection.command(_ASK_OF_CALL if called else _ASK, self._told_id)
+        ask = _ASK
+        if self.flags & F_INSERT_ID and self.sql[:4].upper() == _CALL:
+            if self._has_rows:
+                ask = _ASK_OF_CALL
+            else:
+                self._found = b" ?"
+        self.connection.command(ask, self._told_id)
 
     def _told_id(self, command: Command) -> None:
         connection: Connection = self.connection

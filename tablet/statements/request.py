@@ -75,6 +75,7 @@ class Request:
         "_dropped",
         "_file",
         "_found",
+        "_has_rows",
         "_info",
         "_kill",
         "_known",
@@ -132,6 +133,7 @@ class Request:
     insert_id: int
     _asks: bool
     _found: bytes
+    _has_rows: bool
     _numbers: Any  # a frozenset; None: not known; False: not looked for
     _backlog: deque[bytes]
 

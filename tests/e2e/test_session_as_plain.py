@@ -625,6 +625,19 @@ def test_sequences(cluster: Cluster, sequence: tuple[str, ...]) -> None:
     assert [pair for pair in zip(*told, strict=True) if pair[0] != pair[1]] == []
 
 
+def test_found_rows_after_a_call_without_rows_is_nobody_elses(cluster: Cluster) -> None:
+    """The connection may have had another session's SELECT last."""
+    with cluster.connect("main") as cnx:
+        said(cnx, "DROP PROCEDURE IF EXISTS as_plain_none")
+        said(cnx, "CREATE PROCEDURE as_plain_none() BEGIN END")
+        said(cnx, "SELECT 1 UNION SELECT 2")
+        assert said(cnx, "CALL as_plain_none()")[1] == 0
+        assert said(cnx, "SELECT FOUND_ROWS()")[1] == 1235
+        said(cnx, "SELECT 1 UNION SELECT 2")
+        assert said(cnx, "SELECT FOUND_ROWS()")[-1] == [(2,)]
+        said(cnx, "DROP PROCEDURE as_plain_none")
+
+
 def test_a_sleep_that_is_killed(cluster: Cluster) -> None:
     sql = "SELECT SLEEP(25)"
     running = f"SELECT id FROM information_schema.processlist WHERE info = '{sql}'"

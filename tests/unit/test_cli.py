@@ -553,6 +553,20 @@ def test_down_of_nothing(target: Target, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.count("nothing runs under") == 2
 
 
+def test_a_file_that_was_spoilt_since_stops_nobody_from_stopping(
+    target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cluster.toml"
+    file.write_text(FILE + "\nbogus = 1\n")
+    assert main(["down"]) == 2  # nothing was ever started
+    target.layout.create()
+    target.layout.effective.write_text(FILE.replace("v.json", str(tmp_path / "v.json")))
+    assert main(["down"]) == 0
+    assert main(["up"]) == 2
+    assert main(["down", "-f", "nosuch.toml"]) == 2
+    assert "bogus" in capsys.readouterr().err
+
+
 def test_purge_deletes_all(target: Target, tmp_path: Path) -> None:
     target.layout.create()
     (tmp_path / ".sluice/mysql/commerce.-").mkdir(parents=True)
