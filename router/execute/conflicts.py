@@ -15,6 +15,7 @@ from enum import Enum
 
 from core.errors import ErrorCode, SluiceError, not_supported
 from router.execute.atomic import Atomic
+from router.execute.interplay import Values
 from router.execute.lookup import LookupTable, LookupWriter, Rows
 from router.execute.owner import (
     Row,
@@ -36,9 +37,6 @@ from router.variables.reading import is_mariadb
 from router.view import ClusterView
 from router.vschema import Table
 from wire.answers import Ok
-
-Values = dict[str, bytes]
-"""A row's values by column, as literals."""
 
 
 class Kind(Enum):

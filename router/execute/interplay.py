@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Final
 
 from core.errors import SluiceError
 from router.execute.owner import Row
@@ -17,7 +18,7 @@ from router.sql.normalise import literal_value
 
 Values = dict[str, bytes]
 """A row's values by column, as literals."""
-_ANYTHING = ""
+_ANYTHING: Final = ""
 """Of a value that may be equal to any other."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from router import statements
-from router.execute.values import render
+from router.execute.values import literals_name_part, render
 from router.plan.plans import SubstitutePlan
 from router.plan.substitute import USER_VARIABLES
 from router.sessions.session import Session
@@ -79,8 +79,3 @@ class SubstituteRunner:
             else statements.value_of_spot(session, (kind, what), sessions)
             for kind, what in self._plan.spots
         ]
-
-
-def literals_name_part(literals: Sequence[bytes], index: int) -> bytes:
-    """A literal as part of a name in backticks."""
-    return literals[index].replace(b"`", b"``")

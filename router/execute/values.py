@@ -43,3 +43,8 @@ def render(template: Template, literals: Sequence[bytes], spots: Sequence[bytes]
         piece if isinstance(piece, bytes) else literals[piece] if piece >= 0 else spots[-1 - piece]
         for piece in template.pieces
     )
+
+
+def literals_name_part(literals: Sequence[bytes], index: int) -> bytes:
+    """A literal as part of a name in backticks."""
+    return literals[index].replace(b"`", b"``")

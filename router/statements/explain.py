@@ -9,7 +9,7 @@ from typing import Final
 
 from core.errors import ErrorCode, SluiceError, not_supported
 from router.execute.route import chooser_links, chooser_one
-from router.execute.values import render
+from router.execute.values import literals_name_part, render
 from router.gateway import Link
 from router.plan.plans import (
     DdlPlan,
@@ -96,7 +96,9 @@ def _link_of(session: Session, statement: bytes) -> tuple[Link, int, bytes]:
         if plan.local is not None:
             return any_link(session), 1, b""
         spots = [
-            literals[int(what)] if kind == "name_part" else value_of_spot(session, (kind, what))
+            literals_name_part(literals, int(what))
+            if kind == "name_part"
+            else value_of_spot(session, (kind, what))
             for kind, what in plan.spots
         ]
         text = render(plan.template, literals, spots)

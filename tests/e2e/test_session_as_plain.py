@@ -285,6 +285,7 @@ SEQUENCES: list[tuple[str, ...]] = [
         "DROP TABLE as_plain_x",
         "INSERT INTO as_plain (a) VALUES (1), (2)",
         "EXPLAIN SELECT id FROM as_plain WHERE a = @n - 3",
+        "EXPLAIN SELECT CONCAT(@b, '`x') FROM as_plain",
         "PREPARE two FROM 'SELECT ? + a, ?, @b FROM as_plain'",
         "EXECUTE two USING @n, @b",
         "PREPARE three FROM 'SELECT -?, DATABASE()'",
